@@ -1,0 +1,101 @@
+"""Every exception that agentracer raises on purpose.
+
+    AgentracerError                  catch this one to catch them all
+    ├── FormatError (ValueError)     a file or a value is not what its format promises
+    ├── TraceNotFound (LookupError)  the store has no such trace
+    ├── StoreError (OSError)         the store itself cannot be used
+    ├── MissingExtra (ImportError)   an optional dependency is not installed
+    ├── UnknownModel (ValueError)    a model spec that no backend answers to
+    └── BackendError                 a backend broke, or broke its contract
+
+Each message names the place and the remedy. None of them ever reaches a host program
+through `instrument()`: see `agentracer._guard`.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+__all__ = [
+    "AgentracerError",
+    "BackendError",
+    "FormatError",
+    "MissingExtra",
+    "StoreError",
+    "TraceNotFound",
+    "UnknownModel",
+]
+
+_DISTRIBUTION = "agentracer-mas"
+
+
+class AgentracerError(Exception):
+    """The root of the tree."""
+
+
+class FormatError(AgentracerError, ValueError):
+    """A file or value that does not follow its format.
+
+    Args:
+        problem: what is wrong, in one sentence.
+        source: the file (or `-` for standard input).
+        place: where in it: a line, a field such as `history[3].content`.
+        remedy: what to do about it.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        source: str | Path | None = None,
+        place: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.problem, self.source, self.place, self.remedy = problem, source, place, remedy
+        where = ": ".join(str(part) for part in (source, place) if part is not None)
+        text = f"{where}: {problem}" if where else problem
+        super().__init__(f"{text}\n  remedy: {remedy}" if remedy else text)
+
+
+class TraceNotFound(AgentracerError, LookupError):
+    """The store holds no trace under this id or prefix."""
+
+
+class StoreError(AgentracerError, OSError):
+    """The store's directory cannot be read or written."""
+
+
+class MissingExtra(AgentracerError, ImportError):
+    """An optional dependency is missing; the message is the exact pip line that adds it."""
+
+    def __init__(self, extra: str, *, needed_for: str) -> None:
+        self.extra = extra
+        super().__init__(
+            f"{needed_for} needs the extra [{extra}], which is not installed\n"
+            f"  remedy: {pip_line(extra)}"
+        )
+
+
+class UnknownModel(AgentracerError, ValueError):
+    """`Tracer(model=...)` was given a spec that no backend answers to."""
+
+
+class BackendError(AgentracerError):
+    """An attribution backend failed, or returned what the trace does not contain."""
+
+
+def pip_line(extra: str) -> str:
+    """The pip command that installs `extra` for the copy of agentracer that is running."""
+    try:
+        url = metadata.distribution(_DISTRIBUTION).read_text("direct_url.json")
+        info = json.loads(url or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        info = {}
+    location = urlparse(info.get("url", ""))
+    if location.scheme != "file":
+        return f'pip install "{_DISTRIBUTION}[{extra}]"'
+    editable = "-e " if info.get("dir_info", {}).get("editable") else ""
+    return f'pip install {editable}"{unquote(location.path)}[{extra}]"'

@@ -1,0 +1,112 @@
+"""What attribution returns: who, which step, why, how sure, and what speaks for it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["Candidate", "Evidence", "Provenance", "Verdict", "Verification"]
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Evidence(_Record):
+    """One observation that speaks for a candidate; `quote` is verbatim from step `step`."""
+
+    step: int = Field(ge=0)
+    says: str
+    quote: str = ""
+
+
+class Candidate(_Record):
+    """A step that may be the decisive error. `probability` is None where a method has none."""
+
+    agent: str
+    step: int = Field(ge=0)
+    probability: Probability | None = None
+    reason: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Provenance(_Record):
+    """How a verdict came about, so that it can be reproduced.
+
+    Attributes:
+        model: the spec that `Tracer` was given.
+        method: the strategy, such as `rules` or `all-at-once`.
+        ground_truth: whether the judge saw it (w/ G) or not (w/o G).
+        versions: agentracer and whatever the backend depends on (weights, prompt hashes).
+        seconds: wall time of the attribution.
+        calls: model calls made.
+        input_tokens: tokens that the judge read.
+        output_tokens: tokens that the judge wrote.
+    """
+
+    model: str
+    method: str
+    ground_truth: bool = False
+    versions: dict[str, str] = Field(default_factory=dict)
+    seconds: float = Field(default=0.0, ge=0.0)
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Verification(_Record):
+    """What replaying the run with the step corrected showed.
+
+    A flip counts only against the control: the same reruns without the correction.
+    """
+
+    status: Literal["confirmed", "refuted", "inconclusive"]
+    flips: int = Field(ge=0)
+    replays: int = Field(ge=0)
+    control_flips: int = Field(ge=0)
+    control_replays: int = Field(ge=0)
+    traces: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Verdict(_Record):
+    """The answer to "which agent and which step made this run fail?".
+
+    A verdict that abstains names nobody: `agent` and `step` are None, and `abstain_reason` says
+    why. Otherwise they are those of the first candidate, the most likely decisive error, except
+    where a method names the agent by summing over its steps (`agents`).
+
+    Attributes:
+        confidence: probability that agent *and* step are right, as far as the method can tell.
+        candidates: ranked shortlist, best first.
+        agents: share of the blame by agent, summing to at most 1.
+        calibrated: False where the method has no measured relation of confidence to accuracy
+            on runs of this shape.
+        verification: the proof by replay, where one was made.
+    """
+
+    trace_id: str
+    agent: str | None = None
+    step: int | None = Field(default=None, ge=0)
+    reason: str = ""
+    confidence: Probability = 0.0
+    candidates: tuple[Candidate, ...] = ()
+    agents: dict[str, Probability] = Field(default_factory=dict)
+    abstained: bool = False
+    abstain_reason: str | None = None
+    calibrated: bool = False
+    provenance: Provenance
+    verification: Verification | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.abstained and (self.agent is not None or self.step is not None):
+            raise ValueError("a verdict that abstains names no agent and no step")
+        if self.abstained and not self.abstain_reason:
+            raise ValueError("a verdict that abstains says why")
+        if not self.abstained and (self.agent is None or self.step is None):
+            raise ValueError("a verdict that does not abstain names an agent and a step")
+        return self
