@@ -24,7 +24,14 @@ from typing import Any
 __all__ = ["Limits", "clean_text", "cut_text", "safe_repr", "to_json"]
 
 _MARK = "…[agentracer: {}]…"
-_PLAIN_TEXT = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, PurePath)
+_PLAIN_TEXT = (
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    decimal.Decimal,
+    uuid.UUID,
+    PurePath,
+)
 _BIG_INT_BITS = 256  # beyond this, JSON readers and Python's own digit limit disagree
 
 
@@ -133,7 +140,9 @@ class _Encoder:
             value = float.__float__(value)
             return value if math.isfinite(value) else {"$float": str(value)}
         value = int.__int__(value)
-        return value if value.bit_length() <= _BIG_INT_BITS else {"$int": cut_text(hex(value), 2_000)}
+        return (
+            value if value.bit_length() <= _BIG_INT_BITS else {"$int": cut_text(hex(value), 2_000)}
+        )
 
     def _other(self, value: object, depth: int) -> Any:
         if isinstance(value, enum.Enum):

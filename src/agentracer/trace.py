@@ -289,7 +289,7 @@ class Trace(_Record):
     def _known_version(cls, data: Any) -> Any:
         if isinstance(data, dict):
             found = str(data.get("schema_version", SCHEMA_VERSION))
-            if found.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+            if found.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
                 raise ValueError(f"schema_version {found} is not readable by {SCHEMA_VERSION}")
         return data
 

@@ -1,0 +1,241 @@
+"""LangChain's and LangGraph's objects as the plain data that a recorder takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langgraph.types import Command
+
+from agentracer.encoding import safe_repr
+
+__all__ = [
+    "agent_name",
+    "answer_text",
+    "ending",
+    "message_fields",
+    "message_text",
+    "messages_in",
+    "model_parameters",
+    "node_path",
+    "strings",
+    "task_text",
+    "tool_result",
+    "unsaid",
+    "usage",
+]
+
+_ROLES = {"human": "user", "ai": "assistant"}
+_ANSWER_KEYS = ("final_answer", "answer", "output", "result", "response")
+_TASK_KEYS = ("task", "question", "query", "input", "problem")
+_TEXT_LIMIT = 20_000
+
+# Nodes of prebuilt agents: their names say what happens, not who acts.
+_INNER_NODES = frozenset({"agent", "model", "tools", "call_model", "__start__"})
+_MIDDLEWARE = (".before_model", ".after_model", ".before_agent", ".after_agent")
+
+
+# -- who
+
+
+def node_path(metadata: Mapping[str, Any]) -> str:
+    """A node's place without run-specific ids: `solver/model` for `solver:<uuid>|model:<uuid>`."""
+    namespace = metadata.get("langgraph_checkpoint_ns") or metadata.get("checkpoint_ns") or ""
+    names = [part.partition(":")[0] for part in str(namespace).split("|") if part]
+    return "/".join(names) or str(metadata.get("langgraph_node") or "")
+
+
+def agent_name(metadata: Mapping[str, Any], graph: str | None) -> str:
+    """Who acts at a node.
+
+    The node itself, unless it is an inner node of a prebuilt agent: then the name given to that
+    agent, else the node that holds it, else the graph. (The agent name in the metadata is handed
+    down to everything below, so it says nothing about nodes with names of their own.)
+    """
+    names = node_path(metadata).split("/")
+    node = names[-1]
+    if node and node not in _INNER_NODES and not node.endswith(_MIDDLEWARE):
+        return node
+    named = metadata.get("lc_agent_name")
+    if named:
+        return str(named)
+    outer = [name for name in names[:-1] if name and name not in _INNER_NODES]
+    if outer:
+        return outer[-1]
+    return graph if graph and graph != "LangGraph" else "agent"
+
+
+# -- messages and models
+
+
+def message_text(message: BaseMessage) -> str:
+    """The text of a message whose content may be a list of blocks."""
+    content = message.content
+    if isinstance(content, str):
+        return content
+    texts = [block if isinstance(block, str) else block.get("text", "") for block in content]
+    return "\n".join(text for text in texts if isinstance(text, str) and text)
+
+
+def message_fields(message: BaseMessage) -> dict[str, Any]:
+    """A message as the arguments of `RunRecorder.message`."""
+    role = getattr(message, "role", None) or _ROLES.get(message.type, message.type)
+    fields: dict[str, Any] = {"role": role, "content": message_text(message)}
+    if not isinstance(message.content, str):
+        other = [b for b in message.content if isinstance(b, dict) and b.get("type") != "text"]
+        fields["parts"] = other or None
+    if message.name:
+        fields["name"] = message.name
+    if isinstance(message, AIMessage):
+        fields["tool_calls"] = [
+            {"id": call.get("id") or "", "name": call["name"] or "", "arguments": call["args"]}
+            for call in (*message.tool_calls, *message.invalid_tool_calls)
+        ]
+    if isinstance(message, ToolMessage):
+        fields["tool_call_id"] = message.tool_call_id
+    return fields
+
+
+def usage(message: BaseMessage) -> dict[str, int] | None:
+    """Token counts, where the model reported them."""
+    counts = getattr(message, "usage_metadata", None)
+    if not counts:
+        return None
+    return {name: counts[name] for name in ("input_tokens", "output_tokens") if name in counts}
+
+
+def model_parameters(
+    invocation: Mapping[str, Any] | None,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """How a model was called, and the tools that it was offered (name, description, parameters)."""
+    parameters = {k: v for k, v in (invocation or {}).items() if v is not None and k != "tools"}
+    tools = []
+    for tool in (invocation or {}).get("tools") or ():
+        spec = tool.get("function", tool) if isinstance(tool, Mapping) else {}
+        name = spec.get("name") or (tool.get("type") if isinstance(tool, Mapping) else None)
+        schema = spec.get("parameters", spec.get("input_schema"))
+        described = {"description": spec.get("description"), "parameters": schema}
+        tools.append({"name": name or safe_repr(tool, 80)} | described)
+    return parameters, tools
+
+
+def tool_result(output: Any, call_id: str | None) -> tuple[Any, dict[str, str] | None]:
+    """What a tool returned, and the error if it reported one (as a message of status `error`)."""
+    if isinstance(output, Command):
+        answers = [m for m in messages_in(output) if getattr(m, "tool_call_id", None) == call_id]
+        output = answers[-1] if answers else {"goto": output.goto, "update": output.update}
+    if isinstance(output, ToolMessage):
+        text = message_text(output)
+        if output.status == "error":
+            return None, {"type": "ToolError", "message": text}
+        return text if text or not output.artifact else output.artifact, None
+    return output, None
+
+
+# -- states
+
+
+def messages_in(value: Any) -> Iterator[BaseMessage]:
+    """The messages in what a node returned: a state update, commands, or messages."""
+    if isinstance(value, BaseMessage):
+        yield value
+    elif isinstance(value, Command):
+        yield from messages_in(value.update)
+    elif isinstance(value, Mapping):
+        yield from messages_in(value.get("messages"))
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        for item in value:
+            yield from messages_in(item)
+
+
+def strings(value: Any, depth: int = 6) -> Iterator[str]:
+    """The texts in a state update, messages by their content; numbers and flags are no texts."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, BaseMessage):
+        yield message_text(value)
+    elif isinstance(value, Command):
+        yield from strings(value.update, depth)
+    elif depth and isinstance(value, Mapping):
+        for item in value.values():
+            yield from strings(item, depth - 1)
+    elif depth and isinstance(value, (list, tuple)):
+        for item in value:
+            yield from strings(item, depth - 1)
+
+
+def unsaid(outputs: Any, said: Sequence[str]) -> str:
+    """What a node wrote that the model calls and tools inside it did not say, as text.
+
+    Empty where a node only passes on what was said: that is recorded already.
+    """
+    if said:
+        new = [text for text in strings(outputs) if text.strip()]
+        return "\n".join(text for text in new if not any(text in known for known in said))
+    messages = [message_text(message) for message in messages_in(outputs)]
+    if any(messages):
+        return "\n".join(messages)
+    return "" if outputs is None else _plain(outputs)
+
+
+def task_text(inputs: Any) -> str | None:
+    """What a graph was asked: its last human message, or the input that reads like a task."""
+    if isinstance(inputs, Mapping) and inputs.get("messages"):
+        return _last_text(inputs["messages"])
+    return _pick(inputs, _TASK_KEYS)
+
+
+def answer_text(outputs: Any) -> str | None:
+    """What a graph answered: an answer field of its final state, or its last message."""
+    if isinstance(outputs, Mapping):
+        for key in _ANSWER_KEYS:
+            if outputs.get(key) not in (None, ""):
+                return _plain(outputs[key])
+        if outputs.get("messages"):
+            return _last_text(outputs["messages"])
+    return _pick(outputs, _ANSWER_KEYS)
+
+
+def ending(outputs: Any, error: BaseException | None) -> str:
+    """How a graph run ended, as an `agentracer.trace.Ending`."""
+    if error is None:
+        waits = isinstance(outputs, Mapping) and bool(outputs.get("__interrupt__"))
+        return "interrupted" if waits else "finished"
+    if isinstance(error, GeneratorExit):
+        return "abandoned"
+    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
+        return "cancelled"
+    return "raised"
+
+
+def _pick(value: Any, keys: Sequence[str]) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        for key in keys:
+            if isinstance(value.get(key), str):
+                return str(value[key])
+    return _plain(value)
+
+
+def _last_text(messages: Any) -> str | None:
+    """The text of the last message that has any; accepts LangChain's message shorthands."""
+    items = messages if isinstance(messages, (list, tuple)) else [messages]
+    for item in reversed(items):
+        if isinstance(item, BaseMessage):
+            text = message_text(item)
+        elif isinstance(item, tuple) and len(item) == 2:
+            text = str(item[1])
+        elif isinstance(item, Mapping):
+            text = str(item.get("content", ""))
+        else:
+            text = str(item)
+        if text:
+            return text
+    return None
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else safe_repr(value, _TEXT_LIMIT)

@@ -1,0 +1,338 @@
+"""Scopes a run: where it begins, what it is called, how it ended.
+
+`record()` is for users; adapters open a run of their own around each top-level framework run that
+no `record()` block encloses, through `open_run()`. Both give a `Run`, which knows its recorder,
+decides success, and hands failed runs on to `agentracer.failures`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import json
+import logging
+import os
+import secrets
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from agentracer import failures
+from agentracer._guard import guard, report_swallowed
+from agentracer.errors import StoreError
+from agentracer.recorder import MemorySink, RunRecorder, describe_error
+from agentracer.redaction import Redactor
+from agentracer.store import Store, new_trace_id
+from agentracer.store.fold import fold
+from agentracer.trace import Trace
+from agentracer.verdict import Verdict
+
+__all__ = ["Run", "current_run", "open_run", "record"]
+
+logger: Final = logging.getLogger("agentracer")
+
+Check = Callable[[Any], Any]
+"""Given the run's result, says whether it succeeded: a bool, an assertion, or an awaitable bool."""
+
+_current: contextvars.ContextVar[Run | None] = contextvars.ContextVar(
+    "agentracer_run", default=None
+)
+_live: weakref.WeakSet[Run] = weakref.WeakSet()
+_redactors: dict[Path, Redactor] = {}
+
+
+class Run:
+    """One run of the user's system, while it is recorded and after.
+
+    Attributes:
+        answer: the final answer as text; the framework's own unless the user sets it.
+    """
+
+    def __init__(
+        self,
+        *,
+        task: str | None = None,
+        ground_truth: Any = None,
+        check: Check | None = None,
+        framework: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        store: Store | None = None,
+        parent: str | None = None,
+    ) -> None:
+        self.answer: str | None = None
+        self._result: Any = None
+        self._result_is_users = False
+        self._check = check
+        self._success: bool | None = None
+        self._error: dict[str, str] | None = None
+        self._ending = "finished"
+        self._finished = False
+        self._framework = framework
+        self._store = store or Store()
+        self._header: dict[str, Any] = {"metadata": dict(metadata or {})}
+        facts = {"task": task, "framework": framework, "parent": parent}
+        self._header.update({key: value for key, value in facts.items() if value is not None})
+        if ground_truth is not None:
+            self._header["ground_truth"] = {"answer": ground_truth}
+        self.recorder = self._start()
+        _live.add(self)
+
+    @property
+    def id(self) -> str:
+        """The id of the trace."""
+        return self.recorder.trace_id
+
+    @property
+    def result(self) -> Any:
+        """What the run returned, which the check is given: the framework's final result, or
+        whatever the user set instead."""
+        return self._result
+
+    @result.setter
+    def result(self, value: Any) -> None:
+        self._result, self._result_is_users = value, True
+
+    @property
+    def trace(self) -> Trace:
+        """What has been recorded so far.
+
+        Raises:
+            FormatError: the journal cannot be read back.
+        """
+        if isinstance(self.recorder.sink, MemorySink):
+            return fold([json.loads(line) for line in self.recorder.sink.lines])
+        return self._store.load(self.id)
+
+    def save_verdict(self, verdict: Verdict) -> Path:
+        """Keep a verdict on this run beside its trace."""
+        return self._store.save_verdict(verdict)
+
+    def fail(self, reason: str | None = None) -> None:
+        """Say that this run failed, whatever else happens."""
+        self._success = False
+        if reason is not None:
+            self._error = {"type": "Failed", "message": reason}
+
+    def succeed(self) -> None:
+        """Say that this run succeeded; the check is not asked."""
+        self._success = True
+
+    def describe(self, *, task: str | None = None, framework: str | None = None) -> None:
+        """Add what was not known at the start; what the user said stays."""
+        fields: dict[str, str] = {}
+        if task and "task" not in self._header:
+            fields["task"] = self._header["task"] = task
+        if framework and self._framework is None:
+            fields["framework"] = self._framework = framework
+        if fields:
+            self.recorder.update(**fields)
+
+    def framework_ended(
+        self, result: Any = None, answer: str | None = None, ending: str = "finished"
+    ) -> None:
+        """Note how a framework run inside this run ended; the last one counts."""
+        if not self._result_is_users:
+            self._result = result
+            self.answer = answer
+        self._ending = ending
+
+    def finish(self, ending: str | None = None, error: BaseException | None = None) -> None:
+        """End the run. Only the first call counts.
+
+        Args:
+            ending: see `agentracer.trace.Ending`; as the framework said, if None.
+            error: what the host raised; an `Exception` makes the run a failure.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        _live.discard(self)
+        self._ending = ending or self._ending
+        if isinstance(error, Exception):
+            self._ending, self._success = "raised", False
+            self._error = describe_error(error)
+        with guard("recording.finish"):
+            self.recorder.finish(self._outcome())
+        if self._success is False:
+            with guard("recording.failed"):
+                failures.failed(self)
+        report_swallowed()
+
+    def judge(self) -> Any:
+        """Ask the check, if nobody has decided yet. Returns an awaitable if the check does."""
+        if self._check is None or self._success is not None:
+            return None
+        try:
+            verdict = self._check(self.result)
+        except AssertionError as error:
+            self.fail(str(error) or "the check's assertion does not hold")
+        except Exception as error:  # noqa: BLE001 - the user's code; the run's success is unknown
+            logger.warning("agentracer: the check of run %s raised %r", self.id, error)
+        else:
+            if inspect.isawaitable(verdict):
+                return verdict
+            self._decide(verdict)
+        return None
+
+    async def judge_async(self) -> None:
+        """As `judge`, for a check that may be async."""
+        pending = self.judge()
+        if pending is None:
+            return
+        try:
+            self._decide(await pending)
+        except AssertionError as error:
+            self.fail(str(error) or "the check's assertion does not hold")
+        except Exception as error:  # noqa: BLE001 - the user's code; the run's success is unknown
+            logger.warning("agentracer: the check of run %s raised %r", self.id, error)
+
+    def after_fork(self) -> None:
+        """Go on, in the child of a fork, as a trace of its own whose parent is this one."""
+        self._header["parent"] = self.id
+        self.recorder = self._start()
+
+    def _decide(self, verdict: Any) -> None:
+        if verdict is not None:
+            self._success = bool(verdict)
+
+    def _outcome(self) -> dict[str, Any]:
+        answer = self.answer
+        if answer is None and isinstance(self.result, (str, int, float)):
+            answer = str(self.result)
+        fields = {
+            "success": self._success,
+            "ending": self._ending,
+            "answer": answer,
+            "error": self._error,
+        }
+        return {key: value for key, value in fields.items() if value is not None}
+
+    def _start(self) -> RunRecorder:
+        trace_id = new_trace_id()
+        try:
+            journal = self._store.journal(trace_id)
+            redactor = _redactor(self._store)
+        except StoreError as error:
+            logger.warning("agentracer: %s; this run is kept in memory only", error)
+            journal = MemorySink()  # type: ignore[assignment]
+            redactor = Redactor(secrets.token_bytes(16))
+        return RunRecorder(journal, redactor, trace_id=trace_id, header=self._header)
+
+
+def current_run() -> Run | None:
+    """The run that the calling code belongs to, if a `record()` block encloses it."""
+    return _current.get()
+
+
+def open_run(**facts: Any) -> Run:
+    """A run for a top-level framework run that no `record()` block encloses."""
+    return Run(**facts)
+
+
+class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task=...) as run:`
+    """Record what happens inside the block as one run; for `with` and `async with`.
+
+    Args:
+        task: what the system is asked to do; the framework's own input if None.
+        ground_truth: the right answer. Kept apart; attribution sees it only if told to (w/ G).
+        check: given `run.result`, says whether the run succeeded. May be async in `async with`.
+        metadata: kept with the trace.
+        store: where to; the default store if None.
+
+    An exception inside the block makes the run a failure and is raised on, unchanged.
+    """
+
+    def __init__(
+        self,
+        task: str | None = None,
+        *,
+        ground_truth: Any = None,
+        check: Check | None = None,
+        metadata: dict[str, Any] | None = None,
+        store: Store | None = None,
+    ) -> None:
+        self._facts: dict[str, Any] = {
+            "task": task,
+            "ground_truth": ground_truth,
+            "check": check,
+            "metadata": metadata,
+            "store": store,
+        }
+        self._run: Run | None = None
+        self._token: contextvars.Token[Run | None] | None = None
+
+    def __enter__(self) -> Run:
+        outer = _current.get()
+        self._run = Run(**self._facts, parent=outer.id if outer else None)
+        self._token = _current.set(self._run)
+        return self._run
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        run = self._leave()
+        if error is None:
+            pending = run.judge()
+            if pending is not None:
+                if inspect.iscoroutine(pending):
+                    pending.close()
+                logger.warning("agentracer: the check is async: use `async with record(...)`")
+        _finish(run, error)
+
+    async def __aenter__(self) -> Run:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        run = self._leave()
+        if error is None:
+            await run.judge_async()
+        _finish(run, error)
+
+    def _leave(self) -> Run:
+        if self._run is None or self._token is None:
+            raise RuntimeError("record() was left before it was entered")
+        try:
+            _current.reset(self._token)
+        except ValueError:  # entered in another context: a generator or fixture that was resumed
+            if _current.get() is self._run:
+                _current.set(None)
+        return self._run
+
+
+def _finish(run: Run, error: BaseException | None) -> None:
+    if error is None or isinstance(error, Exception):
+        run.finish(error=error)
+    elif isinstance(error, GeneratorExit):
+        run.finish("abandoned")
+    elif isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
+        run.finish("cancelled")
+    else:
+        run.finish(None if isinstance(error, SystemExit) else "raised")
+
+
+def _redactor(store: Store) -> Redactor:
+    home = store.home.absolute()
+    if home not in _redactors:
+        _redactors[home] = Redactor(store.salt())
+    return _redactors[home]
+
+
+def _after_fork() -> None:
+    for run in list(_live):
+        with guard("recording.after_fork"):
+            run.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,237 @@
+"""Traces and verdicts on disk.
+
+    .agentracer/  (or $AGENTRACER_HOME)
+      traces/<id>.jsonl     the journal of one run, appended to while it runs
+      verdicts/<id>.json    the latest verdict on it
+      salt                  keys the hashes of redacted secrets; never leaves this directory
+
+One file has one writer, so any number of processes may share a store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from agentracer.errors import FormatError, StoreError, TraceNotFound
+from agentracer.store.fold import fold, read_events
+from agentracer.store.journal import Journal
+from agentracer.trace import Trace
+from agentracer.verdict import Verdict
+
+__all__ = ["Journal", "Store", "Summary", "default_home", "new_trace_id", "write_atomically"]
+
+_TAIL = 64 * 1024
+
+
+def default_home() -> Path:
+    """`$AGENTRACER_HOME`, or `.agentracer` in the working directory."""
+    return Path(os.environ.get("AGENTRACER_HOME") or ".agentracer")
+
+
+def new_trace_id() -> str:
+    """A fresh id that sorts by time, in microseconds: `20261123T081500123456-1a2b3c4d`."""
+    now = datetime.datetime.now(datetime.UTC)
+    return f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole file or nothing: to a temporary file beside it, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _create_once(path: Path, content: bytes) -> None:
+    """Create a whole file; of several processes that do so at once, one wins."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One line of `agentracer list`, read from the ends of a journal only.
+
+    `steps` is a lower bound where the end of the journal names no step.
+    """
+
+    id: str
+    started_at: float | None
+    framework: str | None
+    task: str
+    steps: int
+    success: bool | None
+    ending: str
+
+
+class Store:
+    """A directory of traces.
+
+    Args:
+        home: the directory; `default_home()` if None. It is created on the first write.
+    """
+
+    def __init__(self, home: Path | str | None = None) -> None:
+        self.home = (Path(home) if home is not None else default_home()).absolute()
+
+    def journal(self, trace_id: str) -> Journal:
+        """A new journal for a run.
+
+        Raises:
+            StoreError: the directory cannot be written.
+        """
+        try:
+            self._prepare()
+            return Journal(self._journal_path(trace_id))
+        except OSError as error:
+            raise StoreError(
+                f"{self.home}: cannot write traces here ({error.strerror or error})\n"
+                "  remedy: set AGENTRACER_HOME to a writable directory"
+            ) from error
+
+    def salt(self) -> bytes:
+        """The key for this store's redaction hashes; made on first use.
+
+        Raises:
+            StoreError: it can be neither read nor made.
+        """
+        path = self.home / "salt"
+        try:
+            if not path.exists():
+                self._prepare()
+                _create_once(path, secrets.token_bytes(16))
+            return path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror or error}") from error
+
+    def load(self, trace_id: str) -> Trace:
+        """The trace with this id, or with the one id that starts so.
+
+        Raises:
+            TraceNotFound: there is none, or more than one.
+            FormatError: its journal is damaged beyond use.
+        """
+        path = self._journal_path(self.resolve(trace_id))
+        events, torn = read_events(path)
+        return fold(events, torn=torn, source=path)
+
+    def resolve(self, prefix: str) -> str:
+        """The full id that a part of it stands for: its beginning or its end. `latest`: the newest.
+
+        Raises:
+            TraceNotFound: there is none, or more than one.
+        """
+        ids = self.ids()
+        if prefix == "latest" and ids:
+            return ids[0]
+        matches = [i for i in ids if prefix and (i.startswith(prefix) or i.endswith(prefix))]
+        if prefix in ids or len(matches) == 1:
+            return prefix if prefix in ids else matches[0]
+        problem = f"{len(matches)} traces fit" if matches else "there is no trace"
+        raise TraceNotFound(
+            f"{self.home}: {problem} {prefix!r}\n  remedy: `agentracer list` shows what there is"
+        )
+
+    def ids(self) -> list[str]:
+        """All trace ids, newest first."""
+        return sorted((path.stem for path in (self.home / "traces").glob("*.jsonl")), reverse=True)
+
+    def summaries(self) -> Iterator[Summary]:
+        """What `agentracer list` shows, newest first; unreadable journals are skipped."""
+        for trace_id in self.ids():
+            summary = _summarise(self._journal_path(trace_id))
+            if summary is not None:
+                yield summary
+
+    def save_verdict(self, verdict: Verdict) -> Path:
+        """Keep a verdict beside its trace, replacing an earlier one."""
+        path = self.home / "verdicts" / f"{_safe_name(verdict.trace_id)}.json"
+        self._prepare()
+        write_atomically(path, verdict.model_dump_json(indent=2))
+        return path
+
+    def load_verdict(self, trace_id: str) -> Verdict | None:
+        """The latest verdict on a trace, if there is one."""
+        path = self.home / "verdicts" / f"{_safe_name(trace_id)}.json"
+        try:
+            return Verdict.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise FormatError(
+                f"not a verdict ({error.error_count()} problems)",
+                source=path,
+                remedy="delete the file and attribute the trace again",
+            ) from error
+
+    def _journal_path(self, trace_id: str) -> Path:
+        return self.home / "traces" / f"{_safe_name(trace_id)}.jsonl"
+
+    def _prepare(self) -> None:
+        if not self.home.is_dir():
+            self.home.mkdir(parents=True, exist_ok=True)
+        ignore = self.home / ".gitignore"
+        if not ignore.exists():  # traces hold what users said: not something to commit by accident
+            ignore.write_text("*\n", encoding="utf-8")
+
+
+def _safe_name(trace_id: str) -> str:
+    """`trace_id` if it can be a file name, so that no id reaches outside the store."""
+    if not trace_id or not all(c.isalnum() or c in "-_." for c in trace_id) or trace_id[0] == ".":
+        raise TraceNotFound(f"{trace_id!r} is not a trace id")
+    return trace_id
+
+
+def _summarise(path: Path) -> Summary | None:
+    try:
+        with path.open("rb") as file:
+            first = _event(file.readline())
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _TAIL))
+            tail = [_event(line) for line in file.readlines()]
+    except OSError:
+        return None
+    if first.get("e") != "run" or not isinstance(first.get("id"), str):
+        return None
+    outcome = next((e.get("outcome") or {} for e in reversed(tail) if e.get("e") == "outcome"), {})
+    steps = max((int(e.get("index", -1)) for e in tail if e.get("e") == "step"), default=-1) + 1
+    later = {k: v for e in tail if e.get("e") == "update" for k, v in e.items()}
+    return Summary(
+        id=first["id"],
+        started_at=first.get("started_at"),
+        framework=later.get("framework", first.get("framework")),
+        task=str(later.get("task", first.get("task")) or ""),
+        steps=steps,
+        success=outcome.get("success"),
+        ending=str(outcome.get("ending", "unfinished")),
+    )
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return event if isinstance(event, dict) else {}

@@ -1,0 +1,194 @@
+"""From the events of a journal to the `Trace` they add up to.
+
+The events, in the order in which a recorder may write them (`e` is the kind):
+
+    run       id, task, framework, started_at, ground_truth, parent, metadata   (first line)
+    update    some of the same, known only later
+    message   id, message               once for each distinct message
+    context   parent, messages          a run of links; the first one's parent, then each the next
+    agent     agent                     may be repeated: the last one of a name counts
+    step      index, step               may be repeated: fields add up
+    tool      step, call                may be repeated by `call.id`: fields add up
+    outcome   outcome, ended_at, dropped                                         (last line)
+
+A journal may have lost lines anywhere (a torn write, a full backlog). What refers to them gets a
+placeholder that says so; nothing else is given up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agentracer.errors import FormatError
+from agentracer.trace import Trace
+
+__all__ = ["LOST", "fold", "read_events"]
+
+LOST: Final = "(lost)"
+"""Stands for the agent of a step, or the role of a message, whose event was lost."""
+
+_HEADER_FIELDS = ("ground_truth", "parent", "started_at", "metadata")
+
+
+def read_events(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The events of a journal, and how many of its lines could not be read."""
+    events, torn = [], 0
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
+                torn += bool(line.strip())
+                continue
+            if isinstance(event, dict):
+                events.append(event)
+            else:
+                torn += 1
+    return events, torn
+
+
+def fold(events: Iterable[dict[str, Any]], *, torn: int = 0, source: Path | None = None) -> Trace:
+    """Add up events to a trace.
+
+    Args:
+        events: as `read_events` gives them.
+        torn: unreadable lines, to be counted in `Trace.dropped`.
+        source: the journal, for error messages.
+
+    Raises:
+        FormatError: the journal does not even say which run it is of, or holds a value that no
+            recorder writes.
+    """
+    state = _Fold()
+    for event in events:
+        handler = getattr(state, f"on_{event.get('e')}", None)
+        if handler is None:
+            state.dropped["unknown"] += 1
+            continue
+        try:
+            handler(event)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            state.dropped["damaged"] += 1
+    if torn:
+        state.dropped["torn"] += torn
+    return state.trace(source)
+
+
+class _Fold:
+    def __init__(self) -> None:
+        self.header: dict[str, Any] = {}
+        self.messages: dict[str, Any] = {}
+        self.contexts: dict[int, dict[str, Any]] = {}
+        self.agents: dict[str, Any] = {}
+        self.steps: dict[int, dict[str, Any]] = {}
+        self.calls: dict[int, dict[str, dict[str, Any]]] = {}
+        self.outcome: dict[str, Any] = {"ending": "unfinished"}
+        self.ended_at: float | None = None
+        self.dropped: Counter[str] = Counter()
+
+    def on_run(self, event: dict[str, Any]) -> None:
+        self.header.update({key: value for key, value in event.items() if key != "e"})
+
+    on_update = on_run
+
+    def on_message(self, event: dict[str, Any]) -> None:
+        self.messages[event["id"]] = event["message"]
+
+    def on_context(self, event: dict[str, Any]) -> None:
+        parent = event["parent"]
+        for position, message in enumerate(event["messages"], start=event["first"]):
+            self.contexts[position] = {"parent": parent, "message": message}
+            parent = position
+
+    def on_agent(self, event: dict[str, Any]) -> None:
+        agent = event["agent"]
+        self.agents[agent["name"]] = agent
+
+    def on_step(self, event: dict[str, Any]) -> None:
+        step = self.steps.setdefault(int(event["index"]), {})
+        attributes = {**step.get("attributes", {}), **event["step"].get("attributes", {})}
+        step.update(event["step"])
+        if attributes:
+            step["attributes"] = attributes
+
+    def on_tool(self, event: dict[str, Any]) -> None:
+        call = event["call"]
+        known = self.calls.setdefault(int(event["step"]), {})
+        known.setdefault(call["id"], {"name": LOST}).update(call)
+
+    def on_outcome(self, event: dict[str, Any]) -> None:
+        self.outcome = event["outcome"]
+        self.ended_at = event.get("ended_at")
+        self.dropped.update(event.get("dropped") or {})
+
+    def trace(self, source: Path | None) -> Trace:
+        if "id" not in self.header:
+            raise FormatError(
+                "the journal does not say which run it belongs to",
+                source=source,
+                place="line 1",
+                remedy="the file is not a journal, or its first line was lost; delete it",
+            )
+        contexts = self._contexts()
+        observed = {
+            "task": self.header.get("task") or "",
+            "framework": self.header.get("framework"),
+            "agents": list(self.agents.values()),
+            "messages": self.messages,
+            "contexts": contexts,
+            "steps": self._steps(len(contexts)),
+            "outcome": self.outcome,
+        }
+        known = {name: self.header[name] for name in _HEADER_FIELDS if name in self.header}
+        try:
+            return Trace.model_validate(
+                {
+                    "schema_version": self.header.get("schema_version", "1.0"),
+                    "id": self.header["id"],
+                    "observed": observed,
+                    "ended_at": self.ended_at,
+                    "replayable": True,
+                    "dropped": dict(self.dropped),
+                    **known,
+                }
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise FormatError(
+                first["msg"],
+                source=source,
+                place=".".join(str(part) for part in first["loc"]),
+                remedy="the journal was edited or written by another program; delete it",
+            ) from error
+
+    def _contexts(self) -> list[dict[str, Any]]:
+        length = max(self.contexts, default=-1) + 1
+        links = [self.contexts.get(i, {"parent": None, "message": LOST}) for i in range(length)]
+        for position, link in enumerate(links):
+            if link["message"] not in self.messages:
+                self.dropped["message"] += 1
+                self.messages[link["message"]] = {"role": LOST}
+            if link["parent"] is not None and not 0 <= link["parent"] < position:
+                link["parent"] = None
+        return links
+
+    def _steps(self, contexts: int) -> list[dict[str, Any]]:
+        length = max([*self.steps, *self.calls], default=-1) + 1
+        return [self._step(index, contexts, length) for index in range(length)]
+
+    def _step(self, index: int, contexts: int, length: int) -> dict[str, Any]:
+        step = self.steps.get(index)
+        if step is None or "agent" not in step:
+            self.dropped["step"] += 1
+            step = {"agent": LOST, "kind": "node", **(step or {})}
+        for name, bound in (("reads", contexts), ("parent", length)):
+            if step.get(name) is not None and not 0 <= step[name] < bound:
+                step = {**step, name: None}
+        calls = list(self.calls.get(index, {}).values())
+        return {**step, "index": index, **({"tool_calls": calls} if calls else {})}
