@@ -6,7 +6,8 @@
     ├── StoreError (OSError)         the store itself cannot be used
     ├── MissingExtra (ImportError)   an optional dependency is not installed
     ├── UnknownModel (ValueError)    a model spec that no backend answers to
-    └── BackendError                 a backend broke, or broke its contract
+    ├── BackendError                 a backend broke, or broke its contract
+    └── ReplayDiverged               a rerun asked for what the record does not have
 
 Each message names the place and the remedy. None of them ever reaches a host program
 through `instrument()`: see `agentracer._guard`.
@@ -24,6 +25,7 @@ __all__ = [
     "BackendError",
     "FormatError",
     "MissingExtra",
+    "ReplayDiverged",
     "StoreError",
     "TraceNotFound",
     "UnknownModel",
@@ -85,6 +87,25 @@ class UnknownModel(AgentracerError, ValueError):
 
 class BackendError(AgentracerError):
     """An attribution backend failed, or returned what the trace does not contain."""
+
+
+class ReplayDiverged(AgentracerError):
+    """A forced-prefix replay left its record before the overridden step.
+
+    Attributes:
+        trace_id: the trace of the rerun, as far as it came.
+        divergences: what the system asked for and what the record has, one sentence each.
+    """
+
+    def __init__(self, trace_id: str, divergences: list[str]) -> None:
+        self.trace_id, self.divergences = trace_id, divergences
+        listed = "\n".join(f"  - {item}" for item in divergences[:5])
+        more = f"\n  and {len(divergences) - 5} more" if len(divergences) > 5 else ""
+        super().__init__(
+            f"the rerun (trace {trace_id}) does not follow the record:\n{listed}{more}\n"
+            "  remedy: the system is not deterministic before this step (time, random ids, files); "
+            "make that part repeatable, or pass on_divergence='report' to get the trace anyway"
+        )
 
 
 def pip_line(extra: str) -> str:

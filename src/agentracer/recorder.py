@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from agentracer.encoding import Limits, to_json
 from agentracer.redaction import Redactor
-from agentracer.trace import SCHEMA_VERSION, StepKind, message_id
+from agentracer.trace import SCHEMA_VERSION, StepKind, message_id, message_shape
 
 __all__ = ["LineSink", "MemorySink", "RunRecorder", "describe_error"]
 
@@ -76,6 +76,7 @@ class RunRecorder:
         self._steps = 0
         self._known_messages: set[str] = set()
         self._raw_messages: dict[tuple[Any, ...], str] = {}
+        self._shapes: dict[str, str] = {}
         self._links: dict[tuple[int | None, str], int] = {}
         self._last_context: dict[str, tuple[list[str], int]] = {}
         self._agents: dict[str, str] = {}
@@ -135,9 +136,15 @@ class RunRecorder:
             self._known_messages.add(identity)
             if plain:
                 self._raw_messages[key] = identity
+            if new and (tool_calls or tool_call_id):
+                self._shapes[identity] = message_shape(stored)
         if new:
             self._event("message", id=identity, message=stored)
         return identity
+
+    def shapes(self, messages: Sequence[str]) -> list[str]:
+        """Message ids as shapes, which can be compared between runs: see `message_shape`."""
+        return [self._shapes.get(identity, identity) for identity in messages]
 
     def agent(
         self,
@@ -202,6 +209,12 @@ class RunRecorder:
             return
         stored = self._storable({key: value for key, value in fields.items() if value is not None})
         self._event("step", index=index, step=stored)
+
+    def update_reads(self, index: int, reads: Sequence[str]) -> None:
+        """Correct what a step reads: the prompt changed after the step had begun."""
+        context = self._context("", reads)
+        if context is not None:
+            self.update_step(index, reads=context)
 
     def tool_call(self, step: int, *, id: str, **fields: Any) -> None:  # noqa: A002 - schema name
         """Add what is known of a tool call of a step: name, arguments, result, error, times."""

@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agentracer import failures
 from agentracer._guard import guard, report_swallowed
@@ -29,6 +29,9 @@ from agentracer.store import Store, new_trace_id
 from agentracer.store.fold import fold
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
+
+if TYPE_CHECKING:
+    from agentracer.replay.session import ReplaySession
 
 __all__ = ["Run", "current_run", "open_run", "record"]
 
@@ -49,6 +52,7 @@ class Run:
 
     Attributes:
         answer: the final answer as text; the framework's own unless the user sets it.
+        replay: set while this run replays another one; adapters ask it at their seams.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Run:
         parent: str | None = None,
     ) -> None:
         self.answer: str | None = None
+        self.replay: ReplaySession | None = None
         self._result: Any = None
         self._result_is_users = False
         self._check = check
@@ -87,8 +92,10 @@ class Run:
 
     @property
     def result(self) -> Any:
-        """What the run returned, which the check is given: the framework's final result, or
-        whatever the user set instead."""
+        """What the run returned: the framework's final result, unless the user sets another.
+
+        The check is given this.
+        """
         return self._result
 
     @result.setter
@@ -130,6 +137,11 @@ class Run:
         if fields:
             self.recorder.update(**fields)
 
+    def annotate(self, **metadata: Any) -> None:
+        """Add to the trace's metadata."""
+        self._header["metadata"] = {**self._header["metadata"], **metadata}
+        self.recorder.update(metadata=self._header["metadata"])
+
     def framework_ended(
         self, result: Any = None, answer: str | None = None, ending: str = "finished"
     ) -> None:
@@ -156,7 +168,7 @@ class Run:
             self._error = describe_error(error)
         with guard("recording.finish"):
             self.recorder.finish(self._outcome())
-        if self._success is False:
+        if self._success is False and self.replay is None:
             with guard("recording.failed"):
                 failures.failed(self)
         report_swallowed()
@@ -241,6 +253,8 @@ class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task
         check: given `run.result`, says whether the run succeeded. May be async in `async with`.
         metadata: kept with the trace.
         store: where to; the default store if None.
+        parent: the id of the trace that this run replays or continues; that of the enclosing
+            `record()` block if None.
 
     An exception inside the block makes the run a failure and is raised on, unchanged.
     """
@@ -253,7 +267,9 @@ class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task
         check: Check | None = None,
         metadata: dict[str, Any] | None = None,
         store: Store | None = None,
+        parent: str | None = None,
     ) -> None:
+        self._parent = parent
         self._facts: dict[str, Any] = {
             "task": task,
             "ground_truth": ground_truth,
@@ -266,7 +282,8 @@ class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task
 
     def __enter__(self) -> Run:
         outer = _current.get()
-        self._run = Run(**self._facts, parent=outer.id if outer else None)
+        parent = self._parent or (outer.id if outer else None)
+        self._run = Run(**self._facts, parent=parent)
         self._token = _current.set(self._run)
         return self._run
 

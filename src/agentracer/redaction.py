@@ -25,8 +25,8 @@ _NOT_YET = r"(?!\[redacted:)"
 _ID = "[A-Za-z0-9_-]"
 _START = r"(?<![A-Za-z0-9_-])"  # a token is tried once, not from each of its characters
 _HAS_DIGIT = rf"(?={_ID}*[0-9])"
-_SECRET_WORD = "KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?"
-_SECRET_NAME = (
+_NAME_UPPER = "KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?"
+_NAME_LOWER = (
     "api[_-]?key|apiKey|password|passwd|secret|client_secret|clientSecret|private_key|privateKey|"
     "access_token|accessToken|refresh_token|refreshToken|auth_token|authToken"
 )
@@ -86,7 +86,7 @@ _RULES = (
         "env",
         "",
         "KEY|TOKEN|SECRET|PASSW|CREDENTIAL",
-        rf"\b[A-Z0-9_]{{0,40}}(?:{_SECRET_WORD})[A-Z0-9_]{{0,40}}"
+        rf"\b[A-Z0-9_]{{0,40}}(?:{_NAME_UPPER})[A-Z0-9_]{{0,40}}"
         rf"""(?:=(?P<quote>["']?)|\s{{0,3}}[=:]\s{{0,3}}(?P<quote2>["']))(?P<secret>{_NOT_YET}"""
         r"""(?(quote2)[^"'\n]+|(?:(?<=["'])[^"'\n]+|[^\s"',;]+)))""",
     ),
@@ -94,7 +94,7 @@ _RULES = (
         "field",
         ":",
         "key|Key|passw|secret|Secret|token|Token",
-        rf"""["'](?:{_SECRET_NAME})["']\s*:\s*["'](?P<secret>{_NOT_YET}[^"'\n]{{3,}})["']""",
+        rf"""["'](?:{_NAME_LOWER})["']\s*:\s*["'](?P<secret>{_NOT_YET}[^"'\n]{{3,}})["']""",
     ),
     _rule(
         "header",

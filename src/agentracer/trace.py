@@ -43,6 +43,7 @@ __all__ = [
     "Trace",
     "Usage",
     "message_id",
+    "message_shape",
 ]
 
 SCHEMA_VERSION = "1.0"
@@ -332,3 +333,15 @@ def message_id(message: dict[str, Any]) -> str:
     """The content address of a message given as JSON data: 24 hex digits (BLAKE2b-96)."""
     canonical = json.dumps(message, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(canonical.encode(), digest_size=12).hexdigest()
+
+
+def message_shape(message: dict[str, Any]) -> str:
+    """As `message_id`, but without the ids of tool calls, which differ from run to run.
+
+    Two messages of one shape say the same; frameworks may give the calls in them random ids.
+    """
+    bare = {key: value for key, value in message.items() if key != "tool_call_id" and value}
+    if "tool_calls" in bare:
+        calls = bare["tool_calls"]
+        bare["tool_calls"] = [[call["name"], call.get("arguments")] for call in calls]
+    return message_id(bare)

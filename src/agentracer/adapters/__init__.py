@@ -1,4 +1,4 @@
-"""One file per framework: capture, and later replay seams and feedback, of that framework together.
+"""One place per framework: capture, replay seams and feedback of that framework together.
 
 An adapter's module imports its framework at the top, and is itself only imported once the
 framework is: see `agentracer.instrumentation`. The contract is in `agentracer.adapters._base`.

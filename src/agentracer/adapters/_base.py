@@ -1,17 +1,48 @@
-"""The contract that all adapters share."""
+"""The contract that all adapters share: capture, replay seams, feedback."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
-__all__ = ["Adapter"]
+__all__ = ["Adapter", "Advice"]
+
+
+class Advice:
+    """A lesson put in front of one agent, until it is retracted.
+
+    Attributes:
+        agent: who gets it.
+        text: what it says.
+    """
+
+    def __init__(self, *, agent: str, text: str, undo: Callable[[], None]) -> None:
+        self.agent, self.text = agent, text
+        self._undo: Callable[[], None] | None = undo
+
+    def retract(self) -> None:
+        """Take the advice back exactly; retracting twice is fine."""
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            undo()
 
 
 class Adapter(Protocol):
-    """Captures the runs of one framework.
+    """Captures, replays and advises the systems of one framework.
 
-    An adapter module has a module-level `adapter` of this shape. Everything that it does while the
-    host runs happens inside `agentracer._guard.guard`.
+    An adapter module has a module-level `adapter` of this shape.
+
+    *Capture.* Each top-level framework run belongs to `current_run()`, or, where no `record()`
+    block encloses it, to an `open_run()` of its own. Model calls, tool calls and other actions
+    go to that run's `recorder`.
+
+    *Replay.* At the seams where the framework calls models and tools, an adapter asks
+    `current_run().replay` (a `ReplaySession`), if there is one, and delivers its answers instead.
+    What is answered is captured like any other call, its step marked with the attribute `replay`:
+    `recorded`, `override` or `live`.
+
+    *Host first.* Everything that an adapter does while the host runs happens inside
+    `agentracer._guard.guard`.
     """
 
     name: str
@@ -21,3 +52,10 @@ class Adapter(Protocol):
 
     def uninstall(self) -> None:
         """Undo `install` exactly: the framework's own objects are back in place."""
+
+    def advise(self, system: Any, agent: str, text: str) -> Advice:
+        """Put `text` in front of the named agent of `system`, from its next run on.
+
+        Raises:
+            ValueError: the system has no agent of that name.
+        """

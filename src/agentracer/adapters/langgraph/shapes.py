@@ -6,14 +6,27 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.tools import BaseTool
 from langgraph.types import Command
 
 from agentracer.encoding import safe_repr
+from agentracer.replay.session import HANDOFF, ModelAnswer
 
 __all__ = [
+    "RecordedTool",
     "agent_name",
+    "agents_of",
     "answer_text",
+    "as_chunk",
+    "chat_result",
     "ending",
     "message_fields",
     "message_text",
@@ -25,6 +38,7 @@ __all__ = [
     "tool_result",
     "unsaid",
     "usage",
+    "with_advice",
 ]
 
 _ROLES = {"human": "user", "ai": "assistant"}
@@ -65,6 +79,18 @@ def agent_name(metadata: Mapping[str, Any], graph: str | None) -> str:
     if outer:
         return outer[-1]
     return graph if graph and graph != "LangGraph" else "agent"
+
+
+def agents_of(graph: Any) -> list[str]:
+    """The agents of a compiled graph: its nodes, and those of its subgraphs."""
+    names = [str(name) for name in graph.nodes if name not in _INNER_NODES]
+    for path, subgraph in graph.get_subgraphs(recurse=True):
+        if subgraph.name and subgraph.name != "LangGraph":
+            names.append(subgraph.name)
+        names += [str(name) for name in (path.split("|")[-1], *subgraph.nodes)]
+    if graph.name and graph.name != "LangGraph":
+        names.append(graph.name)
+    return list(dict.fromkeys(name for name in names if name not in _INNER_NODES)) or ["agent"]
 
 
 # -- messages and models
@@ -125,13 +151,68 @@ def tool_result(output: Any, call_id: str | None) -> tuple[Any, dict[str, str] |
     """What a tool returned, and the error if it reported one (as a message of status `error`)."""
     if isinstance(output, Command):
         answers = [m for m in messages_in(output) if getattr(m, "tool_call_id", None) == call_id]
-        output = answers[-1] if answers else {"goto": output.goto, "update": output.update}
+        said = message_text(answers[-1]) if answers else output.update
+        goto = output.goto if isinstance(output.goto, str) else safe_repr(output.goto)
+        return {HANDOFF: goto, "content": said}, None
     if isinstance(output, ToolMessage):
         text = message_text(output)
         if output.status == "error":
             return None, {"type": "ToolError", "message": text}
         return text if text or not output.artifact else output.artifact, None
     return output, None
+
+
+def chat_result(answer: ModelAnswer) -> ChatResult:
+    """A recorded or overridden answer as what a chat model returns."""
+    good = [call for call in answer.tool_calls if isinstance(call.arguments, dict)]
+    bad = [call for call in answer.tool_calls if not isinstance(call.arguments, dict)]
+    message = AIMessage(
+        content=answer.content,
+        tool_calls=[{"id": c.id, "name": c.name, "args": c.arguments} for c in good],
+        invalid_tool_calls=[
+            {
+                "type": "invalid_tool_call",
+                "id": c.id,
+                "name": c.name,
+                "args": c.arguments,
+                "error": None,
+            }
+            for c in bad
+        ],
+    )
+    return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def as_chunk(message: BaseMessage) -> AIMessageChunk:
+    """A whole message as the only chunk of a stream."""
+    fields = message.model_dump(exclude={"type"})
+    return AIMessageChunk(**fields, chunk_position="last")
+
+
+def with_advice(messages: Sequence[BaseMessage], texts: Sequence[str]) -> list[BaseMessage]:
+    """The prompt with advice at the end of its system message, or as a system message."""
+    advice = "\n\n".join(texts)
+    if messages and isinstance(messages[0], SystemMessage):
+        system = SystemMessage(f"{message_text(messages[0])}\n\n{advice}")
+        return [system, *messages[1:]]
+    return [SystemMessage(advice), *messages]
+
+
+class RecordedTool(BaseTool):
+    """Stands in for a tool during a replay: LangChain runs it, with all callbacks, as any other."""
+
+    name: str
+    description: str = ""
+    returns: Any = None
+    raises: Any = None
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
+        if self.raises is not None:
+            raise self.raises
+        return self.returns
+
+    async def _arun(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run()
 
 
 # -- states

@@ -1,4 +1,4 @@
-"""LangGraph 1.x: capture through LangChain's global callback hook.
+"""What a LangGraph run does, through LangChain's callbacks.
 
 The handler sees every graph, subgraph, prebuilt agent, supervisor, swarm and functional-API run, in
 every thread and task, with no change to the user's code. A *span* is one callback run; a *root* is
@@ -17,25 +17,23 @@ what the node wrote.
 
 from __future__ import annotations
 
-import contextvars
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.outputs import LLMResult
-from langchain_core.tracers import context as _hooks
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.types import Command
 
 from agentracer._guard import guard
-from agentracer.adapters import _langchain as shapes
+from agentracer.adapters.langgraph import shapes
 from agentracer.recorder import RunRecorder, describe_error
 from agentracer.recording import Run, current_run, open_run
 
-__all__ = ["adapter"]
+__all__ = ["CaptureHandler", "Span", "intern_message", "recorder_of"]
 
 
 class _Root:
@@ -53,7 +51,7 @@ class _Root:
         self.messages: dict[int, tuple[Any, Any, Any, str]] = {}
 
 
-class _Span:
+class Span:
     """One callback run.
 
     `step` is set for model calls, and for tools to the step that called. `said` is set for nodes
@@ -62,7 +60,7 @@ class _Span:
 
     __slots__ = ("agent", "call_id", "node", "parent", "path", "root", "said", "started", "step")
 
-    def __init__(self, root: _Root, parent: _Span | None, metadata: dict[str, Any]) -> None:
+    def __init__(self, root: _Root, parent: Span | None, metadata: dict[str, Any]) -> None:
         self.root, self.parent = root, parent
         self.path = shapes.node_path(metadata)
         self.agent = shapes.agent_name(metadata, root.name)
@@ -80,7 +78,7 @@ class CaptureHandler(BaseCallbackHandler):
     raise_error = False
 
     def __init__(self) -> None:
-        self._spans: dict[UUID, _Span] = {}
+        self._spans: dict[UUID, Span] = {}
 
     # -- chains: graphs, nodes, and the pieces between them
 
@@ -114,7 +112,7 @@ class CaptureHandler(BaseCallbackHandler):
                 return
             if span.parent is None:
                 self._end_root(span.root, outputs, None)
-            elif span.node and (recorder := _recorder(span.root)):
+            elif span.node and (recorder := recorder_of(span.root)):
                 _answer_unrun_calls(recorder, outputs)
                 if span.said is not None and (text := shapes.unsaid(outputs, span.said)):
                     _node_step(recorder, span, content=text)
@@ -125,7 +123,7 @@ class CaptureHandler(BaseCallbackHandler):
             span = self._spans.pop(run_id, None)
             if span is None:
                 return
-            recorder = _recorder(span.root)
+            recorder = recorder_of(span.root)
             new = all(known is not error for known in span.root.errors)
             if recorder and new and span.node:
                 if isinstance(error, GraphInterrupt):
@@ -153,8 +151,8 @@ class CaptureHandler(BaseCallbackHandler):
         """A chat model is called."""
         with guard("langgraph.on_chat_model_start"):
             span = self._open(run_id, parent_run_id, metadata, kwargs.get("name"), messages)
-            if recorder := _recorder(span.root):
-                reads = [_message(span.root, recorder, message) for message in messages[0]]
+            if recorder := recorder_of(span.root):
+                reads = [intern_message(span.root, recorder, message) for message in messages[0]]
                 _begin_model_step(recorder, span, reads, messages[0], metadata, kwargs)
 
     def on_llm_start(
@@ -170,7 +168,7 @@ class CaptureHandler(BaseCallbackHandler):
         """A completion model is called."""
         with guard("langgraph.on_llm_start"):
             span = self._open(run_id, parent_run_id, metadata, kwargs.get("name"), prompts)
-            if recorder := _recorder(span.root):
+            if recorder := recorder_of(span.root):
                 reads = [recorder.message("user", prompt) for prompt in prompts]
                 _begin_model_step(recorder, span, reads, [], metadata, kwargs)
 
@@ -178,7 +176,7 @@ class CaptureHandler(BaseCallbackHandler):
         """A model has answered."""
         with guard("langgraph.on_llm_end"):
             span = self._spans.pop(run_id, None)
-            if span is None or span.step is None or not (recorder := _recorder(span.root)):
+            if span is None or span.step is None or not (recorder := recorder_of(span.root)):
                 return
             generation = response.generations[0][0] if response.generations[0] else None
             message = getattr(generation, "message", None)
@@ -195,7 +193,7 @@ class CaptureHandler(BaseCallbackHandler):
         """A model call failed, or was cancelled."""
         with guard("langgraph.on_llm_error"):
             span = self._spans.pop(run_id, None)
-            if span is None or span.step is None or not (recorder := _recorder(span.root)):
+            if span is None or span.step is None or not (recorder := recorder_of(span.root)):
                 return
             failure = describe_error(error) if _is_failure(error) else None
             recorder.end_step(span.step, error=failure)
@@ -218,7 +216,7 @@ class CaptureHandler(BaseCallbackHandler):
         with guard("langgraph.on_tool_start"):
             name = kwargs.get("name") or (serialized or {}).get("name") or "tool"
             span = self._open(run_id, parent_run_id, metadata, name, inputs)
-            recorder = _recorder(span.root)
+            recorder = recorder_of(span.root)
             if recorder is None:
                 return
             arguments = inputs if inputs is not None else input_str
@@ -296,6 +294,10 @@ class CaptureHandler(BaseCallbackHandler):
 
     # -- spans
 
+    def span(self, run_id: UUID | None) -> Span | None:
+        """The open span of a callback run."""
+        return self._spans.get(run_id) if run_id is not None else None
+
     def _open(
         self,
         run_id: UUID,
@@ -303,11 +305,11 @@ class CaptureHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None,
         name: str | None,
         inputs: Any,
-    ) -> _Span:
+    ) -> Span:
         metadata = metadata or {}
         parent = self._spans.get(parent_id) if parent_id is not None else None
         root = parent.root if parent is not None else _Root(name, inputs)
-        span = self._spans[run_id] = _Span(root, parent, metadata)
+        span = self._spans[run_id] = Span(root, parent, metadata)
         root.spans.append(run_id)
         if root.run is None and "langgraph_node" in metadata:
             root.run = open_run(framework="langgraph", task=shapes.task_text(root.inputs))
@@ -315,9 +317,9 @@ class CaptureHandler(BaseCallbackHandler):
             root.run.describe(task=shapes.task_text(inputs), framework="langgraph")
         return span
 
-    def _close_tool(self, run_id: UUID) -> tuple[_Span | None, RunRecorder | None]:
+    def _close_tool(self, run_id: UUID) -> tuple[Span | None, RunRecorder | None]:
         span = self._spans.pop(run_id, None)
-        return span, _recorder(span.root) if span is not None else None
+        return span, recorder_of(span.root) if span is not None else None
 
     def _end_root(self, root: _Root, outputs: Any, error: BaseException | None) -> None:
         for run_id in root.spans:
@@ -334,7 +336,7 @@ class CaptureHandler(BaseCallbackHandler):
 # -- what a span becomes
 
 
-def _recorder(root: _Root) -> RunRecorder | None:
+def recorder_of(root: _Root) -> RunRecorder | None:
     """Where the root's events go now; another recorder after a fork."""
     if root.run is None:
         return None
@@ -344,14 +346,14 @@ def _recorder(root: _Root) -> RunRecorder | None:
     return root.recorder
 
 
-def _ancestors(span: _Span) -> Iterator[_Span]:
+def _ancestors(span: Span) -> Iterator[Span]:
     above = span.parent
     while above is not None:
         yield above
         above = above.parent
 
 
-def _enclosing_step(span: _Span) -> int | None:
+def _enclosing_step(span: Span) -> int | None:
     """The step whose tool call this span runs in: an agent that is called as a tool."""
     return next((above.step for above in _ancestors(span) if above.step is not None), None)
 
@@ -361,7 +363,7 @@ def _is_failure(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, GraphBubbleUp)
 
 
-def _message(root: _Root, recorder: RunRecorder, message: BaseMessage) -> str:
+def intern_message(root: _Root, recorder: RunRecorder, message: BaseMessage) -> str:
     """The id of a message, converted once for as long as its parts are the same objects."""
     calls = getattr(message, "tool_calls", None)
     known = root.messages.get(id(message))
@@ -376,7 +378,7 @@ def _message(root: _Root, recorder: RunRecorder, message: BaseMessage) -> str:
 
 def _begin_model_step(
     recorder: RunRecorder,
-    span: _Span,
+    span: Span,
     reads: list[str],
     messages: Sequence[BaseMessage],
     metadata: dict[str, Any] | None,
@@ -414,7 +416,7 @@ def _end_model_step(recorder: RunRecorder, step: int, message: BaseMessage) -> s
     return text
 
 
-def _tool_step(recorder: RunRecorder, span: _Span) -> int:
+def _tool_step(recorder: RunRecorder, span: Span) -> int:
     parent = _enclosing_step(span)
     recorder.agent(span.agent)
     return recorder.begin_step(
@@ -426,7 +428,7 @@ def _tool_step(recorder: RunRecorder, span: _Span) -> int:
     )
 
 
-def _node_step(recorder: RunRecorder, span: _Span, **fields: Any) -> None:
+def _node_step(recorder: RunRecorder, span: Span, **fields: Any) -> None:
     attributes = {"path": span.path, **fields.pop("attributes", {})}
     recorder.agent(span.agent)
     step = recorder.begin_step(
@@ -447,27 +449,3 @@ def _answer_unrun_calls(recorder: RunRecorder, outputs: Any) -> None:
             if step is not None:
                 result, error = shapes.tool_result(message, message.tool_call_id)
                 recorder.tool_call(step, id=message.tool_call_id, result=result, error=error)
-
-
-class _LangGraphAdapter:
-    name = "langgraph"
-
-    def __init__(self) -> None:
-        self._hook: Any = None
-
-    def install(self) -> None:
-        # The default of a context variable is seen by every thread and task, so a fresh variable
-        # whose default is the handler reaches runs that start anywhere.
-        variable: contextvars.ContextVar[CaptureHandler | None] = contextvars.ContextVar(
-            "agentracer_langgraph", default=CaptureHandler()
-        )
-        known = list(_hooks._configure_hooks)
-        _hooks.register_configure_hook(variable, inheritable=True)
-        self._hook = next(hook for hook in _hooks._configure_hooks if hook not in known)
-
-    def uninstall(self) -> None:
-        _hooks._configure_hooks.remove(self._hook)
-        self._hook = None
-
-
-adapter: Final = _LangGraphAdapter()

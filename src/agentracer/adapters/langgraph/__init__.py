@@ -1,0 +1,95 @@
+"""LangGraph 1.x, with LangChain's prebuilt agents, supervisor and swarm.
+
+    capture.py   LangChain's global callback hook: sees every graph, in every thread and task
+    seams.py     below the callbacks: answers calls during a replay, adds advice to prompts
+    shapes.py    LangChain's objects as plain data, and back
+
+Native checkpoints are not needed and not used: time travel inside a finished subgraph is wrong in
+LangGraph 1.2 (langchain-ai/langgraph#8458).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import secrets
+from typing import Any, Final
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.tracers import context as _hooks
+
+from agentracer.adapters._base import Advice
+from agentracer.adapters.langgraph.capture import CaptureHandler
+from agentracer.adapters.langgraph.seams import ADVISED, Seams
+from agentracer.adapters.langgraph.shapes import agents_of
+
+__all__ = ["adapter"]
+
+
+class _LangGraphAdapter:
+    """See `agentracer.adapters._base.Adapter`."""
+
+    name = "langgraph"
+
+    def __init__(self) -> None:
+        self._hook: Any = None
+        self._seams: Seams | None = None
+        self._configs: dict[int, tuple[Any, Any]] = {}
+
+    def install(self) -> None:
+        handler = CaptureHandler()
+        # The default of a context variable is seen by every thread and task, so a fresh variable
+        # whose default is the handler reaches runs that start anywhere.
+        variable: contextvars.ContextVar[BaseCallbackHandler | None] = contextvars.ContextVar(
+            "agentracer_langgraph",
+            default=handler,
+        )
+        known = list(_hooks._configure_hooks)
+        _hooks.register_configure_hook(variable, inheritable=True)
+        self._hook = next(hook for hook in _hooks._configure_hooks if hook not in known)
+        self._seams = Seams(handler)
+        self._seams.install()
+
+    def uninstall(self) -> None:
+        if self._seams is not None:
+            self._seams.uninstall()
+        if self._hook is not None:
+            _hooks._configure_hooks.remove(self._hook)
+        self._hook = self._seams = None
+
+    def advise(self, system: Any, agent: str, text: str) -> Advice:
+        """Add `text` to the system prompt of one agent of a compiled graph.
+
+        The graph's own `config` carries a mark that says which calls are meant; retracting the
+        last advice puts the original object back.
+        """
+        if self._seams is None:
+            raise RuntimeError("call agentracer.instrument('langgraph') before giving advice")
+        known = agents_of(system)
+        if agent not in known:
+            raise ValueError(f"no agent {agent!r} in this graph; there are {', '.join(known)}")
+        self._configs.setdefault(id(system), (system, system.config))
+        identity = secrets.token_hex(8)
+        self._seams.advice[identity] = {agent: [text]}
+        self._mark(system, [*_marks(system), identity])
+
+        def retract() -> None:
+            if self._seams is not None:
+                self._seams.advice.pop(identity, None)
+            self._mark(system, [mark for mark in _marks(system) if mark != identity])
+
+        return Advice(agent=agent, text=text, undo=retract)
+
+    def _mark(self, system: Any, marks: list[str]) -> None:
+        original = self._configs[id(system)][1]
+        if marks:
+            metadata = {**((original or {}).get("metadata") or {}), ADVISED: marks}
+            system.config = {**(original or {}), "metadata": metadata}
+        else:
+            system.config = self._configs.pop(id(system))[1]
+
+
+def _marks(system: Any) -> list[str]:
+    return list(((system.config or {}).get("metadata") or {}).get(ADVISED) or ())
+
+
+adapter: Final = _LangGraphAdapter()
