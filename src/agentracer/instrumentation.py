@@ -33,6 +33,8 @@ class _Framework:
 
 
 FRAMEWORKS: Final = {
+    "autogen": _Framework("autogen_agentchat.base", "agentracer.adapters.autogen"),
+    "camel": _Framework("camel.agents.chat_agent", "agentracer.adapters.camel"),
     "langgraph": _Framework("langgraph.pregel", "agentracer.adapters.langgraph"),
 }
 """What can be captured, by the name to give `instrument()`."""
