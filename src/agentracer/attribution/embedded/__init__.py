@@ -1,0 +1,103 @@
+"""The attribution backend that is always there: rules, no model, no dependency, no network.
+
+It gives a triage list in milliseconds and the same one every time. Its confidence is the measured
+hit rate of the rule that fired; on runs of another shape than the measured ones it says so
+(`calibrated` is False). It never looks at the ground truth, not even where it is offered.
+"""
+
+from __future__ import annotations
+
+from agentracer.attribution.backends import Judgement
+from agentracer.attribution.embedded.evidence import answer_source, evidence
+from agentracer.attribution.embedded.rules import MEASURED, Rule, ranking
+from agentracer.attribution.embedded.signals import Signals
+from agentracer.errors import UnknownModel
+from agentracer.trace import GroundTruth, Observed
+from agentracer.verdict import Candidate
+
+__all__ = ["RULES_VERSION", "EmbeddedBackend"]
+
+RULES_VERSION = "1"
+"""Changes whenever the same run may get another verdict."""
+
+_EXPLAINED = 10  # candidates with evidence; the rest of the ranking goes without
+_MEASURED_LENGTHS = range(5, 131)  # steps of the logs that the rules were measured on
+
+
+class EmbeddedBackend:
+    """A rule list over the behaviour of the speakers; see `embedded.rules`.
+
+    Args:
+        argument: what follows `embedded:` in a spec; must be empty, as there are no weights yet.
+
+    Raises:
+        UnknownModel: a path to weights was given.
+    """
+
+    name = "embedded"
+    method = "rules"
+
+    def __init__(self, argument: str = "") -> None:
+        if argument:
+            raise UnknownModel(
+                f"embedded:{argument}: the embedded backend of this version loads no weights\n"
+                '  remedy: use model="embedded"'
+            )
+
+    def attribute(self, run: Observed, *, ground_truth: GroundTruth | None = None) -> Judgement:  # noqa: ARG002 - part of the protocol
+        """Rank the steps of a run. O(length of its text)."""
+        signals = Signals(run)
+        rule, order = ranking(signals)
+        source = answer_source(signals)
+        candidates = tuple(
+            _candidate(signals, rule, rank, index, source) for rank, index in enumerate(order)
+        )
+        measured = MEASURED[rule.name]
+        known = measured.rate(0)
+        return Judgement(
+            candidates=candidates,
+            agents=_shares(candidates),
+            # Where nothing was measured, the only honest figure is that of a blind guess.
+            confidence=1 / len(run.steps) if known is None else known,
+            calibrated=measured.runs > 0 and _is_like_the_measured(signals),
+            versions={"rules": RULES_VERSION},
+        )
+
+
+def _candidate(
+    signals: Signals, rule: Rule, rank: int, index: int, source: int | None
+) -> Candidate:
+    measured = MEASURED[rule.name]
+    if rank == 0:
+        reason = f"rule '{rule.name}': {rule.because}"
+        if measured.runs:
+            reason += f" (right in {measured.first} of {measured.runs} measured runs)"
+    else:
+        reason = f"rank {rank + 1} of rule '{rule.name}'"
+    return Candidate(
+        agent=signals.run.steps[index].agent,
+        step=index,
+        probability=measured.rate(rank),
+        reason=reason,
+        evidence=evidence(signals, index, source) if rank < _EXPLAINED else (),
+    )
+
+
+def _shares(candidates: tuple[Candidate, ...]) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for candidate in candidates:
+        if candidate.probability is not None:
+            shares[candidate.agent] = shares.get(candidate.agent, 0.0) + candidate.probability
+    return shares
+
+
+def _is_like_the_measured(signals: Signals) -> bool:
+    """Whether a run has the shape of those logs: a failed chat of several agents about a task."""
+    run = signals.run
+    return (
+        run.outcome.success is False
+        and len(run.steps) in _MEASURED_LENGTHS
+        and len(run.agent_names) >= 2
+        and all(step.kind == "message" for step in run.steps)
+        and (signals.briefing is not None or bool(signals.users))
+    )

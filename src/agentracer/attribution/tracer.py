@@ -1,0 +1,159 @@
+"""The `Tracer`: hands a trace to a backend, checks what comes back, and makes the `Verdict`.
+
+It decides when there is nothing to attribute, keeps the labels away from the backend, and refuses
+a judgement that names what the trace does not contain. How blame is found it does not know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from agentracer._version import __version__
+from agentracer.attribution.backends import Backend, Judgement, create_backend
+from agentracer.errors import AgentracerError, BackendError, FormatError
+from agentracer.trace import GroundTruth, Observed, Trace
+from agentracer.verdict import Candidate, Provenance, Verdict
+
+__all__ = ["Tracer"]
+
+
+class Tracer:
+    """Says which agent and which step made a run fail.
+
+    Args:
+        model: a spec such as `embedded` or `vllm:PATH`, or a backend of your own.
+        ground_truth: show the backend the right answer (w/ G); every trace must then have one.
+        top_k: length of the ranked shortlist in a verdict.
+
+    Raises:
+        UnknownModel: no backend answers to the spec.
+        ValueError: `top_k` is less than 1.
+    """
+
+    def __init__(
+        self, model: str | Backend = "embedded", *, ground_truth: bool = False, top_k: int = 5
+    ) -> None:
+        if top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {top_k}")
+        self.backend: Backend = create_backend(model) if isinstance(model, str) else model
+        self.model = model if isinstance(model, str) else model.name
+        self.ground_truth = ground_truth
+        self.top_k = top_k
+
+    def attribute(self, trace: Trace) -> Verdict:
+        """Attribute one run. Abstains where the run succeeded or has no steps.
+
+        Raises:
+            FormatError: w/ G was asked for, and the trace has no ground truth.
+            BackendError: the backend failed, or named what the trace does not contain.
+        """
+        started = time.perf_counter()
+        idle = _nothing_to_attribute(trace.observed)
+        judgement = Judgement(abstain_reason=idle) if idle else self._judge(trace)
+        try:
+            return self._verdict(trace, judgement, time.perf_counter() - started)
+        except ValidationError as error:
+            raise self._broken(f"returned values out of range: {error}") from error
+
+    async def aattribute(self, trace: Trace) -> Verdict:
+        """`attribute` in a thread, so that the event loop goes on meanwhile."""
+        return await asyncio.to_thread(self.attribute, trace)
+
+    def _judge(self, trace: Trace) -> Judgement:
+        truth = self._truth(trace)
+        try:
+            judgement = self.backend.attribute(trace.observed, ground_truth=truth)
+        except AgentracerError:
+            raise
+        except Exception as error:
+            raise self._broken(f"failed on {trace.id}: {type(error).__name__}: {error}") from error
+        problem = next(_problems(judgement, trace.observed), None)
+        if problem:
+            raise self._broken(f"broke its contract on {trace.id}: {problem}")
+        return judgement
+
+    def _truth(self, trace: Trace) -> GroundTruth | None:
+        if self.ground_truth and trace.ground_truth is None:
+            raise FormatError(
+                "the trace has no ground truth, which Tracer(ground_truth=True) needs",
+                source=trace.id,
+                place="ground_truth",
+                remedy="add it to the trace, or use Tracer(ground_truth=False)",
+            )
+        return trace.ground_truth if self.ground_truth else None
+
+    def _verdict(self, trace: Trace, judgement: Judgement, seconds: float) -> Verdict:
+        first = judgement.candidates[0] if judgement.candidates else None
+        return Verdict(
+            trace_id=trace.id,
+            agent=(judgement.agent or first.agent) if first else None,
+            step=first.step if first else None,
+            reason=judgement.reason or (first.reason if first else ""),
+            confidence=judgement.confidence,
+            candidates=judgement.candidates[: self.top_k],
+            agents=dict(judgement.agents),
+            abstained=first is None,
+            abstain_reason=judgement.abstain_reason,
+            calibrated=judgement.calibrated,
+            provenance=Provenance(
+                model=self.model,
+                method=self.backend.method,
+                ground_truth=self.ground_truth,
+                versions={"agentracer": __version__, **judgement.versions},
+                seconds=seconds,
+                calls=judgement.calls,
+                input_tokens=judgement.input_tokens,
+                output_tokens=judgement.output_tokens,
+            ),
+        )
+
+    def _broken(self, what: str) -> BackendError:
+        return BackendError(
+            f"backend {self.backend.name!r} {what}\n"
+            "  remedy: report it to the author of the backend, or use model='embedded'"
+        )
+
+
+def _nothing_to_attribute(run: Observed) -> str | None:
+    if run.outcome.success is True:
+        return "the run succeeded: there is no failure to attribute"
+    if not run.steps:
+        return "the trace has no steps"
+    return None
+
+
+def _problems(judgement: Judgement, run: Observed) -> Iterator[str]:
+    """Every way in which a judgement does not fit the run that it is about."""
+    agents = frozenset(run.agent_names)
+    if bool(judgement.candidates) == bool(judgement.abstain_reason):
+        yield "it must either name candidates or say why it names none"
+    if judgement.agent is not None and judgement.agent not in agents:
+        yield f"the agent {judgement.agent!r} did not act in this run"
+    for unknown in sorted(set(judgement.agents) - agents):
+        yield f"agents: {unknown!r} did not act in this run"
+    if sum(judgement.agents.values()) > 1 + 1e-6:
+        yield "agents: the shares of the blame sum to more than 1"
+    named = [(candidate.agent, candidate.step) for candidate in judgement.candidates]
+    if len(set(named)) < len(named):
+        yield "a candidate is named twice"
+    for rank, candidate in enumerate(judgement.candidates):
+        for problem in _candidate_problems(candidate, agents, run):
+            yield f"candidates[{rank}]: {problem}"
+
+
+def _candidate_problems(
+    candidate: Candidate, agents: frozenset[str], run: Observed
+) -> Iterator[str]:
+    if candidate.agent not in agents:
+        yield f"the agent {candidate.agent!r} did not act in this run"
+    if candidate.step >= len(run.steps):
+        yield f"step {candidate.step} does not exist, the run has {len(run.steps)} steps"
+    for evidence in candidate.evidence:
+        if evidence.step >= len(run.steps):
+            yield f"the evidence quotes step {evidence.step}, which does not exist"
+        elif evidence.quote not in run.text(evidence.step):
+            yield f"the quote {evidence.quote[:60]!r} is not in step {evidence.step}"

@@ -1,0 +1,130 @@
+"""How predictions are scored: strictly, and with intervals.
+
+Agent: the predicted name equals the label's. Both are cut at " (" and stripped, as Hand-Crafted
+speakers carry a remark there; upper and lower case differ, for predictions are taken from the
+trace's own names. Step: the 0-based numbers are equal, or at most 1 or 3 apart, or the label's is
+among the first 3 or 5 candidates. The scorer published with Who&When tests for substrings instead
+(its issue 14: a predicted step 10 is right for the label 1), so its figures come out higher.
+
+It knows nothing of traces, files or tracers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["METRICS", "Prediction", "Rate", "Scores", "normal_name", "score", "wilson"]
+
+_Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What was said of one run, and what is true.
+
+    Attributes:
+        id: of the trace.
+        file: it was read from.
+        agent: blamed; None where the tracer abstained.
+        step: blamed, 0-based; None where the tracer abstained.
+        candidates: (agent, step), best first.
+        label_agent: who is to blame according to the label.
+        label_step: the labelled step, 0-based.
+        confidence: as the verdict gave it, 0 to 1.
+        abstained: whether the tracer named nobody.
+    """
+
+    id: str
+    file: str
+    agent: str | None
+    step: int | None
+    candidates: tuple[tuple[str, int], ...] = ()
+    label_agent: str
+    label_step: int
+    confidence: float = 0.0
+    abstained: bool = False
+
+    @property
+    def agent_correct(self) -> bool:
+        """Whether the right agent is blamed."""
+        return self.agent is not None and normal_name(self.agent) == normal_name(self.label_agent)
+
+    @property
+    def step_correct(self) -> bool:
+        """Whether the right step is blamed."""
+        return self.step_within(0)
+
+    def step_within(self, tolerance: int) -> bool:
+        """Whether the blamed step is at most `tolerance` steps from the label's."""
+        return self.step is not None and abs(self.step - self.label_step) <= tolerance
+
+    def step_listed(self, top: int) -> bool:
+        """Whether the label's step is among the first `top` candidates."""
+        return any(step == self.label_step for _, step in self.candidates[:top])
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share of hits with its Wilson 95 % interval; `hits` is a fraction for expectations."""
+
+    hits: float
+    n: int
+
+    @property
+    def value(self) -> float:
+        """Hits per run, 0 to 1."""
+        return self.hits / self.n if self.n else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper end of the 95 % interval."""
+        return wilson(self.hits, self.n)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All metrics over the same `n` runs, by name (see `METRICS`)."""
+
+    n: int
+    rates: dict[str, Rate]
+
+
+METRICS: dict[str, Callable[[Prediction], bool]] = {
+    "agent_accuracy": lambda p: p.agent_correct,
+    "step_accuracy": lambda p: p.step_correct,
+    "step_within_1": lambda p: p.step_within(1),
+    "step_within_3": lambda p: p.step_within(3),
+    "step_top3": lambda p: p.step_listed(3),
+    "step_top5": lambda p: p.step_listed(5),
+}
+
+
+def score(predictions: Sequence[Prediction]) -> Scores:
+    """Score predictions; an abstention is wrong in every metric."""
+    n = len(predictions)
+    hits = {name: sum(map(test, predictions)) for name, test in METRICS.items()}
+    return Scores(n, {name: Rate(count, n) for name, count in hits.items()})
+
+
+def normal_name(agent: str) -> str:
+    """An agent's name as it is compared: `Orchestrator (thought)` is `Orchestrator`."""
+    return agent.split(" (", 1)[0].strip()
+
+
+def wilson(hits: float, n: int, z: float = _Z95) -> tuple[float, float]:
+    """The Wilson score interval of `hits` out of `n` (E. B. Wilson, JASA 22, 1927).
+
+    Raises:
+        ValueError: `hits` is not between 0 and `n`.
+    """
+    if not 0 <= hits <= n:
+        raise ValueError(f"{hits} hits out of {n}")
+    if n == 0:
+        return 0.0, 1.0
+    share, square = hits / n, z * z
+    centre = (share + square / (2 * n)) / (1 + square / n)
+    half = z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    # Rounding must not push an end past the share itself, nor past 0 and 1.
+    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))

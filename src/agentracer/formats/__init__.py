@@ -1,0 +1,118 @@
+"""Other people's traces in and out, and which reader a file needs.
+
+It knows the list of readers, and nothing of what is in the files. A module that reads something
+else (journals of the store, OpenTelemetry spans) adds a `Reader` with `register`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentracer.errors import FormatError
+from agentracer.formats import native, whowhen
+from agentracer.formats._files import Source, natural_order
+from agentracer.trace import Trace
+
+__all__ = ["Reader", "Source", "load_any", "readers", "register"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How to recognise and read one format.
+
+    Attributes:
+        name: for messages, such as `Who&When log`.
+        suffixes: of its files, lower case with the dot; a folder has the suffix `/`.
+        accepts: whether the source is in this format; `Source.data` is its parsed JSON.
+        read: the traces in it; raises `FormatError`.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    accepts: Callable[[Source], bool]
+    read: Callable[[Source], Iterable[Trace]]
+
+
+readers: list[Reader] = [
+    Reader(
+        name="agentracer trace",
+        suffixes=(".json",),
+        accepts=lambda source: native.is_trace(source.data),
+        read=lambda source: [native.trace_of(source.data, source=source.path)],
+    ),
+    Reader(
+        name="Who&When log",
+        suffixes=(".json",),
+        accepts=lambda source: whowhen.is_whowhen(source.data),
+        read=lambda source: [whowhen.trace_of(source.data, source=source.path)],
+    ),
+]
+"""Asked in this order; the first that accepts reads."""
+
+
+def register(reader: Reader) -> None:
+    """Add a format; a reader of the same name is replaced."""
+    readers[:] = [reader, *(known for known in readers if known.name != reader.name)]
+
+
+def load_any(path: Path | str) -> list[Trace]:
+    """Read a file of any known format, or every such file below a folder in numeric order.
+
+    Raises:
+        FormatError: nothing there, a format that nobody knows, or a file that is broken: in a
+            folder too, a file that cannot be read is an error and never skipped.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _load_folder(path)
+    return _load_file(path)
+
+
+def _load_folder(folder: Path) -> list[Trace]:
+    source = Source(folder)
+    for reader in readers:
+        if "/" in reader.suffixes and reader.accepts(source):
+            return list(reader.read(source))
+    suffixes = {suffix for reader in readers for suffix in reader.suffixes}
+    found = [file for file in folder.rglob("*") if file.suffix.lower() in suffixes]
+    files = sorted((file for file in found if _is_visible(file, folder)), key=natural_order)
+    if not files:
+        problem = f"no {' or '.join(sorted(suffixes - {'/'}))} file in this folder"
+        raise FormatError(problem, source=folder, remedy=f"give {_known(readers)}")
+    return [trace for file in files for trace in _load_file(file)]
+
+
+def _is_visible(file: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return file.is_file() and not hidden
+
+
+def _load_file(path: Path) -> list[Trace]:
+    source = Source(path)
+    suffix = path.suffix.lower()
+    # A name says little: a file with any other ending is tried as JSON.
+    asked = [reader for reader in readers if suffix in reader.suffixes]
+    for reader in asked or [reader for reader in readers if ".json" in reader.suffixes]:
+        if reader.accepts(source):
+            return list(reader.read(source))
+    remedy = f"give {_known(readers)}"
+    raise FormatError(f"in no known format{_seen(source)}", source=path, remedy=remedy)
+
+
+def _seen(source: Source) -> str:
+    """What the top of an unknown JSON file looks like, for the message."""
+    try:
+        data = source.data
+    except FormatError:
+        return ""
+    if not isinstance(data, dict):
+        return f": the JSON is a {type(data).__name__}, not an object"
+    fields = ", ".join(repr(key) for key in list(data)[:5])
+    return f": its fields are {fields}" if fields else ": the JSON object is empty"
+
+
+def _known(known: Sequence[Reader]) -> str:
+    names = [f"{reader.name} ({', '.join(reader.suffixes)})" for reader in known]
+    return "a file of one of these formats, or a folder of them: " + ", ".join(names)

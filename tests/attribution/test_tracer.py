@@ -1,0 +1,179 @@
+"""The Tracer: what it hands to a backend, when it abstains, and what it refuses."""
+
+import asyncio
+import threading
+
+import pytest
+
+from agentracer.attribution import Backend, Judgement, Tracer
+from agentracer.errors import BackendError, FormatError, MissingExtra
+from agentracer.trace import GroundTruth, Label, Observed, Outcome, Step, Trace
+from agentracer.verdict import Candidate, Evidence
+
+RUN = Observed(
+    task="What is 6 times 9?",
+    steps=(
+        Step(index=0, agent="planner", content="Ask the solver."),
+        Step(index=1, agent="solver", content="It is 42."),
+    ),
+    outcome=Outcome(success=False, answer="42"),
+)
+TRACE = Trace(
+    id="t",
+    observed=RUN,
+    ground_truth=GroundTruth(answer="54"),
+    labels=(Label(agent="solver", step=1, reason="secret"),),
+)
+
+
+class Fixed:
+    """Answers with what it was given and remembers what it saw."""
+
+    name = "fixed"
+    method = "by hand"
+
+    def __init__(self, *candidates, **fields):
+        self.judgement = Judgement(candidates=candidates, **fields)
+        self.seen = []
+
+    def attribute(self, run, *, ground_truth):
+        self.seen.append((run, ground_truth))
+        return self.judgement
+
+
+def blames(agent, step, **fields):
+    return Candidate(agent=agent, step=step, **fields)
+
+
+def test_a_verdict_names_the_first_candidate():
+    backend = Fixed(blames("solver", 1, reason="wrong sum"), blames("planner", 0), confidence=0.5)
+    verdict = Tracer(backend).attribute(TRACE)
+    assert (verdict.agent, verdict.step, verdict.confidence) == ("solver", 1, 0.5)
+    assert verdict.reason == "wrong sum"
+    assert verdict.trace_id == "t"
+    assert not verdict.abstained
+
+
+def test_the_agent_may_come_from_a_sum_over_its_steps():
+    backend = Fixed(blames("solver", 1), agent="planner", agents={"planner": 0.7})
+    assert Tracer(backend).attribute(TRACE).agent == "planner"
+
+
+def test_a_backend_sees_the_observed_run_and_nothing_else():
+    backend = Fixed(blames("solver", 1))
+    Tracer(backend).attribute(TRACE)
+    assert backend.seen == [(RUN, None)]
+    assert isinstance(backend.seen[0][0], Observed)
+
+
+def test_a_backend_sees_the_ground_truth_only_when_asked_for():
+    backend = Fixed(blames("solver", 1))
+    verdict = Tracer(backend, ground_truth=True).attribute(TRACE)
+    assert backend.seen == [(RUN, TRACE.ground_truth)]
+    assert verdict.provenance.ground_truth
+
+
+def test_asking_for_a_ground_truth_that_a_trace_lacks_is_an_error():
+    bare = TRACE.model_copy(update={"ground_truth": None})
+    with pytest.raises(FormatError, match="no ground truth") as caught:
+        Tracer(Fixed(blames("solver", 1)), ground_truth=True).attribute(bare)
+    assert "ground_truth=False" in caught.value.remedy
+
+
+def test_provenance_tells_how_the_verdict_came_about():
+    backend = Fixed(blames("solver", 1), versions={"weights": "abc"}, calls=2, input_tokens=9)
+    provenance = Tracer(backend).attribute(TRACE).provenance
+    assert (provenance.model, provenance.method) == ("fixed", "by hand")
+    assert provenance.versions["weights"] == "abc"
+    assert "agentracer" in provenance.versions
+    assert (provenance.calls, provenance.input_tokens) == (2, 9)
+    assert provenance.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"outcome": Outcome(success=True)}, "the run succeeded"), ({"steps": ()}, "no steps")],
+)
+def test_where_there_is_nothing_to_attribute_nobody_is_asked_or_blamed(change, reason):
+    backend = Fixed(blames("solver", 1))
+    trace = TRACE.model_copy(update={"observed": RUN.model_copy(update=change)})
+    verdict = Tracer(backend).attribute(trace)
+    assert backend.seen == []
+    assert verdict.abstained
+    assert verdict.agent is verdict.step is None
+    assert reason in verdict.abstain_reason
+
+
+def test_a_backend_may_abstain():
+    verdict = Tracer(Fixed(abstain_reason="too long")).attribute(TRACE)
+    assert verdict.abstained
+    assert verdict.abstain_reason == "too long"
+
+
+def test_the_shortlist_has_at_most_top_k_candidates():
+    backend = Fixed(blames("solver", 1), blames("planner", 0))
+    assert len(Tracer(backend, top_k=1).attribute(TRACE).candidates) == 1
+    with pytest.raises(ValueError, match="top_k"):
+        Tracer(backend, top_k=0)
+
+
+BROKEN = {
+    "an agent that did not act": Fixed(blames("ghost", 1)),
+    "a step that does not exist": Fixed(blames("solver", 2)),
+    "nothing, without a reason": Fixed(),
+    "somebody, and abstains": Fixed(blames("solver", 1), abstain_reason="unsure"),
+    "one candidate twice": Fixed(blames("solver", 1), blames("solver", 1)),
+    "a share for a stranger": Fixed(blames("solver", 1), agents={"ghost": 0.1}),
+    "shares above one": Fixed(blames("solver", 1), agents={"solver": 0.9, "planner": 0.9}),
+    "a sum that is a stranger": Fixed(blames("solver", 1), agent="ghost"),
+    "evidence of no step": Fixed(
+        blames("solver", 1, evidence=(Evidence(step=7, says="look"),)),
+    ),
+    "a made-up quote": Fixed(
+        blames("solver", 1, evidence=(Evidence(step=1, says="look", quote="It is 54."),)),
+    ),
+    "a confidence above one": Fixed(blames("solver", 1), confidence=1.5),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_backend_that_breaks_its_contract_is_refused(case):
+    with pytest.raises(BackendError, match="fixed"):
+        Tracer(BROKEN[case]).attribute(TRACE)
+
+
+def test_a_backend_that_raises_is_a_backend_error_with_its_cause():
+    backend = Fixed()
+    backend.attribute = lambda run, *, ground_truth: 1 / 0
+    with pytest.raises(BackendError, match="ZeroDivisionError") as caught:
+        Tracer(backend).attribute(TRACE)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_our_own_errors_pass_through_a_backend_unchanged():
+    def attribute(run, *, ground_truth):
+        raise MissingExtra("vllm", needed_for="vllm models")
+
+    backend = Fixed()
+    backend.attribute = attribute
+    with pytest.raises(MissingExtra):
+        Tracer(backend).attribute(TRACE)
+
+
+def test_async_attribution_leaves_the_event_loop_free():
+    backend = Fixed(blames("solver", 1))
+    threads = []
+    judge = backend.attribute
+
+    def attribute(run, *, ground_truth):
+        threads.append(threading.current_thread())
+        return judge(run, ground_truth=ground_truth)
+
+    backend.attribute = attribute
+    verdict = asyncio.run(Tracer(backend).aattribute(TRACE))
+    assert verdict.agent == "solver"
+    assert threads[0] is not threading.main_thread()
+
+
+def test_any_object_with_the_right_shape_is_a_backend():
+    assert isinstance(Fixed(), Backend)

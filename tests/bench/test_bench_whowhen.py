@@ -1,0 +1,157 @@
+"""The benchmark end to end: on made-up logs everywhere, on the real ones where they are."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from agentracer.attribution import Judgement, Tracer
+from agentracer.bench import as_dict, render, run
+from agentracer.errors import FormatError
+from agentracer.verdict import Candidate
+
+METRICS = {
+    "agent_accuracy", "step_accuracy", "step_within_1", "step_within_3", "step_top3", "step_top5",
+}  # fmt: skip
+
+
+def log(question, speakers, agent=None, step=None):
+    history = [{"content": f"{s} {i}", "role": "user", "name": s} for i, s in enumerate(speakers)]
+    labels = {} if agent is None else {"mistake_agent": agent, "mistake_step": str(step)}
+    return {"question": question, "ground_truth": "G", "history": history, **labels}
+
+
+@pytest.fixture
+def logs(tmp_path):
+    for subset, file, content in (
+        ("One", "1.json", log("q1", "abcabc", "b", 1)),
+        ("One", "2.json", log("q2", "ab", "a", 0)),
+        ("One", "3.json", log("q3", "ab")),
+        ("Two", "1.json", log("q1", "a", "a", 0)),
+    ):
+        (tmp_path / subset).mkdir(exist_ok=True)
+        (tmp_path / subset / file).write_text(json.dumps(content))
+    return tmp_path
+
+
+class Second:
+    """Blames the second step, abstains where there is none."""
+
+    name = "second"
+    method = "stub"
+
+    def __init__(self):
+        self.truths = []
+
+    def attribute(self, run, *, ground_truth):
+        self.truths.append(ground_truth)
+        if len(run.steps) < 2:
+            return Judgement(abstain_reason="too short")
+        return Judgement(candidates=(Candidate(agent=run.steps[1].agent, step=1),))
+
+
+def test_subsets_are_scored_apart_and_unlabelled_logs_are_counted(logs):
+    report = as_dict(run(logs, Tracer(Second())))
+    one, two = report["subsets"]["One"], report["subsets"]["Two"]
+    assert (one["n"], one["unlabelled"], one["abstained"]) == (2, 1, 0)
+    assert one["step_accuracy"]["hits"] == 1
+    assert one["step_accuracy"]["value"] == 0.5
+    assert one["step_within_1"]["hits"] == 2
+    assert (two["n"], two["abstained"]) == (1, 1)
+    assert two["step_accuracy"]["hits"] == 0
+
+
+def test_the_json_holds_every_metric_with_its_interval_for_tracer_and_rules(logs):
+    report = json.loads(json.dumps(as_dict(run(logs, Tracer(Second()))), allow_nan=False))
+    for subset in report["subsets"].values():
+        for scores in (subset, *subset["rules"].values()):
+            assert scores.keys() >= METRICS
+            for metric in METRICS:
+                rate = scores[metric]
+                assert rate.keys() == {"value", "low", "high", "hits", "n"}
+                assert 0 <= rate["low"] <= rate["value"] <= rate["high"] <= 1
+                assert rate["n"] == scores["n"]
+
+
+def test_the_json_holds_every_prediction(logs):
+    report = as_dict(run(logs, Tracer(Second())))
+    first, *_, last = report["predictions"]
+    assert first | {"id": ""} == {
+        "id": "",
+        "file": "One/1.json",
+        "agent": "b",
+        "step": 1,
+        "confidence": 0.0,
+        "abstained": False,
+        "candidates": [{"agent": "b", "step": 1}],
+        "label": {"agent": "b", "step": 1},
+        "agent_correct": True,
+        "step_correct": True,
+    }
+    assert last["abstained"]
+    assert last["agent"] is last["step"] is None
+    assert not last["step_correct"]
+
+
+@pytest.mark.parametrize(("with_truth", "setting"), [(False, "w/o G"), (True, "w/ G")])
+def test_the_setting_is_kept_and_reported(with_truth, setting, logs):
+    backend = Second()
+    report = as_dict(run(logs, Tracer(backend, ground_truth=with_truth)))
+    assert report["provenance"]["setting"] == setting
+    assert report["provenance"]["model"] == "second"
+    assert {truth is not None for truth in backend.truths} == {with_truth}
+
+
+def test_progress_is_told_after_every_log(logs):
+    told = []
+    run(logs, Tracer(Second()), progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_the_table_shows_rules_beside_the_tracer_and_trusts_no_markup(logs):
+    (logs / "Two").rename(logs / "[red]Two")
+    out = io.StringIO()
+    Console(file=out, width=160).print(render(run(logs, Tracer(Second()))))
+    text = out.getvalue()
+    assert "[red]Two: 1 runs" in text
+    assert "50.0 [9, 91]" in text
+    assert "best constant step *" in text
+    assert "1 abstentions" in text
+
+
+def test_too_short_a_shortlist_is_refused(logs):
+    with pytest.raises(ValueError, match="top_k=5"):
+        run(logs, Tracer(top_k=3))
+
+
+def test_a_subset_without_any_label_is_an_error(logs):
+    (logs / "Two" / "1.json").write_text(json.dumps(log("q1", "a")))
+    with pytest.raises(FormatError, match="has a label") as caught:
+        run(logs, Tracer(Second()))
+    assert caught.value.remedy
+
+
+@pytest.fixture(scope="module")
+def measured(whowhen_logs):
+    return as_dict(run(whowhen_logs))
+
+
+def test_the_embedded_tracer_beats_every_trivial_rule_on_exact_and_listed_steps(measured):
+    assert set(measured["subsets"]) == {"Algorithm-Generated", "Hand-Crafted"}
+    for subset in measured["subsets"].values():
+        for metric in ("agent_accuracy", "step_accuracy", "step_top3", "step_top5"):
+            best = max(rule[metric]["hits"] for rule in subset["rules"].values())
+            assert subset[metric]["hits"] > best
+
+
+def test_trivial_rules_give_the_figures_of_the_development_half(measured):
+    generated = measured["subsets"]["Algorithm-Generated"]["rules"]
+    crafted = measured["subsets"]["Hand-Crafted"]["rules"]
+    assert generated["best constant step"]["step_accuracy"]["hits"] == 21  # step 1 of 64 logs
+    assert crafted["best constant agent"]["agent_accuracy"]["hits"] == 19  # WebSurfer of 30 logs
+
+
+def test_a_run_takes_milliseconds(measured):
+    for subset in measured["subsets"].values():
+        assert subset["seconds_per_run"] < 0.1
