@@ -1,7 +1,7 @@
 """Other people's traces in and out, and which reader a file needs.
 
 It knows the list of readers, and nothing of what is in the files. A module that reads something
-else (journals of the store, OpenTelemetry spans) adds a `Reader` with `register`.
+else adds a `Reader` with `register`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentracer.errors import FormatError
-from agentracer.formats import native, whowhen
+from agentracer.formats import journal, native, whowhen
 from agentracer.formats._files import Source, natural_order
 from agentracer.trace import Trace
 
-__all__ = ["Reader", "Source", "load_any", "readers", "register"]
+__all__ = ["Reader", "Source", "load_any", "load_text", "readers", "register"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,12 @@ readers: list[Reader] = [
         accepts=lambda source: whowhen.is_whowhen(source.data),
         read=lambda source: [whowhen.trace_of(source.data, source=source.path)],
     ),
+    Reader(
+        name="agentracer journal",
+        suffixes=(".jsonl",),
+        accepts=lambda source: journal.is_journal(source.text),
+        read=lambda source: [journal.trace_of(source.text, source=source.path)],
+    ),
 ]
 """Asked in this order; the first that accepts reads."""
 
@@ -70,6 +76,22 @@ def load_any(path: Path | str) -> list[Trace]:
     return _load_file(path)
 
 
+def load_text(content: bytes, *, name: str = "-") -> list[Trace]:
+    """Read what was piped in, in any known format.
+
+    Args:
+        content: the bytes of one file.
+        name: what messages call it.
+
+    Raises:
+        FormatError: see `load_any`.
+    """
+    source = Source(Path(name), content)
+    lines = journal.is_journal(source.text)
+    asked = [reader for reader in readers if (".jsonl" in reader.suffixes) == lines]
+    return _read(source, asked)
+
+
 def _load_folder(folder: Path) -> list[Trace]:
     source = Source(folder)
     for reader in readers:
@@ -90,15 +112,20 @@ def _is_visible(file: Path, folder: Path) -> bool:
 
 
 def _load_file(path: Path) -> list[Trace]:
-    source = Source(path)
     suffix = path.suffix.lower()
     # A name says little: a file with any other ending is tried as JSON.
     asked = [reader for reader in readers if suffix in reader.suffixes]
-    for reader in asked or [reader for reader in readers if ".json" in reader.suffixes]:
+    return _read(
+        Source(path), asked or [reader for reader in readers if ".json" in reader.suffixes]
+    )
+
+
+def _read(source: Source, asked: Sequence[Reader]) -> list[Trace]:
+    for reader in asked:
         if reader.accepts(source):
             return list(reader.read(source))
     remedy = f"give {_known(readers)}"
-    raise FormatError(f"in no known format{_seen(source)}", source=path, remedy=remedy)
+    raise FormatError(f"in no known format{_seen(source)}", source=source.path, remedy=remedy)
 
 
 def _seen(source: Source) -> str:

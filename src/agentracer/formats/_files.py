@@ -25,9 +25,24 @@ MAX_BYTES = 512 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Source:
-    """A path, and the JSON in it once somebody asks for it (parsed once)."""
+    """A path, and what is in it once somebody asks for it (read and parsed once).
+
+    Attributes:
+        path: the file; a name only, where `content` is given.
+        content: what was read from elsewhere, such as standard input.
+    """
 
     path: Path
+    content: bytes | None = None
+
+    @cached_property
+    def text(self) -> str:
+        """The text of the file.
+
+        Raises:
+            FormatError: it cannot be read, or is not UTF-8.
+        """
+        return read_text(self.path) if self.content is None else _decode(self.content, self.path)
 
     @cached_property
     def data(self) -> Any:
@@ -36,7 +51,7 @@ class Source:
         Raises:
             FormatError: it cannot be read, or is not JSON.
         """
-        return parse_json(read_text(self.path), source=self.path)
+        return parse_json(self.text, source=self.path)
 
 
 def read_text(path: Path) -> str:
@@ -53,11 +68,16 @@ def read_text(path: Path) -> str:
                 source=path,
                 remedy="split it into one file per run",
             )
-        return path.read_bytes().decode("utf-8-sig")
+        return _decode(path.read_bytes(), path)
     except OSError as error:
         problem = error.strerror or str(error)
         remedy = "check the path and its permissions"
         raise FormatError(problem, source=path, remedy=remedy) from error
+
+
+def _decode(content: bytes, path: Path) -> str:
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError(
             "not a text file in UTF-8",

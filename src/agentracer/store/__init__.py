@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from agentracer.errors import FormatError, StoreError, TraceNotFound
 from agentracer.store.fold import fold, read_events
 from agentracer.store.journal import Journal
-from agentracer.trace import Trace
+from agentracer.trace import Ending, Trace
 from agentracer.verdict import Verdict
 
 __all__ = ["Journal", "Store", "Summary", "default_home", "new_trace_id", "write_atomically"]
@@ -83,7 +83,7 @@ class Summary:
     task: str
     steps: int
     success: bool | None
-    ending: str
+    ending: Ending
 
 
 class Store:
@@ -225,7 +225,7 @@ def _summarise(path: Path) -> Summary | None:
         task=str(later.get("task", first.get("task")) or ""),
         steps=steps,
         success=outcome.get("success"),
-        ending=str(outcome.get("ending", "unfinished")),
+        ending=outcome.get("ending", "unfinished"),
     )
 
 

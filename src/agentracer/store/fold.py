@@ -28,7 +28,7 @@ from pydantic import ValidationError
 from agentracer.errors import FormatError
 from agentracer.trace import Trace
 
-__all__ = ["LOST", "fold", "read_events"]
+__all__ = ["LOST", "fold", "parse_lines", "read_events"]
 
 LOST: Final = "(lost)"
 """Stands for the agent of a step, or the role of a message, whose event was lost."""
@@ -37,19 +37,24 @@ _HEADER_FIELDS = ("ground_truth", "parent", "started_at", "metadata")
 
 
 def read_events(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The events of a journal, and how many of its lines could not be read."""
-    events, torn = [], 0
+    """The events of a journal file, and how many of its lines could not be read."""
     with path.open("rb") as file:
-        for line in file:
-            try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
-                torn += bool(line.strip())
-                continue
-            if isinstance(event, dict):
-                events.append(event)
-            else:
-                torn += 1
+        return parse_lines(file)
+
+
+def parse_lines(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], int]:
+    """The events in the lines of a journal, and how many lines could not be read."""
+    events, torn = [], 0
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            torn += bool(line.strip())
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+        else:
+            torn += 1
     return events, torn
 
 
