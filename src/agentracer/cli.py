@@ -7,6 +7,7 @@ out why is what the command is for.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +46,9 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: turns errors into messages and exit statuses."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an ASCII pipe shows what it cannot encode
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli()
     except AgentracerError as error:

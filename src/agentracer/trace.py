@@ -37,6 +37,7 @@ __all__ = [
     "Outcome",
     "Step",
     "StepKind",
+    "Text",
     "ToolCall",
     "ToolInfo",
     "ToolRequest",
@@ -49,6 +50,7 @@ __all__ = [
 SCHEMA_VERSION = "1.0"
 """Major.minor. Readers refuse another major version and accept older minor ones."""
 
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, BeforeValidator(lambda v: clean_text(v) if isinstance(v, str) else v)]
 Json = Annotated[JsonValue, BeforeValidator(to_json)]
 
@@ -79,8 +81,8 @@ class ToolCall(ToolRequest):
 
     result: Json = None
     error: ErrorInfo | None = None
-    started_at: float | None = None
-    ended_at: float | None = None
+    started_at: Seconds | None = None
+    ended_at: Seconds | None = None
 
 
 class Message(_Record):
@@ -166,8 +168,8 @@ class Step(_Record):
     error: ErrorInfo | None = None
     model: ModelCall | None = None
     usage: Usage | None = None
-    started_at: float | None = None
-    ended_at: float | None = None
+    started_at: Seconds | None = None
+    ended_at: Seconds | None = None
     parent: int | None = None
     attributes: dict[str, Json] = Field(default_factory=dict)
 
@@ -280,8 +282,8 @@ class Trace(_Record):
     labels: tuple[Label, ...] = ()
     parent: Text | None = None
     replayable: bool = False
-    started_at: float | None = None
-    ended_at: float | None = None
+    started_at: Seconds | None = None
+    ended_at: Seconds | None = None
     dropped: dict[str, int] = Field(default_factory=dict)
     metadata: dict[str, Json] = Field(default_factory=dict)
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from agentracer.trace import Text
+
 __all__ = ["Candidate", "Evidence", "Provenance", "Verdict", "Verification"]
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -19,17 +21,17 @@ class Evidence(_Record):
     """One observation that speaks for a candidate; `quote` is verbatim from step `step`."""
 
     step: int = Field(ge=0)
-    says: str
-    quote: str = ""
+    says: Text
+    quote: Text = ""
 
 
 class Candidate(_Record):
     """A step that may be the decisive error. `probability` is None where a method has none."""
 
-    agent: str
+    agent: Text
     step: int = Field(ge=0)
     probability: Probability | None = None
-    reason: str = ""
+    reason: Text = ""
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -69,7 +71,7 @@ class Verification(_Record):
     control_flips: int = Field(ge=0)
     control_replays: int = Field(ge=0)
     traces: tuple[str, ...] = ()
-    note: str = ""
+    note: Text = ""
 
 
 class Verdict(_Record):
@@ -88,15 +90,15 @@ class Verdict(_Record):
         verification: the proof by replay, where one was made.
     """
 
-    trace_id: str
-    agent: str | None = None
+    trace_id: Text
+    agent: Text | None = None
     step: int | None = Field(default=None, ge=0)
-    reason: str = ""
+    reason: Text = ""
     confidence: Probability = 0.0
     candidates: tuple[Candidate, ...] = ()
-    agents: dict[str, Probability] = Field(default_factory=dict)
+    agents: dict[Text, Probability] = Field(default_factory=dict)
     abstained: bool = False
-    abstain_reason: str | None = None
+    abstain_reason: Text | None = None
     calibrated: bool = False
     provenance: Provenance
     verification: Verification | None = None

@@ -1,0 +1,129 @@
+"""The sentences that every kind of report shares, so that none says it differently.
+
+Plain strings out of traces and verdicts, with no styling. What models and tools wrote passes
+through unchanged: whoever shows it makes it `visible`.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from agentracer.trace import Outcome, Step, Trace
+from agentracer.verdict import Provenance, Verdict, Verification
+
+__all__ = [
+    "confidence",
+    "duration",
+    "likelihood",
+    "moment",
+    "outcome",
+    "plural",
+    "provenance",
+    "seconds",
+    "summary",
+    "verification",
+]
+
+_LIKELIHOODS = ((0.9, "very likely"), (0.7, "likely"), (0.4, "plausible"), (0.2, "weak"))
+_ENDINGS = {
+    "finished": "",
+    "raised": "the run raised an exception",
+    "interrupted": "waiting for a human",
+    "cancelled": "cancelled",
+    "abandoned": "the caller stopped reading",
+    "unfinished": "still running, or the process died",
+}
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 step`, `1,204 steps`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def seconds(value: float) -> str:
+    """A length of time, with as much precision as a reader can use."""
+    if value < 0.0995:
+        return f"{value * 1000:.0f} ms"
+    if value < 59.95:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def moment(at: float | None) -> str:
+    """A time as `2026-11-22 10:04 UTC`; empty where it is not known or not a time."""
+    if at is None:
+        return ""
+    try:
+        when = datetime.datetime.fromtimestamp(at, tz=datetime.UTC)
+    except (OverflowError, OSError, ValueError):
+        return ""
+    return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def duration(record: Trace | Step) -> str:
+    """How long a run or a step took; empty where that was not recorded."""
+    if record.started_at is None or record.ended_at is None:
+        return ""
+    return seconds(max(0.0, record.ended_at - record.started_at))
+
+
+def outcome(result: Outcome) -> str:
+    """`failed`, `succeeded` or `outcome unknown`, and how the run ended if not in order."""
+    word = {True: "succeeded", False: "failed", None: "outcome unknown"}[result.success]
+    ending = _ENDINGS[result.ending]
+    return f"{word}: {ending}" if ending else word
+
+
+def summary(trace: Trace) -> str:
+    """One line of facts: steps, agents, time, framework, what was lost."""
+    facts = [
+        plural(len(trace.steps), "step"),
+        plural(len(trace.observed.agent_names), "agent"),
+        duration(trace),
+        trace.observed.framework or "",
+        moment(trace.started_at),
+    ]
+    lost = sum(trace.dropped.values())
+    if lost:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in trace.dropped.items())
+        facts.append(f"{plural(lost, 'event')} lost ({reasons})")
+    return " · ".join(fact for fact in facts if fact)
+
+
+def likelihood(probability: float) -> str:
+    """A probability in one or two words."""
+    return next((word for floor, word in _LIKELIHOODS if probability >= floor), "a guess")
+
+
+def confidence(verdict: Verdict) -> str:
+    """`likely, 72 % (uncalibrated)`."""
+    words = f"{likelihood(verdict.confidence)}, {verdict.confidence:.0%}".replace("%", " %")
+    return words if verdict.calibrated else f"{words} (uncalibrated)"
+
+
+def verification(proof: Verification) -> str:
+    """The counts behind a proof by replay, with its control."""
+    return (
+        f"{proof.status} by replay: succeeded in {proof.flips} of {proof.replays} reruns with the "
+        f"step corrected, in {proof.control_flips} of {proof.control_replays} without"
+    )
+
+
+def provenance(source: Provenance) -> str:
+    """One line: model, method, w/ G or w/o G, time, calls, tokens, versions."""
+    facts = [
+        source.model,
+        source.method,
+        "w/ G" if source.ground_truth else "w/o G",
+        seconds(source.seconds),
+    ]
+    if source.calls:
+        facts.append(plural(source.calls, "call"))
+    if source.input_tokens or source.output_tokens:
+        facts.append(f"{source.input_tokens:,} + {source.output_tokens:,} tokens")
+    facts += [f"{name} {version}" for name, version in source.versions.items()]
+    return " · ".join(facts)

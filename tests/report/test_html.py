@@ -1,0 +1,146 @@
+import base64
+import hashlib
+import json
+import re
+from importlib import resources
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import HOSTILE, failed_run, hostile_trace, long_run
+
+from agentracer.report import html
+from agentracer.report.untrusted import UNSEEN
+from agentracer.trace import Observed, Step, Trace
+from agentracer.verdict import Provenance, Verdict
+
+ASSETS = resources.files("agentracer.report") / "assets"
+ISLAND = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
+SINKS = [
+    *("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "srcdoc"),
+    *("createContextualFragment", "setHTML", "eval(", "Function(", "import(", "fetch("),
+    *("XMLHttpRequest", "WebSocket", "EventSource", "sendBeacon", "window.open"),
+]
+
+
+def asset_texts():
+    return {asset.name: asset.read_text("utf-8") for asset in ASSETS.iterdir()}
+
+
+def island(page):
+    (data,) = ISLAND.findall(page)
+    return data
+
+
+def test_one_file_that_refers_to_nothing_outside():
+    page = html.render(*failed_run())
+    outside = ISLAND.sub("", page)
+    urls = set(re.findall(r"[a-z]+://[^\s'\"`<>]+", outside))
+    assert urls == {"http://www.w3.org/2000/svg"}  # the name of SVG, not an address
+    assert not re.search(r"<(link|img|iframe|base|object|embed)\b", outside)
+    assert not re.search(r"\bsrc\s*=|@import|url\(", outside)
+
+
+def test_no_sink_of_html_and_no_request_in_the_scripts():
+    for name, text in asset_texts().items():
+        if name.endswith(".js"):
+            assert [sink for sink in SINKS if sink in text] == [], name
+            assert "</script" not in text
+            assert text.startswith("// ")
+            assert "\n'use strict';\n" in text
+
+
+def test_no_inline_handler_and_no_inline_style_in_the_template():
+    template = asset_texts()["report.html.jinja"]
+    assert not re.search(r"\s(on[a-z]+|style)\s*=", template)
+
+
+def test_the_policy_allows_exactly_what_is_shipped():
+    page = html.render(*failed_run())
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page).group(1)
+    policy = policy.replace("&#39;", "'")
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'"
+    assert "unsafe" not in policy
+    assert rules["require-trusted-types-for"] == "'script'"
+    for rule, tag in (("script-src", "script"), ("style-src", "style")):
+        blocks = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digests = [hashlib.sha256(block.encode()).digest() for block in blocks]
+        hashes = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
+        assert rules[rule].split() == hashes
+    # the policy comes before anything that it governs
+    assert page.index("Content-Security-Policy") < page.index("<style>")
+
+
+def test_the_island_holds_trace_and_verdict_unchanged():
+    trace, verdict = failed_run()
+    data = json.loads(island(html.render(trace, verdict)))
+    assert Trace.model_validate(data["trace"]) == trace
+    assert Verdict.model_validate(data["verdict"]) == verdict
+
+
+def test_without_a_verdict():
+    trace, _ = failed_run()
+    assert json.loads(island(html.render(trace)))["verdict"] is None
+
+
+def test_messages_stay_shared():
+    small, large = (len(html.render(long_run(n))) for n in (100, 200))
+    empty = len(html.render(long_run(0)))
+    assert large - empty < 2.2 * (small - empty)
+
+
+def test_the_corpus_stays_inside_the_island_and_the_title():
+    trace, verdict = hostile_trace()
+    page = html.render(trace, verdict)
+    data = island(page)
+    assert not re.search(f"[<>&\u2028\u2029]|[{UNSEEN}]", data)
+    assert json.loads(data)["trace"]["observed"]["steps"][5]["content"] == HOSTILE[5]
+    ours = html.render(Trace(id="t", observed=Observed()))
+    outside, expected = (ISLAND.sub("", text) for text in (page, ours))
+    title = re.compile(r"<title>[^<]*</title>")
+    assert title.sub("", outside) == title.sub("", expected)
+
+
+@settings(deadline=None)
+@given(st.text(), st.text(st.sampled_from("<>/!-scriptSCRIPT&;\u2028\u2029\x1b\x00\r\n\"'\\]")))
+def test_any_text_survives_and_never_closes_the_island(one, two):
+    text = one + two
+    trace = Trace(
+        id="t", observed=Observed(task=text, steps=(Step(index=0, agent="a", content=text),))
+    )
+    page = html.render(trace)
+    found = json.loads(island(page))["trace"]["observed"]
+    assert found.get("task", "") == trace.task
+    assert found["steps"][0].get("content", "") == text
+    assert page.count("</script>") == 1 + len(re.findall(r"<script>\n?//", page))
+    page.encode()
+
+
+def test_a_lone_surrogate_in_a_verdict_is_written():
+    trace, _ = failed_run()
+    provenance = Provenance(model="m", method="m")
+    verdict = Verdict.model_construct(
+        trace_id="t", abstained=True, abstain_reason="\ud800", provenance=provenance
+    )
+    html.render(trace, verdict).encode()
+
+
+class TestWrite:
+    def test_writes_what_render_makes(self, tmp_path):
+        path = html.write(tmp_path / "new" / "report.html", *failed_run())
+        assert path.read_bytes() == html.render(*failed_run()).encode()
+        assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
+
+    def test_all_or_nothing(self, tmp_path, monkeypatch):
+        path = tmp_path / "report.html"
+        path.write_text("old")
+
+        def fail(*_):
+            raise OSError("disk full")
+
+        monkeypatch.setattr("pathlib.Path.replace", fail)
+        with pytest.raises(OSError, match="disk full"):
+            html.write(path, *failed_run())
+        assert path.read_text() == "old"
+        assert len(list(tmp_path.iterdir())) == 1

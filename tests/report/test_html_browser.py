@@ -1,0 +1,258 @@
+"""The report in a real browser: nothing of a trace is executed, and the page works."""
+
+import json
+import time
+
+import chromium
+import pytest
+from samples import HOSTILE, failed_run, hostile_trace, long_run
+
+from agentracer.report import html
+from agentracer.report.untrusted import visible
+from agentracer.trace import Observed, Step, ToolCall, Trace
+
+pytestmark = pytest.mark.skipif(
+    chromium.find() is None, reason="needs Chromium: apt-get install chromium"
+)
+
+
+@pytest.fixture(scope="module")
+def page():
+    with chromium.browser() as page:
+        yield page
+
+
+@pytest.fixture
+def shown(page, tmp_path):
+    def show(trace, verdict=None, fragment="", **size):
+        path = html.write(tmp_path / "report.html", trace, verdict)
+        seconds = page.open(path, fragment, **size)
+        return page, seconds
+
+    return show
+
+
+def texts(page, selector):
+    return page.run(f"[...document.querySelectorAll({selector!r})].map(each => each.textContent)")
+
+
+def selected(page):
+    return page.run("document.querySelector('[aria-current]')?.dataset.step ?? null")
+
+
+class TestUntrusted:
+    def test_the_corpus_executes_nothing(self, shown):
+        trace, verdict = hostile_trace()
+        page, _ = shown(trace, verdict)
+        for index in range(len(HOSTILE)):
+            page.run(f"location.hash = '#step-{index}'")
+            page.settle()
+            page.press("Enter")
+            page.press("r")
+        for details in range(page.run("document.querySelectorAll('details').length")):
+            page.run(f"document.querySelectorAll('details')[{details}].open = true")
+        page.press("/")
+        page.call("Input.insertText", text="<script>")
+        time.sleep(0.2)
+        page.settle()
+        assert page.complaints() == []
+        assert (
+            page.run("document.querySelectorAll('img,iframe,object,embed,form[action]').length")
+            == 0
+        )
+        assert (
+            page.run("document.querySelectorAll('#steps script,#verdict script,base').length") == 0
+        )
+        assert page.run("({}).polluted") is None
+
+    def test_every_link_leads_to_a_step(self, shown):
+        page, _ = shown(*hostile_trace())
+        links = page.run("[...document.links].map(link => link.getAttribute('href'))")
+        assert links
+        assert {link.rstrip("0123456789") for link in links} == {"#step-"}
+
+    def test_the_policy_stops_what_the_scripts_would_miss(self, shown):
+        page, _ = shown(*failed_run())
+        with pytest.raises(RuntimeError, match="TrustedHTML"):
+            page.run("document.body.innerHTML = '<img src=x onerror=alert(1)>'")
+        page.run(
+            "(() => { const s = document.createElement('img'); s.src = 'https://evil.example/x';"
+            " document.body.append(s); })()"
+        )
+        page.settle()
+        assert any("Content Security Policy" in found for found in page.complaints())
+
+    def test_text_is_shown_as_python_shows_it(self, page, shown):
+        # every character of Unicode, the script's `visible` against Python's
+        shown(*failed_run())
+        every = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+        expected = {c: visible(c) for c in every if visible(c) != c}
+        script = (
+            "(() => { const found = {}; for (let code = 0; code < 0x110000; code++) {"
+            " if (code >= 0xd800 && code < 0xe000) continue; const c = String.fromCodePoint(code);"
+            " if (visible(c) !== c) found[c] = visible(c); } return JSON.stringify(found); })()"
+        )
+        assert json.loads(page.run(script)) == expected
+        assert page.run(r"visible('\ud800')") == r"\ud800"
+
+    def test_hidden_characters_are_seen(self, shown):
+        text = "\x1b[31m \u202egnp.exe zero\u200bwidth"
+        page, _ = shown(
+            Trace(id="t", observed=Observed(steps=(Step(index=0, agent="a", content=text),)))
+        )
+        assert texts(page, ".step-text") == [visible(text)]
+
+
+class TestPage:
+    def test_the_decisive_step_is_marked(self, shown):
+        page, _ = shown(*failed_run())
+        assert page.run(
+            "[...document.querySelectorAll('[data-decisive]')].map(e => e.dataset.step)"
+        ) == ["2"]
+        assert texts(page, ".blamed") == ["researcher step 2"]
+        assert texts(page, ".confidence") == ["likely, 81 % (uncalibrated)"]
+        assert texts(page, "[data-step='2'] mark.quote") == ["took the figures from memory"]
+        assert page.run("getComputedStyle(document.querySelector('.blamed')).color") == page.run(
+            "getComputedStyle(document.querySelector('[data-decisive] .step-agent')).color"
+        )
+        assert page.complaints() == []
+
+    def test_evidence_leads_to_its_step(self, shown):
+        page, _ = shown(*failed_run())
+        page.run("document.querySelectorAll('.evidence a')[1].click()")
+        page.settle()
+        assert selected(page) == "3"
+
+    def test_deep_link(self, shown):
+        page, _ = shown(long_run(2000), fragment="#step-1700")
+        assert selected(page) == "1700"
+        top = page.run("document.querySelector('[aria-current]').getBoundingClientRect().top")
+        assert 0 < top < 400
+
+    def test_keys(self, shown):
+        page, _ = shown(*failed_run())
+        for key in "jjjk":
+            page.press(key)
+        assert selected(page) == "1"
+        page.press("d")
+        assert selected(page) == "2"
+        page.press("j")
+        page.press("r")
+        assert "Globex: 9.2 to 9.9" in texts(page, "[data-step='3'] .reads")[0]
+        page.run("location.hash = '#step-4'")
+        page.settle()
+        assert "line 29" not in texts(page, "[data-step='4'] .step-text")[0]
+        assert texts(page, "[data-step='4'] .more") == ["… 20 more lines"]
+        page.press("Enter")
+        assert "line 29" in texts(page, "[data-step='4'] .step-text")[0]
+        page.press("?")
+        assert page.run("document.querySelector('dialog').open")
+
+    def test_reads_known_to_the_agent_are_folded(self, shown):
+        page, _ = shown(*failed_run(), fragment="#step-3")
+        page.press("r")
+        assert texts(page, "[data-step='3'] .reads > button") == [
+            "1 message already read at step 0: show"
+        ]
+        assert len(texts(page, "[data-step='3'] .message")) == 1
+
+    def test_search_and_filters(self, shown):
+        page, _ = shown(*failed_run())
+        page.press("/")
+        page.call("Input.insertText", text="MEMORY")
+        time.sleep(0.2)
+        page.settle()
+        assert texts(page, "#count") == ["1 of 6 steps"]
+        assert texts(page, "mark.hit, mark.quote") == ["took the figures from memory"]
+        page.press("Escape")
+        assert texts(page, "#count") == ["6 steps"]
+        page.run("document.querySelector('.lanes-label').click()")
+        page.settle()
+        assert texts(page, "#count") == ["3 of 6 steps"]
+        page.run("document.querySelector('.lanes-label').click()")
+        page.run("document.querySelector('#errors').click()")
+        page.settle()
+        assert page.run("[...document.querySelectorAll('.step')].map(e => e.dataset.step)") == ["2"]
+
+    def test_a_link_to_a_filtered_step_clears_the_filters(self, shown):
+        page, _ = shown(*failed_run())
+        page.run("document.querySelector('#errors').click()")
+        page.run("location.hash = '#step-5'")
+        page.settle()
+        assert selected(page) == "5"
+        assert texts(page, "#count") == ["6 steps"]
+
+    def test_light_and_dark(self, shown):
+        page, _ = shown(*failed_run())
+        paper = "getComputedStyle(document.body).backgroundColor"
+        try:
+            page.prefer("dark")
+            dark = page.run(paper)
+            page.prefer("light")
+            light = page.run(paper)
+            page.press("t")
+            assert (page.run(paper), dark == light) == (dark, False)
+        finally:
+            page.run("localStorage.clear()")
+
+    @pytest.mark.parametrize("width", [360, 1000])
+    def test_nothing_sticks_out(self, shown, width):
+        page, _ = shown(*hostile_trace(), width=width)
+        assert page.run("document.documentElement.scrollWidth") <= width
+
+    def test_copied_json_is_the_trace(self, shown):
+        trace, verdict = hostile_trace()
+        page, _ = shown(trace, verdict)
+        copied = page.run("safeJson({trace: agentracerReport.data.trace}, 1)")
+        assert Trace.model_validate(json.loads(copied)["trace"]) == trace
+        assert "\u202e" not in copied
+
+    def test_integers_keep_every_digit(self, shown):
+        call = ToolCall(name="f", arguments={"id": 12345678901234567890}, result=2**80)
+        step = Step(index=0, agent="a", tool_calls=(call,))
+        page, _ = shown(Trace(id="t", observed=Observed(steps=(step,))))
+        assert "12345678901234567890" in texts(page, ".call")[0]
+        assert str(2**80) in texts(page, ".call")[0]
+
+    def test_an_empty_trace(self, shown):
+        page, _ = shown(Trace(id="t", observed=Observed()))
+        assert page.complaints() == []
+        page.press("j")
+        assert texts(page, "#count") == ["0 steps"]
+
+
+class TestLongTrace:
+    def test_fifty_thousand_steps(self, shown):
+        trace = long_run(50_000)
+        page, seconds = shown(trace)
+        if seconds >= 3:  # once more, for a machine that was busy with something else
+            page, seconds = shown(trace)
+        assert seconds < 3
+        assert texts(page, "#count") == ["50,000 steps"]
+        assert page.run("document.querySelectorAll('.step').length") < 60
+        page.run("location.hash = '#step-49999'")
+        page.settle()
+        assert selected(page) == "49999"
+        assert page.complaints() == []
+
+    def test_scrolls_smoothly(self, shown):
+        page, _ = shown(long_run(50_000))
+        script = (
+            "(async () => { const gaps = []; let last = performance.now();"
+            " for (let i = 0; i < 120; i++) { window.scrollBy(0, i % 10 ? 240 : 20000);"
+            " await new Promise(requestAnimationFrame); const now = performance.now();"
+            " gaps.push(now - last); last = now; } return gaps.sort((a, b) => a - b); })()"
+        )
+        gaps = page.run(script)
+        assert gaps[len(gaps) // 2] < 34  # 60 frames a second leave 17 ms
+        positions = page.run("[...document.querySelectorAll('.step')].map(e => +e.dataset.step)")
+        assert positions == list(range(positions[0], positions[0] + len(positions)))
+
+    def test_what_does_not_fit_is_said_and_reachable(self, shown):
+        page, _ = shown(long_run(3000))
+        page.run("agentracerReport.showFrom(1000)")
+        page.settle()
+        assert texts(page, "#cut-before") == ["1,000 earlier steps not in this list. Show them"]
+        page.run("location.hash = '#step-3'")
+        page.settle()
+        assert selected(page) == "3"

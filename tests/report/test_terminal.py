@@ -1,0 +1,183 @@
+import io
+import re
+from typing import ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from samples import failed_run, hostile_trace
+
+from agentracer.report.terminal import TraceRow, print_trace, print_traces, print_verdict
+from agentracer.trace import ErrorInfo, Observed, Outcome, Step, ToolCall, Trace
+from agentracer.verdict import Provenance, Verdict, Verification
+
+
+def printed(show, *args, width=80, color=False):
+    out = io.StringIO()
+    console = Console(
+        file=out, width=width, force_terminal=color, color_system="truecolor" if color else None
+    )
+    show(*args, console)
+    return out.getvalue()
+
+
+def verdict_text(verdict, trace, **kwargs):
+    return printed(print_verdict, verdict, trace, **kwargs)
+
+
+class TestVerdict:
+    def test_agent_and_step_come_first(self):
+        trace, verdict = failed_run()
+        first = verdict_text(verdict, trace).splitlines()[0]
+        assert first == "researcher, step 2 made this run fail"
+
+    def test_reads_from_the_decisive_step_to_the_failure(self):
+        trace, verdict = failed_run()
+        text = verdict_text(verdict, trace)
+        parts = ["“took the figures from memory”", "step 3, planner", "… 1 step", "step 5, planner"]
+        parts += ["end, failed", "answer: Acme", "expected: Globex", "Shortlist"]
+        places = [text.index(part) for part in parts]
+        assert places == sorted(places)
+
+    @pytest.mark.parametrize(
+        ("calibrated", "words"),
+        [(False, "confidence: likely, 81 % (uncalibrated)\n"), (True, "likely, 81 %\n")],
+    )
+    def test_confidence_in_words_and_number(self, calibrated, words):
+        trace, verdict = failed_run()
+        verdict = verdict.model_copy(update={"calibrated": calibrated})
+        assert words in verdict_text(verdict, trace)
+
+    def test_says_whether_the_ground_truth_was_seen(self):
+        trace, verdict = failed_run()
+        assert "embedded · rules · w/o G · 0.4 s" in verdict_text(verdict, trace)
+
+    def test_verification_with_its_control(self):
+        trace, verdict = failed_run()
+        proof = Verification(
+            status="refuted", flips=1, replays=5, control_flips=1, control_replays=5, note="luck"
+        )
+        text = verdict_text(verdict.model_copy(update={"verification": proof}), trace, width=200)
+        assert "Refuted by replay: succeeded in 1 of 5 reruns" in text
+        assert "in 1 of 5 without" in text
+        assert "luck" in text
+
+    def test_abstention_says_why_and_names_nobody(self):
+        trace, _ = failed_run()
+        verdict = Verdict(
+            trace_id=trace.id,
+            abstained=True,
+            abstain_reason="The run succeeded.",
+            provenance=Provenance(model="embedded", method="rules"),
+        )
+        text = verdict_text(verdict, trace)
+        assert text.startswith("No step is blamed.\n  The run succeeded.")
+        assert "made this run fail" not in text
+
+    def test_a_verdict_about_another_trace_is_said(self):
+        trace, verdict = failed_run()
+        verdict = verdict.model_copy(update={"trace_id": "other", "step": 99})
+        text = verdict_text(verdict, trace)
+        assert "another trace: other" in text
+        assert "step 99 is not in this trace" in text
+
+
+class TestTrace:
+    def test_header_and_steps(self):
+        trace, verdict = failed_run()
+        text = printed(lambda t, c: print_trace(t, c, verdict), trace)
+        assert text.startswith("run-1  failed\n")
+        assert "6 steps · 3 agents · 1 min 12 s · langgraph" in text
+        assert "3 events lost (queue_full 3)" in " ".join(text.split())
+        assert "   2  researcher  llm  decisive step" in text
+        assert 'fetch(url="https://globex.test")' in text
+        assert "TimeoutError: no answer within 5 s" in text
+        assert "   3  planner  llm  shortlist 2" in text
+        assert "inside step 0" in text
+
+    def test_what_is_cut_is_counted(self):
+        trace, _ = failed_run()
+        assert "line 4\n      … 25 more lines\n" in printed(print_trace, trace)
+
+    def test_no_line_ends_in_blanks_and_none_is_too_wide(self):
+        trace, verdict = failed_run()
+        for width in (40, 80, 120):
+            text = printed(print_trace, trace, width=width)
+            text += verdict_text(verdict, trace, width=width)
+            assert not [line for line in text.splitlines() if line != line.rstrip()]
+            assert max(map(len, text.splitlines())) <= width
+
+    def test_a_trace_without_anything(self):
+        text = printed(print_trace, Trace(id="empty", observed=Observed()))
+        assert text.startswith("empty  outcome unknown\n0 steps · 0 agents")
+
+    def test_a_call_without_result_is_said(self):
+        call = ToolCall(name="f", arguments=None)
+        step = Step(index=0, agent="a", tool_calls=(call,))
+        trace = Trace(id="t", observed=Observed(steps=(step,)))
+        text = printed(print_trace, trace)
+        assert "f()\n        -> no result recorded" in text
+
+
+class TestTraces:
+    ROWS: ClassVar = [
+        TraceRow("01JAAAAAAAAAAAAAAAAAAAAAAA", 1.795e9, "autogen", 1204, "failed", "A\ntask " * 60),
+        TraceRow("b", None, None, 3, "outcome unknown: cancelled", "[red]x[/red]"),
+    ]
+
+    def test_ids_stay_whole_and_tasks_give_way(self):
+        text = printed(print_traces, self.ROWS, width=100, color=True)
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+        assert lines[1].startswith("01JAAAAAAAAAAAAAAAAAAAAAAA  2026-11-18 11:06 UTC  1,204  ")
+        assert lines[1].endswith("…")
+        assert max(map(len, lines)) <= 100
+        assert lines[2].endswith("3  outcome unknown  [red]x[/red]")
+
+    def test_a_pipe_gets_every_column(self):
+        text = printed(print_traces, self.ROWS)
+        assert "  2026-11-18 11:06 UTC  autogen    1,204  failed           A task A" in text
+
+    def test_none(self):
+        assert printed(print_traces, []) == "no traces\n"
+
+    def test_of_a_trace(self):
+        trace, _ = failed_run()
+        row = TraceRow.of(trace)
+        assert (row.id, row.steps, row.outcome) == ("run-1", 6, "failed")
+
+
+class TestUntrusted:
+    def test_nothing_drives_the_terminal(self):
+        trace, verdict = hostile_trace()
+        text = printed(print_trace, trace) + verdict_text(verdict, trace)
+        assert not set(text) & ({chr(c) for c in (*range(32), *range(127, 160))} - {"\n"})
+        assert not set(text) & set("\u202e\u202c\u200b\ufeff\u2028\U000e0041")
+        assert r"\x1b[2J" in text
+        assert "[red]bold[/red] :bomb:" in text
+
+    def test_colours_are_only_ours(self):
+        trace, verdict = hostile_trace()
+        text = printed(print_trace, trace, color=True) + verdict_text(verdict, trace, color=True)
+        assert set(re.findall(r"\x1b.", text)) == {"\x1b["}
+        assert set(re.findall(r"\x1b\[[0-9;]*([a-zA-Z])", text)) == {"m"}
+
+    @given(st.text(), st.text(min_size=1))
+    def test_any_text_prints(self, content, agent):
+        error = ErrorInfo(type=content, message=content)
+        call = ToolCall(name=content, arguments={content: content}, error=error)
+        step = Step(index=0, agent=agent, content=content, tool_calls=(call,), error=error)
+        outcome = Outcome(answer=content)
+        trace = Trace(id="t", observed=Observed(task=content, steps=(step,), outcome=outcome))
+        text = printed(print_trace, trace)
+        assert "\x1b" not in text
+        text.encode()
+
+
+def test_plain_when_colours_are_off(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    trace, verdict = failed_run()
+    out = io.StringIO()
+    print_verdict(verdict, trace, Console(file=out, width=80, force_terminal=True))
+    assert "\x1b[31m" not in out.getvalue()
+    assert "\x1b[1;31m" not in out.getvalue()
