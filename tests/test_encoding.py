@@ -20,9 +20,11 @@ anything = st.recursive(
     | st.floats()
     | st.text(st.characters(exclude_categories=()))
     | st.binary(),
-    lambda inner: st.lists(inner)
-    | st.dictionaries(st.text(st.characters(exclude_categories=())) | st.integers(), inner)
-    | st.tuples(inner, inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text(st.characters(exclude_categories=())) | st.integers(), inner)
+        | st.tuples(inner, inner)
+    ),
     max_leaves=30,
 )
 
@@ -78,8 +80,12 @@ def test_deep_nesting_is_cut_with_a_mark():
 
 def test_cuts_say_how_much_is_missing():
     assert "cut 10 of 20 characters" in cut_text("x" * 20, 10)
-    assert to_json(list(range(10)), limits=Limits(items=4))[-1] == "…[agentracer: cut after 3 items]…"
-    assert to_json({str(i): i for i in range(10)}, limits=Limits(items=4))["$cut"] == "7 of 10 entries"
+    assert (
+        to_json(list(range(10)), limits=Limits(items=4))[-1] == "…[agentracer: cut after 3 items]…"
+    )
+    assert (
+        to_json({str(i): i for i in range(10)}, limits=Limits(items=4))["$cut"] == "7 of 10 entries"
+    )
 
 
 def test_a_string_of_50_megabytes_is_handled_at_once():

@@ -135,7 +135,9 @@ def test_no_secret_is_anywhere_in_the_store(home):
             recorder.agent(f"a {text}", system_prompt=text, tools=[{"name": text}])
             step = recorder.begin_step(f"a {text}", reads=reads, model={"parameters": {"k": text}})
             recorder.end_step(step, content=text, error={"type": "E", "message": text})
-            recorder.tool_call(step, id=text, name="t", arguments={"x": [text]}, result=text.encode())
+            recorder.tool_call(
+                step, id=text, name="t", arguments={"x": [text]}, result=text.encode()
+            )
         run.fail("because of " + "\n".join(texts))
     written = "\n".join(path.read_text() for path in Path(home).rglob("*.jsonl"))
     decoded = written.encode().decode("unicode_escape", errors="replace")

@@ -43,9 +43,7 @@ def traces(draw):
         Message(role="user", content=content) for content in draw(st.lists(text, max_size=4))
     ]
     table = {message_id(m.model_dump(mode="json")): m for m in messages}
-    links = [
-        ContextLink(parent=i - 1 if i else None, message=name) for i, name in enumerate(table)
-    ]
+    links = [ContextLink(parent=i - 1 if i else None, message=name) for i, name in enumerate(table)]
     steps = [
         Step(
             index=index,
@@ -68,7 +66,9 @@ def traces(draw):
             outcome=Outcome(success=draw(st.sampled_from([True, False, None]))),
         ),
         ground_truth=draw(st.none() | st.builds(GroundTruth, answer=json_values)),
-        labels=tuple(draw(st.lists(st.builds(Label, agent=text, step=st.integers(0, 9)), max_size=1))),
+        labels=tuple(
+            draw(st.lists(st.builds(Label, agent=text, step=st.integers(0, 9)), max_size=1))
+        ),
     )
 
 
@@ -88,7 +88,9 @@ def test_any_value_can_be_an_argument_a_result_or_an_attribute(value):
 
 
 def test_every_string_field_takes_lone_surrogates():
-    trace = Trace(id="t\ud800", observed=Observed(task="\udfff", steps=(Step(index=0, agent="\ud800"),)))
+    trace = Trace(
+        id="t\ud800", observed=Observed(task="\udfff", steps=(Step(index=0, agent="\ud800"),))
+    )
     assert trace.steps[0].agent == "\\ud800"
     trace.to_json().encode()
 

@@ -232,6 +232,31 @@ def report(target: str, output: Path | None, model: str, ground_truth: bool, top
     click.echo(html.write(path, trace, verdict))
 
 
+@cli.command("export")
+@click.argument("target", metavar="ID|PATH|-", default="latest")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "atif", "whowhen"]),
+    default="json",
+    show_default=True,
+    help="json is our own; atif is the Agent Trajectory Interchange Format v1.7.",
+)
+def export_trace(target: str, form: str) -> None:
+    """Write traces to stdout in another format."""
+    from agentracer.formats import atif, whowhen
+
+    traces, store = _load(target)
+    verdicts = [store.load_verdict(trace.id) if store is not None else None for trace in traces]
+    if form == "atif":
+        found = [atif.to_atif(t, verdict) for t, verdict in zip(traces, verdicts, strict=True)]
+    elif form == "whowhen":
+        found = [whowhen.to_whowhen(trace) for trace in traces]
+    else:
+        found = [json.loads(trace.to_json()) for trace in traces]
+    _print_json(found[0] if len(found) == 1 else found)
+
+
 # -- benchmarks
 
 

@@ -82,6 +82,7 @@ class RunRecorder:
         self._agents: dict[str, str] = {}
         self._callers: dict[str, int] = {}
         self.started_at = time.time()
+        header = {**header, "task": _as_text(header["task"])} if "task" in header else header
         fields = {"schema_version": SCHEMA_VERSION, "id": trace_id, "started_at": self.started_at}
         self._event("run", **fields, **self._storable(dict(header)))
 
@@ -186,6 +187,8 @@ class RunRecorder:
         """
         stored = self._storable({"agent": agent, "kind": kind, "parent": parent, **fields})
         step = {key: value for key, value in stored.items() if value is not None}
+        if "content" in step:
+            step["content"] = _as_text(step["content"])
         step["started_at"] = time.time() if started_at is None else started_at
         if reads is not None and (context := self._context(agent, reads)) is not None:
             step["reads"] = context
@@ -208,6 +211,8 @@ class RunRecorder:
         if index >= self._steps:  # begun before a fork: it belongs to the parent's trace
             return
         stored = self._storable({key: value for key, value in fields.items() if value is not None})
+        if "content" in stored:
+            stored["content"] = _as_text(stored["content"])
         self._event("step", index=index, step=stored)
 
     def update_reads(self, index: int, reads: Sequence[str]) -> None:
@@ -231,7 +236,10 @@ class RunRecorder:
 
     def finish(self, outcome: Mapping[str, Any]) -> None:
         """Write the last event and close the sink."""
-        fields = {"outcome": self._storable(dict(outcome)), "ended_at": time.time()}
+        stored = self._storable(dict(outcome))
+        if "answer" in stored:
+            stored["answer"] = _as_text(stored["answer"])
+        fields = {"outcome": stored, "ended_at": time.time()}
         if self.sink.dropped:
             fields["dropped"] = dict(self.sink.dropped)
         self._event("outcome", **fields)
@@ -267,6 +275,11 @@ class RunRecorder:
     def _event(self, event_kind: str, **fields: Any) -> None:
         event = {"e": event_kind, **fields}
         self.sink.append(json.dumps(event, separators=(",", ":"), allow_nan=False).encode())
+
+
+def _as_text(value: Any) -> str:
+    """A value as text: agents may write structured output where others write prose."""
+    return value if isinstance(value, str) else json.dumps(to_json(value), ensure_ascii=False)
 
 
 def describe_error(error: BaseException) -> dict[str, str]:

@@ -66,7 +66,7 @@ class Run:
         store: Store | None = None,
         parent: str | None = None,
     ) -> None:
-        self.answer: str | None = None
+        self.answer: Any = None
         self.replay: ReplaySession | None = None
         self._result: Any = None
         self._result_is_users = False
@@ -101,6 +101,8 @@ class Run:
     @result.setter
     def result(self, value: Any) -> None:
         self._result, self._result_is_users = value, True
+        if isinstance(value, (str, int, float)):
+            self.answer = value  # made text by the recorder: str() of a hostile value may raise
 
     @property
     def trace(self) -> Trace:
@@ -211,13 +213,10 @@ class Run:
             self._success = bool(verdict)
 
     def _outcome(self) -> dict[str, Any]:
-        answer = self.answer
-        if answer is None and isinstance(self.result, (str, int, float)):
-            answer = str(self.result)
         fields = {
             "success": self._success,
             "ending": self._ending,
-            "answer": answer,
+            "answer": self.answer,
             "error": self._error,
         }
         return {key: value for key, value in fields.items() if value is not None}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentracer.errors import FormatError
-from agentracer.formats import journal, native, whowhen
+from agentracer.formats import atif, journal, native, otel, whowhen
 from agentracer.formats._files import Source, natural_order
 from agentracer.trace import Trace
 
@@ -36,6 +36,19 @@ class Reader:
 
 
 readers: list[Reader] = [
+    # First, for its exporter writes one request per line into files of either ending.
+    Reader(
+        name="OpenTelemetry spans",
+        suffixes=(".json",),
+        accepts=otel.accepts,
+        read=otel.traces_in,
+    ),
+    Reader(
+        name="OpenTelemetry spans, one request per line",
+        suffixes=(".jsonl",),
+        accepts=otel.accepts,
+        read=otel.traces_in,
+    ),
     Reader(
         name="agentracer trace",
         suffixes=(".json",),
@@ -47,6 +60,12 @@ readers: list[Reader] = [
         suffixes=(".json",),
         accepts=lambda source: whowhen.is_whowhen(source.data),
         read=lambda source: [whowhen.trace_of(source.data, source=source.path)],
+    ),
+    Reader(
+        name="ATIF trajectory",
+        suffixes=(".json",),
+        accepts=lambda source: atif.is_atif(source.data),
+        read=lambda source: [atif.trace_of(source.data, source=source.path)],
     ),
     Reader(
         name="agentracer journal",

@@ -17,6 +17,7 @@ what the node wrote.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -79,6 +80,7 @@ class CaptureHandler(BaseCallbackHandler):
 
     def __init__(self) -> None:
         self._spans: dict[UUID, Span] = {}
+        self._opening = threading.Lock()
 
     # -- chains: graphs, nodes, and the pieces between them
 
@@ -113,9 +115,11 @@ class CaptureHandler(BaseCallbackHandler):
             if span.parent is None:
                 self._end_root(span.root, outputs, None)
             elif span.node and (recorder := recorder_of(span.root)):
-                _answer_unrun_calls(recorder, outputs)
-                if span.said is not None and (text := shapes.unsaid(outputs, span.said)):
-                    _node_step(recorder, span, content=text)
+                answered = _answer_unrun_calls(recorder, outputs)
+                if span.said is not None:
+                    text = shapes.unsaid(outputs, [*span.said, *answered])
+                    if text:
+                        _node_step(recorder, span, content=text)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """It raises, hands over to another graph, waits for a human, or is abandoned."""
@@ -312,10 +316,21 @@ class CaptureHandler(BaseCallbackHandler):
         span = self._spans[run_id] = Span(root, parent, metadata)
         root.spans.append(run_id)
         if root.run is None and "langgraph_node" in metadata:
-            root.run = open_run(framework="langgraph", task=shapes.task_text(root.inputs))
+            self._open_run(root)
         elif parent is None and root.run is not None:
             root.run.describe(task=shapes.task_text(inputs), framework="langgraph")
         return span
+
+    def _open_run(self, root: _Root) -> None:
+        # Parallel branches start at once. Not waited for without end: a fork may have left it held.
+        if not self._opening.acquire(timeout=1.0):
+            return
+        try:
+            if root.run is None:
+                task = shapes.task_text(root.inputs)
+                root.run = open_run(framework="langgraph", task=task)
+        finally:
+            self._opening.release()
 
     def _close_tool(self, run_id: UUID) -> tuple[Span | None, RunRecorder | None]:
         span = self._spans.pop(run_id, None)
@@ -326,7 +341,8 @@ class CaptureHandler(BaseCallbackHandler):
             self._spans.pop(run_id, None)
         if root.run is None:
             return
-        ending = shapes.ending(outputs, error)
+        waits = any(isinstance(known, GraphInterrupt) for known in root.errors)
+        ending = "interrupted" if waits else shapes.ending(error)
         if error is None:
             root.run.framework_ended(outputs, shapes.answer_text(outputs), ending)
         if root.owned:
@@ -441,11 +457,17 @@ def _node_step(recorder: RunRecorder, span: Span, **fields: Any) -> None:
     recorder.end_step(step, **fields)
 
 
-def _answer_unrun_calls(recorder: RunRecorder, outputs: Any) -> None:
-    """Attach error messages for calls that never ran: unknown tools, bad arguments."""
+def _answer_unrun_calls(recorder: RunRecorder, outputs: Any) -> list[str]:
+    """Attach error messages for calls that never ran: unknown tools, bad arguments.
+
+    Returns their texts, which thereby are recorded.
+    """
+    texts = []
     for message in shapes.messages_in(outputs):
         if isinstance(message, ToolMessage) and message.status == "error":
             step = recorder.caller(message.tool_call_id)
             if step is not None:
                 result, error = shapes.tool_result(message, message.tool_call_id)
                 recorder.tool_call(step, id=message.tool_call_id, result=result, error=error)
+                texts.append(shapes.message_text(message))
+    return texts

@@ -258,7 +258,7 @@ def unsaid(outputs: Any, said: Sequence[str]) -> str:
     messages = [message_text(message) for message in messages_in(outputs)]
     if any(messages):
         return "\n".join(messages)
-    return "" if outputs is None else _plain(outputs)
+    return _plain(outputs) if outputs else ""
 
 
 def task_text(inputs: Any) -> str | None:
@@ -279,11 +279,10 @@ def answer_text(outputs: Any) -> str | None:
     return _pick(outputs, _ANSWER_KEYS)
 
 
-def ending(outputs: Any, error: BaseException | None) -> str:
+def ending(error: BaseException | None) -> str:
     """How a graph run ended, as an `agentracer.trace.Ending`."""
     if error is None:
-        waits = isinstance(outputs, Mapping) and bool(outputs.get("__interrupt__"))
-        return "interrupted" if waits else "finished"
+        return "finished"
     if isinstance(error, GeneratorExit):
         return "abandoned"
     if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):

@@ -1,0 +1,97 @@
+"""Your own LangGraph app, captured and attributed.
+
+    python examples/langgraph_team.py                                  # a scripted model
+    OPENAI_BASE_URL=http://localhost:8000/v1 python examples/langgraph_team.py --model NAME
+
+The team is planner -> solver (with a tool) -> reporter. The scripted planner reads the task wrong,
+so the answer is 80 and not 70. Needs the extra [demo].
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from contextlib import nullcontext
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.messages import SystemMessage
+from langchain_openai import ChatOpenAI
+from langgraph.graph import START, MessagesState, StateGraph
+
+import agentracer
+from agentracer.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
+
+QUESTION = "Compute (3+4)*10."
+
+
+def add(a: int, b: int) -> str:
+    """Add two integers."""
+    return str(a + b)
+
+
+def build_team(base_url: str, model: str = "scripted") -> Any:
+    """A graph of three agents; nothing in it knows of agentracer."""
+    chat = ChatOpenAI(model=model, base_url=base_url, api_key=os.environ.get("OPENAI_API_KEY", "-"))
+
+    def speaker(system: str) -> Any:
+        return lambda state: {
+            "messages": [chat.invoke([SystemMessage(system), *state["messages"]])]
+        }
+
+    graph = StateGraph(MessagesState)
+    graph.add_node(
+        "planner", speaker("You are the planner: write the plan as a sum times a factor.")
+    )
+    graph.add_node(
+        "solver", create_agent(chat, [add], system_prompt="You are the solver: use add.")
+    )
+    graph.add_node("reporter", speaker("You are the reporter: end with ANSWER: and the number."))
+    graph.add_edge(START, "planner")
+    graph.add_edge("planner", "solver")
+    graph.add_edge("solver", "reporter")
+    return graph.compile()
+
+
+class CarelessModel:
+    """Plays all three roles; the planner takes the 4 for a 5."""
+
+    def reply(self, request: ChatRequest) -> ChatReply:
+        """Answer from the conversation alone."""
+        said = "\n".join(text_of(message) for message in request.messages)
+        if "You are the planner" in request.system:
+            return ChatReply("PLAN: add 3 and 5, then times 10.")
+        if "You are the solver" in request.system:
+            results = [text_of(m) for m in request.messages if m["role"] == "tool"]
+            if results:
+                return ChatReply(f"The sum is {results[-1]}.")
+            numbers = re.findall(r"add (\d+) and (\d+)", said)[-1]
+            return ChatReply(
+                None, (ToolRequest("add", {"a": int(numbers[0]), "b": int(numbers[1])}),)
+            )
+        total = re.findall(r"The sum is (\d+)", said)[-1]
+        return ChatReply(f"ANSWER: {int(total) * 10}")
+
+
+def main() -> None:
+    """Run the team once and say who made it fail."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="scripted")
+    options = parser.parse_args()
+    real = os.environ.get("OPENAI_BASE_URL")
+    with nullcontext() if real else ModelServer(CarelessModel()) as server:
+        team = build_team(real or server.base_url, options.model)
+
+        agentracer.instrument()
+        with agentracer.record(check=lambda state: "70" in state["messages"][-1].text) as run:
+            team.invoke({"messages": [("user", QUESTION)]})
+
+        verdict = agentracer.Tracer().attribute(run.trace)
+        print(verdict.agent, verdict.step, f"{verdict.confidence:.0%}", verdict.reason)
+        for candidate in verdict.candidates:
+            print(" ", candidate.step, candidate.agent, *(e.quote for e in candidate.evidence))
+
+
+if __name__ == "__main__":
+    main()

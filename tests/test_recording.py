@@ -1,0 +1,244 @@
+"""`record()`: what a run is, how it ends, and that the host never notices."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import agentracer
+from agentracer import current_run, record
+from agentracer._guard import guard, swallowed
+from agentracer.store import Store
+from tests.hostile import hostile_values
+
+
+def write(run, text, agent="a"):
+    step = run.recorder.begin_step(agent)
+    run.recorder.end_step(step, content=text)
+
+
+def test_without_a_check_success_is_unknown():
+    with record("t") as run:
+        run.result = "42"
+    assert run.trace.outcome.success is None
+    assert run.trace.outcome.answer == "42"
+
+
+@pytest.mark.parametrize(
+    ("check", "success"),
+    [
+        (lambda result: result == 4, True),
+        (lambda result: result == 5, False),
+        (lambda result: [], False),
+        (lambda result: None, None),
+        (lambda result: {}["missing"], None),
+    ],
+)
+def test_the_check_decides(check, success):
+    with record("t", check=check) as run:
+        run.result = 4
+    assert run.trace.outcome.success is success
+
+
+def test_a_check_may_be_an_assertion():
+    def check(result):
+        assert result == 5, "not five"
+
+    with record(check=check) as run:
+        run.result = 4
+    assert run.trace.outcome.success is False
+    assert "not five" in run.trace.outcome.error.message
+
+
+def test_a_check_that_breaks_is_reported_and_harms_nobody(caplog):
+    with record(check=lambda result: 1 / 0) as run:
+        pass
+    assert run.trace.outcome.success is None
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_what_the_user_says_counts_more_than_the_check():
+    with record(check=lambda _: True) as run:
+        run.fail("I know better")
+    assert run.trace.outcome.success is False
+    with record(check=lambda _: False) as run:
+        run.succeed()
+    assert run.trace.outcome.success is True
+
+
+def test_an_exception_fails_the_run_and_is_raised_on_unchanged():
+    error = ValueError("boom")
+    with pytest.raises(ValueError) as caught, record("t", check=lambda _: True) as run:
+        raise error
+    assert caught.value is error
+    outcome = run.trace.outcome
+    assert (outcome.success, outcome.ending, outcome.error.type) == (False, "raised", "ValueError")
+
+
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [(KeyboardInterrupt(), "cancelled"), (asyncio.CancelledError(), "cancelled"),
+     (GeneratorExit(), "abandoned"), (SystemExit(0), "finished")],
+)  # fmt: skip
+def test_being_stopped_is_no_failure(error, ending):
+    with pytest.raises(type(error)), record("t") as run:
+        raise error
+    assert (run.trace.outcome.success, run.trace.outcome.ending) == (None, ending)
+
+
+def test_async_blocks_take_async_checks():
+    async def check(result):
+        await asyncio.sleep(0)
+        return result == 1
+
+    async def scenario():
+        async with record(check=check) as run:
+            run.result = 1
+        return run
+
+    assert asyncio.run(scenario()).trace.outcome.success is True
+
+
+def test_an_async_check_in_a_plain_block_is_refused_with_the_remedy(caplog):
+    async def check(result):
+        return True
+
+    with record(check=check) as run:
+        pass
+    assert run.trace.outcome.success is None
+    assert "async with record" in caplog.text
+
+
+def test_blocks_nest_and_the_inner_run_knows_the_outer_one():
+    with record("outer") as outer:
+        assert current_run() is outer
+        with record("inner") as inner:
+            assert current_run() is inner
+        assert current_run() is outer
+    assert current_run() is None
+    assert inner.trace.parent == outer.id
+    assert outer.trace.parent is None
+
+
+def test_runs_in_gathered_tasks_stay_apart():
+    async def one(number):
+        async with record(f"task {number}") as run:
+            for step in range(5):
+                assert current_run() is run
+                write(run, f"{number}.{step}")
+                await asyncio.sleep(0.001 * (number % 3))
+        return number, run
+
+    async def scenario():
+        return await asyncio.gather(*(one(number) for number in range(50)))
+
+    for number, run in asyncio.run(scenario()):
+        assert [s.content for s in run.trace.steps] == [f"{number}.{step}" for step in range(5)]
+
+
+def test_runs_in_threads_stay_apart():
+    def one(number):
+        with record(f"thread {number}") as run:
+            for step in range(20):
+                write(run, f"{number}.{step}")
+        return number, run
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, run in pool.map(one, range(24)):
+            assert [s.content for s in run.trace.steps] == [f"{number}.{k}" for k in range(20)]
+
+
+def test_threads_may_write_one_run():
+    with record("shared") as run:
+        threads = [
+            threading.Thread(target=lambda n=n: [write(run, f"{n}.{k}") for k in range(50)])
+            for n in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    trace = run.trace
+    assert len(trace.steps) == 400
+    assert len({step.content for step in trace.steps}) == 400
+
+
+def test_a_block_may_be_left_in_another_context_than_it_was_entered_in():
+    def generator():
+        with record("held open across a yield") as run:
+            yield run
+
+    held = generator()
+    run = asyncio.run(_next(held))
+    held.close()
+    assert run.trace.outcome.ending == "abandoned"
+
+
+async def _next(generator):
+    return next(generator)
+
+
+@pytest.mark.parametrize("value", hostile_values().values(), ids=hostile_values())
+def test_hostile_values_reach_the_store_and_never_the_host(value):
+    before = swallowed()
+    with record("t", ground_truth=value, metadata={"x": value}) as run:
+        reads = [run.recorder.message("user", value), run.recorder.message("tool", [value])]
+        run.recorder.agent("a", tools=[{"name": "f", "parameters": value}])
+        step = run.recorder.begin_step("a", reads=reads, model={"parameters": value})
+        run.recorder.end_step(step, content=value, attributes={"x": value})
+        run.recorder.tool_call(step, id="1", name="f", arguments=value, result=value)
+        run.result = value
+    trace = run.trace
+    assert len(trace.steps) == 1
+    assert trace.dropped == {}
+    assert swallowed() == before
+
+
+def test_a_huge_text_is_cut_with_its_length():
+    with record("t") as run:
+        write(run, "y" * 50_000_000)
+    content = run.trace.steps[0].content
+    assert len(content) < 1_100_000
+    assert "of 50000000 characters" in content
+
+
+def test_our_own_errors_are_counted_and_reported_once(caplog):
+    with caplog.at_level(logging.WARNING), record("t"):
+        for _ in range(3):
+            with guard("test.place"):
+                raise RuntimeError("ours")
+    with record("again"):
+        pass
+    warnings = [r for r in caplog.records if "could not record everything" in r.message]
+    assert len(warnings) <= 1, "one warning in a process, not one a run"
+    assert swallowed()["test.place"] == 3
+
+
+def test_a_guard_lets_cancellation_through():
+    with pytest.raises(KeyboardInterrupt), guard("test.cancel"):
+        raise KeyboardInterrupt
+
+
+def test_nothing_is_written_outside_the_store(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with record("t") as run:
+        write(run, "x")
+    assert [path.name for path in tmp_path.iterdir()] == [home.name]
+    assert Store().ids() == [run.id]
+
+
+def test_no_socket_is_opened(monkeypatch):
+    import socket
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("agentracer opened a socket")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    with record("t", check=lambda _: False) as run:
+        write(run, "x")
+    verdict = agentracer.Tracer().attribute(run.trace)
+    assert verdict.step == 0
