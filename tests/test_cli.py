@@ -116,6 +116,22 @@ def test_a_report_is_written_where_asked(log, tmp_path):
     assert "<html" in (tmp_path / "out.html").read_text()
 
 
+def test_opentelemetry_spans_are_imported_into_the_store():
+    spans = Path(__file__).parent / "formats" / "data" / "otel_traceloop.json"
+    trace_id = agentracer_command("import-otel", spans).stdout.strip()
+    assert "made this run fail" in agentracer_command("attribute", trace_id).stdout
+    wrong = agentracer_command("import-otel", "-", stdin="{}")
+    assert wrong.returncode == cli.BAD_INPUT
+    assert "remedy" in wrong.stderr
+
+
+def test_export_writes_other_formats(recorded):
+    atif = json.loads(agentracer_command("export", "--format", "atif").stdout)
+    assert atif["schema_version"].startswith("ATIF")
+    log = json.loads(agentracer_command("export", "--format", "whowhen").stdout)
+    assert [entry["name"] for entry in log["history"]] == ["alice", "bob"]
+
+
 @pytest.mark.parametrize(
     ("content", "place", "complaint"),
     [

@@ -232,6 +232,25 @@ def report(target: str, output: Path | None, model: str, ground_truth: bool, top
     click.echo(html.write(path, trace, verdict))
 
 
+@cli.command("import-otel")
+@click.argument("file", metavar="FILE|-")
+def import_otel(file: str) -> None:
+    """Keep the runs in a file of OpenTelemetry spans (OTLP JSON) as traces of the store.
+
+    GenAI and OpenInference conventions, current and older ones. Such traces can be attributed, but
+    not replayed. Prints their ids.
+    """
+    from agentracer.formats import Source, otel
+    from agentracer.store import Store
+
+    source = Source(Path(file), sys.stdin.buffer.read() if file == "-" else None)
+    if not otel.accepts(source):
+        _fail(f"{file}: no OpenTelemetry spans in OTLP JSON\n  remedy: export them as OTLP JSON")
+    store = Store()
+    for trace in otel.traces_in(source):
+        click.echo(store.add(trace))
+
+
 @cli.command("export")
 @click.argument("target", metavar="ID|PATH|-", default="latest")
 @click.option(

@@ -11,6 +11,7 @@ import atexit
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -49,7 +50,7 @@ class FailedRun(Protocol):
 class Registration:
     """A callback that is registered; `remove()` undoes it."""
 
-    def __init__(self, callback: FailureCallback, tracer: Tracer | None) -> None:
+    def __init__(self, callback: FailureCallback, tracer: Tracer) -> None:
         self.callback, self.tracer = callback, tracer
 
     def remove(self) -> None:
@@ -77,7 +78,10 @@ def on_failure(callback: FailureCallback, *, tracer: Tracer | None = None) -> Re
     Returns:
         The registration, to `remove()` it again.
     """
-    registration = Registration(callback, tracer)
+    # Loaded now: at exit, when the last failure may come, Python refuses to load some modules.
+    from agentracer.attribution import Tracer
+
+    registration = Registration(callback, tracer or Tracer())
     _registrations.append(registration)
     return registration
 
@@ -136,15 +140,23 @@ def _work() -> None:
 
 
 def _handle(run: FailedRun) -> None:
-    from agentracer.attribution import Tracer
-
     trace = run.trace
     for registration in _registrations:
         with guard("failures.tracer"):
-            verdict = (registration.tracer or Tracer()).attribute(trace)
+            verdict = registration.tracer.attribute(trace)
             with guard("failures.save_verdict"):
                 run.save_verdict(verdict)
+            if "opentelemetry.sdk" in sys.modules:
+                with guard("failures.emit_verdict"):
+                    _emit(verdict, trace)
             _call(registration.callback, trace, verdict)
+
+
+def _emit(verdict: Verdict, trace: Trace) -> None:
+    """Tell OpenTelemetry, where the host uses it, so that the verdict shows in its backend."""
+    from agentracer.formats.otel_export import emit_verdict
+
+    emit_verdict(verdict, trace)
 
 
 def _call(callback: FailureCallback, trace: Trace, verdict: Verdict) -> None:

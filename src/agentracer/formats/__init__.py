@@ -36,7 +36,13 @@ class Reader:
 
 
 readers: list[Reader] = [
-    # First, for its exporter writes one request per line into files of either ending.
+    Reader(
+        name="agentracer journal",
+        suffixes=(".jsonl",),
+        accepts=lambda source: journal.is_journal(source.text),
+        read=lambda source: [journal.trace_of(source.text, source=source.path)],
+    ),
+    # Before all other JSON, for its exporter writes one request per line into files of either ending.
     Reader(
         name="OpenTelemetry spans",
         suffixes=(".json",),
@@ -66,12 +72,6 @@ readers: list[Reader] = [
         suffixes=(".json",),
         accepts=lambda source: atif.is_atif(source.data),
         read=lambda source: [atif.trace_of(source.data, source=source.path)],
-    ),
-    Reader(
-        name="agentracer journal",
-        suffixes=(".jsonl",),
-        accepts=lambda source: journal.is_journal(source.text),
-        read=lambda source: [journal.trace_of(source.text, source=source.path)],
     ),
 ]
 """Asked in this order; the first that accepts reads."""

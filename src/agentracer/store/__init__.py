@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import json
 import os
 import secrets
@@ -23,8 +24,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from agentracer.encoding import to_json
 from agentracer.errors import FormatError, StoreError, TraceNotFound
-from agentracer.store.fold import fold, read_events
+from agentracer.redaction import Redactor
+from agentracer.store.fold import fold, read_events, unfold
 from agentracer.store.journal import Journal
 from agentracer.trace import Ending, Trace
 from agentracer.verdict import Verdict
@@ -125,6 +128,30 @@ class Store:
             return path.read_bytes()
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}") from error
+
+    def add(self, trace: Trace) -> str:
+        """Keep a trace that was made elsewhere, under an id of this store, and return that id.
+
+        The id that it had is kept as `metadata["imported_id"]`; adding it again replaces it.
+
+        Raises:
+            StoreError: the directory cannot be written.
+        """
+        started = datetime.datetime.fromtimestamp(trace.started_at or 0, datetime.UTC)
+        digest = hashlib.blake2b(trace.id.encode(), digest_size=4).hexdigest()
+        trace_id = f"{started:%Y%m%dT%H%M%S%f}-{digest}"
+        metadata = {**trace.metadata, "imported_id": trace.id}
+        kept = trace.model_copy(update={"id": trace_id, "metadata": metadata})
+        redactor = Redactor(self.salt())
+        lines = (
+            json.dumps(to_json(event, text=redactor.text, field=redactor.field), allow_nan=False)
+            for event in unfold(kept)
+        )
+        try:
+            write_atomically(self._journal_path(trace_id), "\n".join(lines) + "\n")
+        except OSError as error:
+            raise StoreError(f"{self.home}: {error.strerror or error}") from error
+        return trace_id
 
     def load(self, trace_id: str) -> Trace:
         """The trace with this id, or with the one id that starts so.

@@ -2,7 +2,8 @@
 
 The events, in the order in which a recorder may write them (`e` is the kind):
 
-    run       id, task, framework, started_at, ground_truth, parent, metadata   (first line)
+    run       id, task, framework, started_at, ground_truth, labels, parent, replayable, metadata
+              (first line)
     update    some of the same, known only later
     message   id, message               once for each distinct message
     context   parent, messages          a run of links; the first one's parent, then each the next
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,12 +29,12 @@ from pydantic import ValidationError
 from agentracer.errors import FormatError
 from agentracer.trace import Trace
 
-__all__ = ["LOST", "fold", "parse_lines", "read_events"]
+__all__ = ["LOST", "fold", "parse_lines", "read_events", "unfold"]
 
 LOST: Final = "(lost)"
 """Stands for the agent of a step, or the role of a message, whose event was lost."""
 
-_HEADER_FIELDS = ("ground_truth", "parent", "started_at", "metadata")
+_HEADER_FIELDS = ("ground_truth", "labels", "parent", "replayable", "started_at", "metadata")
 
 
 def read_events(path: Path) -> tuple[list[dict[str, Any]], int]:
@@ -83,6 +84,30 @@ def fold(events: Iterable[dict[str, Any]], *, torn: int = 0, source: Path | None
     if torn:
         state.dropped["torn"] += torn
     return state.trace(source)
+
+
+def unfold(trace: Trace) -> Iterator[dict[str, Any]]:
+    """The events that add up to a trace: the inverse of `fold`."""
+    data = trace.model_dump(mode="json", exclude_defaults=True)
+    observed = data["observed"]
+    header = {name: data[name] for name in ("id", *_HEADER_FIELDS) if name in data}
+    header["replayable"] = trace.replayable
+    header.update({name: observed[name] for name in ("task", "framework") if name in observed})
+    yield {"e": "run", "schema_version": trace.schema_version, **header}
+    for identity, message in observed.get("messages", {}).items():
+        yield {"e": "message", "id": identity, "message": message}
+    for position, link in enumerate(trace.observed.contexts):
+        yield {"e": "context", "first": position, "parent": link.parent, "messages": [link.message]}
+    for agent in observed.get("agents", ()):
+        yield {"e": "agent", "agent": agent}
+    for step in observed.get("steps", ()):
+        calls = step.pop("tool_calls", ())
+        yield {"e": "step", "index": step["index"], "step": step}
+        for number, call in enumerate(calls):
+            identity = call.get("id") or f"call-{step['index']}-{number}"
+            yield {"e": "tool", "step": step["index"], "call": {**call, "id": identity}}
+    ended = {"ended_at": trace.ended_at, "dropped": dict(trace.dropped)}
+    yield {"e": "outcome", "outcome": observed.get("outcome", {}), **ended}
 
 
 class _Fold:
@@ -151,6 +176,7 @@ class _Fold:
             "outcome": self.outcome,
         }
         known = {name: self.header[name] for name in _HEADER_FIELDS if name in self.header}
+        known.setdefault("replayable", True)
         try:
             return Trace.model_validate(
                 {
@@ -158,7 +184,6 @@ class _Fold:
                     "id": self.header["id"],
                     "observed": observed,
                     "ended_at": self.ended_at,
-                    "replayable": True,
                     "dropped": dict(self.dropped),
                     **known,
                 }
