@@ -4,13 +4,16 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 DEMO := .venv-demo
 TEST := .venv-test
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test test-slow lint format bench clean
 
 demo: $(DEMO)/ready ## run a real team that fails: capture, verdict, proof by replay, report
 	$(DEMO)/bin/agentracer demo
 
 test: $(TEST)/ready ## run the tests
-	$(TEST)/bin/python -m pytest
+	$(TEST)/bin/python -m pytest -m "not slow"
+
+test-slow: $(TEST)/ready ## run the tests that take longer
+	$(TEST)/bin/python -m pytest -m slow
 
 lint: $(TEST)/ready ## linters and type checks
 	$(TEST)/bin/ruff check .

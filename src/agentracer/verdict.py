@@ -103,6 +103,16 @@ class Verdict(_Record):
     provenance: Provenance
     verification: Verification | None = None
 
+    def __str__(self) -> str:
+        """The verdict in one line, for `print`."""
+        if self.abstained:
+            return f"no verdict: {self.abstain_reason}"
+        doubt = "" if self.calibrated else ", uncalibrated"
+        proof = f", {self.verification.status} by replay" if self.verification else ""
+        return (
+            f"{self.agent}, step {self.step} ({self.confidence:.0%}{doubt}{proof}): {self.reason}"
+        )
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.abstained and (self.agent is not None or self.step is not None):
