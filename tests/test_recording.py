@@ -16,6 +16,13 @@ from agentracer.store import Store
 from tests.hostile import hostile_values
 
 
+class NoTruth:
+    """As numpy's arrays: neither true nor false."""
+
+    def __bool__(self):
+        raise ValueError("ambiguous")
+
+
 def write(run, text, agent="a"):
     step = run.recorder.begin_step(agent)
     run.recorder.end_step(step, content=text)
@@ -36,6 +43,7 @@ def test_without_a_check_success_is_unknown():
         (lambda result: [], False),
         (lambda result: None, None),
         (lambda result: {}["missing"], None),
+        (lambda result: NoTruth(), None),
     ],
 )
 def test_the_check_decides(check, success):

@@ -15,13 +15,15 @@ import logging
 import os
 import secrets
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from agentracer import failures
 from agentracer._guard import guard, report_swallowed
+from agentracer.encoding import safe_repr
 from agentracer.errors import StoreError
 from agentracer.recorder import MemorySink, RunRecorder, describe_error
 from agentracer.redaction import Redactor
@@ -179,13 +181,8 @@ class Run:
         """Ask the check, if nobody has decided yet. Returns an awaitable if the check does."""
         if self._check is None or self._success is not None:
             return None
-        try:
+        with self._checking():
             verdict = self._check(self.result)
-        except AssertionError as error:
-            self.fail(str(error) or "the check's assertion does not hold")
-        except Exception as error:  # noqa: BLE001 - the user's code; the run's success is unknown
-            logger.warning("agentracer: the check of run %s raised %r", self.id, error)
-        else:
             if inspect.isawaitable(verdict):
                 return verdict
             self._decide(verdict)
@@ -194,14 +191,19 @@ class Run:
     async def judge_async(self) -> None:
         """As `judge`, for a check that may be async."""
         pending = self.judge()
-        if pending is None:
-            return
+        if pending is not None:
+            with self._checking():
+                self._decide(await pending)
+
+    @contextmanager
+    def _checking(self) -> Iterator[None]:
+        """The check is the user's code: an assertion says no, any other error says nothing."""
         try:
-            self._decide(await pending)
+            yield
         except AssertionError as error:
-            self.fail(str(error) or "the check's assertion does not hold")
-        except Exception as error:  # noqa: BLE001 - the user's code; the run's success is unknown
-            logger.warning("agentracer: the check of run %s raised %r", self.id, error)
+            self.fail(describe_error(error)["message"] or "the check's assertion does not hold")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the host must go on
+            logger.warning("agentracer: the check of run %s raised %s", self.id, safe_repr(error))
 
     def after_fork(self) -> None:
         """Go on, in the child of a fork, as a trace of its own whose parent is this one."""

@@ -105,11 +105,15 @@ class Journal:
                 self._lock.release()
 
     def _start_writer(self) -> None:
-        if self._writer is None:
-            self._writer = threading.Thread(
-                target=self._write_off, name="agentracer-journal", daemon=True
-            )
+        if self._writer is not None:
+            return
+        self._writer = threading.Thread(
+            target=self._write_off, name="agentracer-journal", daemon=True
+        )
+        try:
             self._writer.start()
+        except RuntimeError:  # no more threads, or the interpreter is going down
+            self._writer = None  # `close` writes the backlog off
 
     def _write_off(self) -> None:
         while True:
