@@ -1,0 +1,62 @@
+"""AutoGen AgentChat 0.7: teams of every kind, nested teams, agents on their own and as tools.
+
+    frames.py   where a call belongs: which run, team, turn and tool call it is part of
+    runs.py     runs of teams and turns of agents
+    models.py   model calls: what is recorded, and what a replay delivers instead
+    reads.py    what a model call reads
+    tools.py    tool calls, questions to humans, code that is run
+    advice.py   feedback
+    seams.py    the wrapped methods of AutoGen's classes
+    shapes.py   AutoGen's objects as plain data, and back
+
+A step is one model call of one agent, with the tool calls that it asked for. A team's manager that
+asks a model (the selector, the Magentic-One orchestrator) is an agent of that name. A turn without
+a model is a step of kind `node`. The step attribute `path` names the teams and agents around the
+call, outermost first, as in `RoundRobinGroupChat/inner/planner`.
+
+Saved states of teams are not needed and not used: resuming a GraphFlow with a loop from its state
+is silently wrong in AutoGen 0.7.5, and Magentic-One cannot be resumed at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from agentracer.adapters._base import Advice
+from agentracer.adapters.autogen.advice import advise
+from agentracer.adapters.autogen.seams import Seams
+
+__all__ = ["adapter"]
+
+
+class _AutoGenAdapter:
+    """See `agentracer.adapters._base.Adapter`."""
+
+    name = "autogen"
+
+    def __init__(self) -> None:
+        self._seams: Seams | None = None
+
+    def install(self) -> None:
+        self._seams = Seams()
+        self._seams.install()
+
+    def uninstall(self) -> None:
+        if self._seams is not None:
+            self._seams.uninstall()
+        self._seams = None
+
+    def advise(self, system: Any, agent: str, text: str) -> Advice:
+        """Add `text` to the system prompt of one agent of a team, at any depth.
+
+        Where the agent has a system message, it is extended in place, and the very same list comes
+        back when the advice is retracted. Managers and agents without one get the text at each
+        model call. What an agent has said before stays in its memory: reset the team, or build it
+        anew, where the next run is to start afresh.
+        """
+        if self._seams is None:
+            raise RuntimeError("call agentracer.instrument('autogen') before giving advice")
+        return advise(system, agent, text)
+
+
+adapter: Final = _AutoGenAdapter()

@@ -1,0 +1,254 @@
+"""Tool calls, and what else an agent does besides talking: asking a human, running code.
+
+A call is part of the step whose model asked for it, or a step of its own where none did.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from autogen_core.code_executor import CodeResult
+from autogen_core.tools import ToolResult
+
+from agentracer.adapters.autogen import shapes
+from agentracer.adapters.autogen.frames import Delivery, Frame, around_call, speaker
+from agentracer.adapters.autogen.runs import describe_agent
+from agentracer.encoding import to_json
+from agentracer.recorder import describe_error
+from agentracer.replay.session import HANDOFF, UNSET, ToolAnswer, recorded_error
+from agentracer.trace import StepKind
+
+__all__ = ["enter_code", "enter_question", "enter_tool", "enter_workbench"]
+
+
+def enter_workbench(
+    workbench: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> _ToolFrame | None:
+    """A frame for `call_tool` and `call_tool_stream` of a workbench."""
+    given = _bound(("name", "arguments", "cancellation_token", "call_id"), args, kwargs)
+    around = around_call()
+    if around is None or around.owner is workbench:
+        return None
+    return _WorkbenchFrame(workbench, around, given["name"], given, "arguments")
+
+
+def enter_tool(tool: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Frame | None:
+    """A frame for `run_json` and `run_json_stream` of a tool."""
+    given = _bound(("args", "cancellation_token", "call_id"), args, kwargs)
+    around = around_call()
+    if around is None or around.owner is tool:
+        return None
+    if isinstance(around, _WorkbenchFrame) and around.runs_its_tool(given.get("call_id")):
+        return _InnerFrame(tool, around)
+    return _ToolFrame(tool, around, tool.name, given, "args")
+
+
+def enter_question(agent: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Frame | None:
+    """A frame for asking the human behind a `UserProxyAgent`."""
+    around = around_call()
+    if around is None or not hasattr(agent, "input_func"):
+        return None
+    prompt = _bound(("prompt",), args, kwargs)["prompt"]
+    return _QuestionFrame(agent, around, "ask_human", {"arguments": {"prompt": prompt}})
+
+
+def enter_code(agent: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Frame | None:
+    """A frame for the code that a `CodeExecutorAgent` runs."""
+    around = around_call()
+    if around is None:
+        return None
+    blocks = _bound(("code_blocks",), args, kwargs)["code_blocks"]
+    code = [{"language": block.language, "code": block.code} for block in blocks]
+    return _CodeFrame(agent, around, "execute_code", {"arguments": {"code_blocks": code}})
+
+
+def _bound(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+class _ToolFrame(Frame):
+    """One tool call."""
+
+    __slots__ = ("call_id", "handoff", "is_own_step", "tool")
+    step_kind: ClassVar[StepKind] = "tool"
+
+    def __init__(
+        self, owner: Any, around: Frame, name: str, given: dict[str, Any], key: str | None = None
+    ) -> None:
+        """Begin the call, or find what a replay gives instead.
+
+        Args:
+            owner: whose method is called.
+            around: the frame of the caller.
+            name: the tool.
+            given: the method's arguments by name.
+            key: which of them are the tool's; `arguments` where the method has others.
+        """
+        super().__init__("tool", owner, "", around, around.root)
+        call_id, arguments = given.get("call_id"), given.get(key or "arguments") or {}
+        self.tool, self.call_id = name, call_id or f"run-{secrets.token_hex(8)}"
+        self.handoff = self._handoff()
+        asked = self._caller(call_id)
+        self.is_own_step = asked is None
+        answer = self._ask(arguments, None if asked is None else call_id, rewrites=key is not None)
+        if answer is not None and key is not None and answer.arguments is not UNSET:
+            arguments = answer.arguments
+            self.arguments = (), {**given, key: arguments}
+        self.step = self._begin_step(answer) if asked is None else asked
+        recorder = self.root.recorder
+        if self.is_own_step:
+            recorder.tool_call(self.step, id=self.call_id, name=name, arguments=arguments)
+        recorder.tool_call(self.step, id=self.call_id, started_at=self.started)
+        if answer is not None and self.arguments is None:
+            error = recorded_error(answer.error) if answer.error is not None else None
+            self.delivery = self.deliver(answer.result, error)
+
+    def close(self, result: Any, error: BaseException | None) -> None:
+        """The tool has returned or raised; one that was cancelled has not ended."""
+        if error is None:
+            self._end(**self.outcome(result))
+        elif isinstance(error, Exception):
+            self.root.is_new(error)
+            self._end(error=describe_error(error))
+
+    # -- what differs between kinds of tools
+
+    def outcome(self, result: Any) -> dict[str, Any]:
+        """What came of the call, as fields of `RunRecorder.tool_call`."""
+        return {"result": result}
+
+    def deliver(self, result: Any, error: Exception | None) -> Delivery:
+        """A recorded outcome as what the call gives."""
+        return Delivery(result, error=error)
+
+    # --
+
+    def _ask(self, arguments: Any, call_id: str | None, *, rewrites: bool) -> ToolAnswer | None:
+        session = self.root.run.replay
+        if session is None:
+            return None
+        agent, path, _ = speaker(self)
+        answer = session.tool_call(
+            agent, self.tool, to_json(arguments), call_id=call_id, path=path, rewrites=rewrites
+        )
+        if answer is not None and answer.mode == "recorded" and answer.error is None:
+            # An agent that is called as a tool runs again, and its own calls are answered: it has
+            # a memory, and the step that is overridden may lie inside.
+            return None if shapes.runs_agents(self.owner, self.tool) else answer
+        return answer
+
+    def _begin_step(self, answer: ToolAnswer | None) -> int:
+        agent, path, owner = speaker(self)
+        attributes = {"path": path}
+        if self.root.run.replay is not None:
+            attributes["replay"] = answer.mode if answer is not None else "live"
+        describe_agent(self.root, agent, owner)
+        return self.root.recorder.begin_step(
+            agent,
+            kind=self.step_kind,
+            parent=self.enclosing_step,
+            started_at=self.started,
+            attributes=attributes,
+        )
+
+    def _end(self, **fields: Any) -> None:
+        step, recorder = self.step, self.root.recorder
+        if step is None:
+            return
+        said = fields.get("result")
+        text = said if isinstance(said, str) else ""
+        if self.handoff is not None and "result" in fields:
+            fields["result"] = {HANDOFF: self.handoff, "content": said}
+        recorder.tool_call(step, id=self.call_id, ended_at=time.time(), **fields)
+        if self.is_own_step:
+            recorder.end_step(step, content=text if self.step_kind == "message" else None)
+        self.account_for(step, text)
+        for around in self.outwards():
+            around.calls.pop(self.call_id, None)
+
+    def _handoff(self) -> str | None:
+        """To whom the tool hands over, if that is what it does."""
+        _, _, agent = speaker(self)
+        handoff = (getattr(agent, "_handoffs", None) or {}).get(self.tool)
+        tools = getattr(agent, "_handoff_tools", ())
+        return str(handoff.target) if handoff and any(self.owner is t for t in tools) else None
+
+    def _caller(self, call_id: str | None) -> int | None:
+        """The step that asked for the call: the turn's own, for ids need not be unique."""
+        if not call_id:
+            return None
+        turn = next((frame for frame in self.outwards() if frame.kind == "agent"), None)
+        if turn is not None and call_id in turn.calls:
+            return turn.calls[call_id]
+        return self.root.recorder.caller(call_id)
+
+
+class _WorkbenchFrame(_ToolFrame):
+    """A tool call through a workbench, which turns exceptions into texts."""
+
+    __slots__ = ("entered", "failure")
+
+    def __init__(self, *args: Any) -> None:
+        self.entered = False
+        self.failure: BaseException | None = None
+        super().__init__(*args)
+
+    def runs_its_tool(self, call_id: str | None) -> bool:
+        """Whether a call is how this workbench runs its tool, and note that it has happened."""
+        if self.entered or (call_id or self.call_id) != self.call_id:
+            return False
+        self.entered = True
+        return True
+
+    def outcome(self, result: Any) -> dict[str, Any]:
+        if not isinstance(result, ToolResult):
+            return {"result": result}
+        if not result.is_error:
+            return {"result": result.to_text()}
+        kind = type(self.failure).__name__ if self.failure is not None else "ToolError"
+        return {"error": {"type": kind, "message": result.to_text()}}
+
+    def deliver(self, result: Any, error: Exception | None) -> Delivery:
+        self.failure = error
+        text = str(error) if error is not None else result
+        return Delivery(shapes.tool_result(self.tool, text, is_error=error is not None))
+
+
+class _InnerFrame(Frame):
+    """The tool itself, run by its workbench."""
+
+    __slots__ = ("around",)
+
+    def __init__(self, tool: Any, around: _WorkbenchFrame) -> None:
+        super().__init__("tool", tool, "", around, around.root)
+        self.around, self.step = around, around.step
+
+    def close(self, result: Any, error: BaseException | None) -> None:
+        """Tell the workbench's frame what kind of error it was."""
+        self.around.failure = error
+
+
+class _QuestionFrame(_ToolFrame):
+    """A question to a human. The answer is what the agent says; a replay asks nobody."""
+
+    __slots__ = ()
+    step_kind: ClassVar[StepKind] = "message"
+
+
+class _CodeFrame(_ToolFrame):
+    """Code that is run."""
+
+    __slots__ = ()
+
+    def outcome(self, result: Any) -> dict[str, Any]:
+        return {"result": {"exit_code": result.exit_code, "output": result.output}}
+
+    def deliver(self, result: Any, error: Exception | None) -> Delivery:
+        if error is not None:
+            return Delivery(error=error)
+        fields: dict[str, Any] = result if isinstance(result, dict) else {}
+        fields = fields or {"exit_code": 0, "output": str(result)}
+        return Delivery(CodeResult(exit_code=fields["exit_code"], output=fields["output"]))
