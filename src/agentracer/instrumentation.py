@@ -36,6 +36,7 @@ FRAMEWORKS: Final = {
     "autogen": _Framework("autogen_agentchat.base", "agentracer.adapters.autogen"),
     "camel": _Framework("camel.agents.chat_agent", "agentracer.adapters.camel"),
     "langgraph": _Framework("langgraph.pregel", "agentracer.adapters.langgraph"),
+    "maas": _Framework("maas", "agentracer.adapters.maas"),
 }
 """What can be captured, by the name to give `instrument()`."""
 

@@ -1,0 +1,543 @@
+"""MaAS (the agentic supernet, a fork of MetaGPT), as found in its checkout.
+
+MaAS is not on PyPI, so this adapter imports nothing of it. It looks for classes by name in whatever
+modules of the package `maas` the program imports, now or later, and for their subclasses anywhere:
+
+    Workflow.__call__             one problem: a run. Its (answer, cost, log-prob) is the outcome
+    MultiLayerController.forward  the sampled architecture: a `tool` step named `sample`
+    Operator.__call__             an agent of the operator's name
+    Operator.exec_code            running what a model wrote: a `tool` step of that operator
+    BaseLLM.aask                  an `llm` step of the operator that asks: the seam of replay
+
+An operator that asks nothing and runs nothing, or raises by itself, becomes a `node` step. Steps of
+one operator call share the attribute `call` (such as `ScEnsemble#2`); `path` is the place, `layer`
+the layer of the sampled architecture, `returned` what the operator made of the answers it got.
+`Trace.metadata["maas"]` holds the layers, their log-probs, the cost and the sum of log-probs: of
+the last problem, where a `record()` block holds several. (MaAS's cost mixes problems run at once.)
+In a replay the sample comes from the record, its log-probs as constants, without a gradient.
+
+Tested against a stand-in of the same shape (`tests/adapters/maas_standin`), not against a checkout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
+
+from agentracer._guard import guard
+from agentracer.adapters._base import Advice
+from agentracer.encoding import to_json
+from agentracer.recorder import RunRecorder, describe_error
+from agentracer.recording import Run, current_run, open_run
+from agentracer.replay.session import ModelAnswer, ToolAnswer, recorded_error
+
+__all__ = ["adapter"]
+
+_C = TypeVar("_C", bound="_Call")
+_current: contextvars.ContextVar[_Call | None] = contextvars.ContextVar("maas_call", default=None)
+_counts: WeakKeyDictionary[Run, Counter[str]] = WeakKeyDictionary()
+_advice: dict[tuple[int, str], tuple[Any, list[str]]] = {}  # keeps systems alive: ids stay theirs
+
+
+class _Call:
+    """A call of a wrapped method. Problems that run at once never see each other's calls.
+
+    Attributes:
+        chain: this call, and those that it runs in.
+        delivers: whether a replay answers: with `result`, or the error of `answer`.
+    """
+
+    agent = path = ""
+    step: int | None = None
+    answer: ModelAnswer | ToolAnswer | None = None
+    delivers = False
+    result: Any = None
+
+    def __init__(self, original: Any, owner: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        self.owner, self.args, self.kwargs = owner, args, kwargs
+        outer = _current.get()
+        self.chain: list[_Call] = [self, *(outer.chain if outer is not None else ())]
+        self.run: Run | None = outer.run if outer is not None else current_run()
+        self.started = time.time()
+        bound = inspect.signature(original).bind(owner, *args, **kwargs).arguments
+        self.inputs: dict[str, Any] = dict(list(bound.items())[1:])
+        self.begin()
+
+    def begin(self) -> None:
+        """Note that it starts; may change what it is called with, or answer it."""
+
+    def end(self, error: BaseException | None) -> None:
+        """Note what came of it."""
+
+    def deliver(self) -> Any:
+        """What the replay answers, instead of the call."""
+        failure = self.answer.error if self.answer is not None else None
+        error = recorded_error(failure) if failure is not None else None
+        with guard("maas.deliver"):
+            self.end(error)
+        if error is not None:
+            raise error
+        return self.result
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self)
+
+    def __exit__(self, _kind: Any, error: BaseException | None, _traceback: Any) -> None:
+        with guard("maas.end"):
+            self.end(error)
+        with guard("maas.leave"):  # a coroutine may be closed in another context than it ran in
+            _current.reset(self._token)
+
+    def around(self, kind: type[_C]) -> _C | None:
+        """The nearest call of that kind: this one, or one that it runs in."""
+        return next((call for call in self.chain if isinstance(call, kind)), None)
+
+    def act_as(self) -> RunRecorder | None:
+        """Act for the operator (or workflow) that this call runs in."""
+        scope = self.around(_OperatorCall) or self.around(_WorkflowCall)
+        name = type(self.owner).__name__
+        self.agent, self.path = (scope.agent, scope.path) if scope is not None else (name, name)
+        return self.run.recorder if self.run is not None else None
+
+    def begin_step(self, recorder: RunRecorder, kind: Any, reads: Sequence[str] | None) -> int:
+        """Begin a step at this call's place."""
+        operator = self.around(_OperatorCall)
+        place: dict[str, Any] = {"path": self.path}
+        if operator is not None:
+            place |= {"call": operator.call, "layer": operator.layer}
+        recorder.agent(self.agent)
+        self.step = recorder.begin_step(
+            self.agent, kind=kind, reads=reads, started_at=self.started, attributes=place
+        )
+        return self.step
+
+    def wrote(self, error: BaseException | None, *texts: str) -> Any:
+        """Note that a step accounts for these texts and this error; gives the error's record."""
+        for call in self.chain:
+            if isinstance(call, _OperatorCall):
+                call.last_step, call.said = self.step, [*call.said, *texts]
+                call.errors += [error] if error is not None else []
+        return describe_error(error) if isinstance(error, Exception) else None
+
+    def asked(self, recorder: RunRecorder, answer: ModelAnswer | ToolAnswer | None) -> bool:
+        """Note how a replay answers."""
+        self.answer = answer
+        mode = answer.mode if answer is not None else "live"
+        recorder.update_step(self.step or 0, attributes={"replay": mode})
+        return answer is not None
+
+
+class _WorkflowCall(_Call):
+    """One problem being solved."""
+
+    def begin(self) -> None:
+        self.agent = self.path = type(self.owner).__name__
+        self.facts: dict[str, Any] = {}
+        self.waiting: list[tuple[int, str]] = []
+        self.layer: int | None = None
+        task, self.owned = _text(next(iter(self.inputs.values()), "")), self.run is None
+        if self.run is None:
+            self.run = open_run(framework="maas", task=task)
+        self.run.describe(task=task, framework="maas")
+
+    def end(self, error: BaseException | None) -> None:
+        if self.run is None:
+            return
+        with guard("maas.outcome"):  # whatever is wrong with the result, the run has to end
+            if error is None:
+                answer, *rest = self.result if isinstance(self.result, tuple) else (self.result,)
+                self.note(**dict(zip(("cost", "log_prob"), map(_plain, rest), strict=False)))
+                self.run.framework_ended(self.result, _text(answer))
+        if self.owned:
+            stopped = isinstance(error, (asyncio.CancelledError, KeyboardInterrupt))
+            ending = "abandoned" if isinstance(error, GeneratorExit) else None
+            failure = error if isinstance(error, Exception) else None
+            self.run.finish("cancelled" if stopped else ending, failure)
+
+    def note(self, **facts: Any) -> None:
+        """Add to the trace's metadata."""
+        self.facts.update(facts)
+        if self.run is not None:
+            self.run.annotate(maas=dict(self.facts))
+
+    def layer_of(self, operator: Any, name: str) -> int | None:
+        """The layer that is being run: `operator`'s own, if the controller has selected it.
+
+        A workflow keeps the operators to select from in a dict. Others of the same class, which it
+        calls by itself, help in the layer that is being run.
+        """
+        pools = [value for value in vars(self.owner).values() if isinstance(value, dict)]
+        pool = [item for found in pools for item in found.values() if _is_operator(type(item))]
+        if not pool or any(item is operator for item in pool):
+            for position, (layer, selected) in enumerate(self.waiting):
+                if selected in (name, type(operator).__name__):
+                    self.layer, self.waiting = layer, self.waiting[position + 1 :]
+                    break
+        return self.layer
+
+
+class _OperatorCall(_Call):
+    """An operator at work: its steps are what it asks and runs, or itself if it does neither."""
+
+    last_step: int | None = None
+
+    def begin(self) -> None:
+        self.agent = _name_of(self.owner)
+        self.path = "/".join([*(call.path for call in self.chain[1:2]), self.agent])
+        counts = _counts.setdefault(self.run, Counter()) if self.run is not None else Counter()
+        counts[self.path] += 1
+        self.call = f"{self.agent}#{counts[self.path]}"
+        self.said: list[str] = []
+        self.errors: list[BaseException] = []
+        workflow = self.around(_WorkflowCall)
+        self.layer = workflow.layer_of(self.owner, self.agent) if workflow is not None else None
+        if self.run is not None:
+            self.run.describe(framework="maas")
+
+    def end(self, error: BaseException | None) -> None:
+        if self.run is None or any(known is error for known in self.errors):
+            return
+        recorder, own = self.run.recorder, isinstance(error, Exception)
+        if own or (error is None and self.last_step is None):
+            lines = [f"{name}: {_text(value)}" for name, value in self.inputs.items()]
+            reads = [recorder.message("user", "\n".join(lines))] if lines else None
+            step, text = self.begin_step(recorder, "node", reads), _text(self.result)
+            failure = self.wrote(error, *_strings(self.result))
+            recorder.end_step(step, content=None if own else text, error=failure)
+        elif error is None and self.last_step is not None:
+            said = "\n".join(self.said)
+            if any(text not in said for text in _strings(self.result)):
+                recorder.update_step(self.last_step, attributes={"returned": self.result})
+
+
+class _AskCall(_Call):
+    """A question to the model."""
+
+    def begin(self) -> None:
+        recorder = self.act_as()
+        self._advise()
+        if recorder is None or self.run is None:
+            return
+        reads = self._reads(recorder)
+        step = self.begin_step(recorder, "llm", reads)
+        name = getattr(self.owner, "model", None)
+        recorder.update_step(step, model={"name": name} if isinstance(name, str) else None)
+        if self.run.replay is not None:
+            shapes = recorder.shapes(reads)
+            answer = self.run.replay.model_call(self.agent, shapes, path=self.path)
+            if self.asked(recorder, answer) and answer is not None:
+                self.result, self.delivers = answer.content, True
+
+    def end(self, error: BaseException | None) -> None:
+        if self.run is not None and self.step is not None:
+            text = _text(self.result) if error is None else None
+            failure = self.wrote(error, *_strings(text))
+            self.run.recorder.end_step(self.step, content=text, error=failure)
+
+    def _advise(self) -> None:
+        """Put the lessons for this agent of the systems around it in front of its prompt."""
+        systems = [s for call in self.chain for s in (call.owner, type(call.owner))]
+        keys = dict.fromkeys((id(system), self.agent) for system in systems) if _advice else ()
+        lesson = "\n\n".join(text for key in keys for text in _advice.get(key, (0, []))[1])
+        if lesson:
+            asked = self.inputs["msg"]
+            plain = isinstance(asked, str)
+            first = f"{lesson}\n\n{asked}" if plain else [{"role": "user", "content": lesson}]
+            self.inputs["msg"] = first if plain else [*first, *asked]
+            self.args, self.kwargs = (), self.inputs
+
+    def _reads(self, recorder: RunRecorder) -> list[str]:
+        """The prompt as `BaseLLM.aask` puts it together."""
+        asked, images = self.inputs["msg"], self.inputs.get("images")
+        systems = self.inputs.get("system_msgs") or [getattr(self.owner, "system_prompt", None)]
+        systems = systems if getattr(self.owner, "use_system_prompt", True) else []
+        prompt = [{"role": "system", "content": text} for text in systems if text]
+        prompt += self.inputs.get("format_msgs") or []
+        prompt += [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+        reads = [recorder.message(m.get("role", "user"), m.get("content", "")) for m in prompt]
+        return [*reads, recorder.message("user", {"images": images})] if images else reads
+
+
+class _ToolCall(_Call):
+    """An operator runs what a model wrote: nothing that a replay should do again."""
+
+    name = "exec_code"
+
+    def begin(self) -> None:
+        recorder = self.act_as()
+        if recorder is None or self.run is None:
+            return
+        step, self.id = self.begin_step(recorder, "tool", None), f"{self.name}-{time.time_ns()}"
+        call = {"arguments": self.inputs, "started_at": self.started}
+        recorder.tool_call(step, id=self.id, name=self.name, **call)
+        if self.run.replay is not None:
+            arguments = to_json(self.inputs)
+            answer = self.run.replay.tool_call(self.agent, self.name, arguments, path=self.path)
+            answer = self.usable(answer)
+            if self.asked(recorder, answer) and answer is not None:
+                self.result = self.restored(answer) if answer.error is None else None
+                self.delivers = True
+
+    def end(self, error: BaseException | None) -> None:
+        if self.run is None or self.step is None:
+            return
+        result = self.stored() if error is None else None
+        recorder, texts = self.run.recorder, _strings(self.result)
+        fields = {"result": result, "error": self.wrote(error, *texts)}
+        recorder.tool_call(self.step, id=self.id, ended_at=time.time(), **fields)
+        recorder.end_step(self.step)
+
+    def usable(self, answer: ToolAnswer | None) -> ToolAnswer | None:
+        """The replay's answer, if it is one for this call."""
+        return answer
+
+    def stored(self) -> Any:
+        """The result as it is recorded."""
+        return self.result
+
+    def restored(self, answer: ToolAnswer) -> Any:
+        """The result that the record, or an override, stands for."""
+        return answer.result
+
+
+class _SampleCall(_ToolCall):
+    """The controller samples an architecture: per layer, the operators that are to run."""
+
+    name = "sample"
+
+    def act_as(self) -> RunRecorder | None:
+        self.agent = self.path = type(self.owner).__name__
+        self.inputs = {"query": next(iter(self.inputs.values()), "")}  # the others are embeddings
+        return self.run.recorder if self.run is not None else None
+
+    def usable(self, answer: ToolAnswer | None) -> ToolAnswer | None:
+        # A policy that lets no tools run does not mean this one: it is how the system is wired.
+        return answer if answer is not None and answer.mode != "refused" else None
+
+    def stored(self) -> Any:
+        log_probs, selected = self.result
+        layers = [[str(name) for name in names] for names in selected]
+        if (workflow := self.around(_WorkflowCall)) is not None:
+            workflow.note(layers=layers, log_probs=_plain(log_probs))
+            workflow.waiting = [(i, name) for i, names in enumerate(layers) for name in names]
+        return {"layers": layers, "log_probs": _plain(log_probs, "tensor")}
+
+    def restored(self, answer: ToolAnswer) -> Any:
+        given = answer.result if isinstance(answer.result, dict) else {"layers": answer.result}
+        layers, known = given["layers"], given.get("log_probs", [])
+        if isinstance(known, list):  # an override may have other layers than the record
+            known = [*known, *[{"tensor": 0.0}] * len(layers)][: len(layers)]
+        return _tensors(known), [list(names) for names in layers]
+
+
+_METHODS: Final[dict[str, dict[str, type[_Call]]]] = {
+    "Workflow": {"__call__": _WorkflowCall},
+    "Operator": {"__call__": _OperatorCall, "exec_code": _ToolCall},
+    "BaseLLM": {"aask": _AskCall},
+    "MultiLayerController": {"forward": _SampleCall},
+}
+
+
+def _wrap(original: Any, kind: type[_Call]) -> Any:
+    def enter(owner: Any, args: Any, kwargs: dict[str, Any]) -> _Call | None:
+        outer = _current.get()
+        if type(outer) is not kind or outer.owner is not owner:  # else super() of a wrapped method
+            with guard(f"maas.{original.__qualname__}"):
+                return kind(original, owner, args, kwargs)
+        return None
+
+    def sync(owner: Any, /, *args: Any, **kwargs: Any) -> Any:
+        call = enter(owner, args, kwargs)
+        if call is None or call.delivers:
+            return original(owner, *args, **kwargs) if call is None else call.deliver()
+        with call:
+            call.result = original(owner, *call.args, **call.kwargs)
+        return call.result
+
+    async def asynchronous(owner: Any, /, *args: Any, **kwargs: Any) -> Any:
+        call = enter(owner, args, kwargs)
+        if call is None or call.delivers:
+            return await original(owner, *args, **kwargs) if call is None else call.deliver()
+        with call:
+            call.result = await original(owner, *call.args, **call.kwargs)
+        return call.result
+
+    return functools.wraps(original)(
+        asynchronous if inspect.iscoroutinefunction(original) else sync
+    )
+
+
+class _Finder(MetaPathFinder):
+    """Looks at each module of `maas` once it has been executed: most are imported late."""
+
+    def __init__(self, executed: Callable[[ModuleType], None]) -> None:
+        self._executed = executed
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        """The module as Python itself finds it, with a look at it afterwards."""
+        if not name.startswith("maas."):
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            with guard("maas.find_spec"):
+                execute = functools.partial(self._execute, spec.loader)
+                vars(spec.loader)["exec_module"] = execute
+        return spec
+
+    def _execute(self, loader: Any, module: ModuleType) -> None:
+        vars(loader).pop("exec_module", None)
+        loader.exec_module(module)
+        with guard("maas.import"):
+            self._executed(module)
+
+
+class _MaasAdapter:
+    """See `agentracer.adapters._base.Adapter`."""
+
+    name = "maas"
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], None]] = []
+        self._wrapped: set[tuple[type, str]] = set()
+
+    def install(self) -> None:
+        finder = _Finder(self._adopt)
+        sys.meta_path.insert(0, finder)
+        self._undo.append(lambda: sys.meta_path.remove(finder))
+        for name, module in list(sys.modules.items()):
+            if name.startswith("maas.") and isinstance(module, ModuleType):
+                self._adopt(module)
+
+    def uninstall(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+        self._wrapped.clear()
+        _advice.clear()
+
+    def advise(self, system: Any, agent: str, text: str) -> Advice:
+        """Put `text` in front of every prompt of one operator.
+
+        Args:
+            system: a workflow, a single operator, or the class of either: all of its instances,
+                also those that MaAS's evaluator makes later.
+            agent: the operator's name.
+            text: the lesson; braces are harmless, for it is added after `.format`.
+        """
+        known = sorted(set(_agents_of(system)))
+        if agent not in known:
+            raise ValueError(f"no operator {agent!r} in this system; there are {', '.join(known)}")
+        key = (id(system), agent)
+        _advice.setdefault(key, (system, []))[1].append(text)
+
+        def retract() -> None:
+            texts = _advice.get(key, (system, []))[1]
+            if text in texts:
+                texts.remove(text)
+            if not texts:
+                _advice.pop(key, None)
+
+        return Advice(agent=agent, text=text, undo=retract)
+
+    def _adopt(self, module: ModuleType) -> None:
+        for name, methods in _METHODS.items():
+            found = vars(module).get(name)
+            if isinstance(found, type) and found.__module__ == module.__name__:
+                self._wrap_all(found, methods)
+
+    def _wrap_all(self, base: Any, methods: dict[str, type[_Call]]) -> None:
+        """Wrap the methods of a class and of its subclasses, also of those that are yet to come."""
+
+        def subclassed(new: Any, /, **kwargs: Any) -> None:
+            super(base, new).__init_subclass__(**kwargs)
+            with guard("maas.subclass"):
+                self._wrap_own(new, methods)
+
+        waiting = [base]
+        while waiting:
+            waiting += (owner := waiting.pop()).__subclasses__()
+            self._wrap_own(owner, methods)
+        if "__init_subclass__" not in vars(base):
+            self._set(base, "__init_subclass__", classmethod(subclassed))
+
+    def _wrap_own(self, owner: type, methods: dict[str, type[_Call]]) -> None:
+        for name, kind in methods.items():
+            original = vars(owner).get(name)
+            if inspect.isfunction(original):
+                self._set(owner, name, _wrap(original, kind))
+
+    def _set(self, owner: type, name: str, value: Any) -> None:
+        if (owner, name) in self._wrapped:  # found before: as a subclass, and by its own name
+            return
+        self._wrapped.add((owner, name))
+        known, original = name in vars(owner), vars(owner).get(name)
+        setattr(owner, name, value)
+        undo = functools.partial(setattr, owner, name, original)
+        self._undo.append(undo if known else functools.partial(delattr, owner, name))
+
+
+def _is_operator(found: Any) -> bool:
+    bases = found.__mro__[1:] if isinstance(found, type) else ()
+    return any(b.__name__ == "Operator" and b.__module__.startswith("maas.") for b in bases)
+
+
+def _name_of(operator: Any) -> str:
+    name = getattr(operator, "name", None)
+    return name if isinstance(name, str) and name else type(operator).__name__
+
+
+def _agents_of(system: Any) -> Iterator[str]:
+    """The operators of a workflow: those it holds, or those that its class's module knows."""
+    if _is_operator(system) or _is_operator(type(system)):
+        yield _name_of(system) if not isinstance(system, type) else system.__name__
+    elif isinstance(system, type):
+        names = vars(sys.modules[system.__module__]).values()
+        inner = [vars(found).values() for found in names if isinstance(found, ModuleType)]
+        for found in [*names, *(item for values in inner for item in values)]:
+            if _is_operator(found):
+                yield found.__name__
+    else:
+        for value in vars(system).values():
+            held = value.values() if isinstance(value, dict) else [value]
+            yield from (_name_of(item) for item in held if _is_operator(type(item)))
+
+
+def _text(value: Any) -> Any:
+    """The text in an operator's result, or the result as it is: the recorder takes any."""
+    found = list(value.values()) if isinstance(value, dict) else [value]
+    return found[0] if len(found) == 1 and isinstance(found[0], str) else value
+
+
+def _strings(value: Any) -> list[str]:
+    if isinstance(value, (dict, list, tuple)):
+        values = value.values() if isinstance(value, dict) else value
+        return [text for item in values for text in _strings(item)]
+    return [value] if isinstance(value, str) and value.strip() else []
+
+
+def _plain(value: Any, mark: str | None = None) -> Any:
+    """Numbers, and tensors of any library as numbers, marked as such if wanted."""
+    if hasattr(value, "tolist"):
+        return {mark: value.tolist()} if mark else value.tolist()
+    return [_plain(v, mark) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def _tensors(value: Any) -> Any:
+    """The inverse of `_plain`; nothing is imported, so tensors need torch to be loaded."""
+    if isinstance(value, dict):
+        torch: Any = sys.modules.get("torch")
+        return torch.tensor(value["tensor"]) if torch is not None else value["tensor"]
+    return [_tensors(item) for item in value] if isinstance(value, list) else value
+
+
+adapter: Final = _MaasAdapter()
