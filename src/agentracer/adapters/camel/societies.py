@@ -1,0 +1,220 @@
+"""Workforces and RolePlayings: where runs begin and end, and what its task says of a step.
+
+Step attributes in a Workforce: `purpose` (work, decompose, assign, analyse, create_worker), `task`,
+`parent_task`, `attempt` (0 at first), `task_state` on the last step of an attempt, and `recovery`
+on the analysis that chose one.
+
+A RolePlaying has no call that runs it all. Outside of a `record()` block, its run lasts from its
+first turn until a turn says `TASK_DONE` or is terminated, until it begins another chat, or until
+nobody holds it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from agentracer._guard import guard
+from agentracer.adapters.camel import shapes
+from agentracer.adapters.camel.capture import Capture, Scope, ending_of
+from agentracer.adapters.camel.places import BASES, HERE, Place, RunState, label
+from agentracer.recording import Run, current_run
+
+__all__ = ["Societies"]
+
+
+@dataclasses.dataclass(slots=True)
+class _Conversation:
+    """A RolePlaying that no `record()` encloses: from its first step to the end of the task."""
+
+    run: Run
+    state: RunState
+    spoke: bool = False
+
+
+class Societies:
+    """Enters and leaves societies and their parts."""
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self._conversations: weakref.WeakKeyDictionary[Any, _Conversation] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._handed_over: dict[tuple[int, int], Place] = {}
+
+    # -- workforces
+
+    def begin_blocking_workforce(self, workforce: Any, task: Any) -> Scope | None:
+        """`process_task` begins; where a loop runs, it goes to a thread without its context."""
+        scope = self.begin_workforce(workforce, task)
+        if scope is not None and _loop_is_running():
+            self._handed_over[id(workforce), id(task)] = scope.place
+        return scope
+
+    def begin_workforce(self, workforce: Any, task: Any, *_: Any, **__: Any) -> Scope | None:
+        """`process_task_async` begins; inside of `process_task`, that counts."""
+        handed = self._handed_over.pop((id(workforce), id(task)), None)
+        if handed is not None:
+            return Scope(handed)
+        here = HERE.get()
+        if here is not None and here.society is workforce and not here.state.finished:
+            return None
+        scope = self._capture.enter(lambda: task.content)
+        scope.place = _inside(scope.place, workforce)
+        scope.subject = workforce
+        return scope
+
+    def end_workforce(self, scope: Scope, task: Any, error: BaseException | None) -> None:
+        """It has returned the task, with its result and state."""
+        if scope.subject is None:
+            return
+        if scope.owned and _state_of(task) == "FAILED":
+            scope.place.run.fail("the workforce reports that the task failed")
+        self._capture.leave(scope, task, getattr(task, "result", None), error)
+
+    def begin_node(self, workforce: Any, *_: Any, **__: Any) -> Scope | None:
+        """A workforce starts to listen; one inside another adds to the path."""
+        here = HERE.get()
+        if here is None or here.society is workforce:
+            return None
+        return Scope(_inside(here, workforce))
+
+    def begin_work(self, node: Any, task: Any, *_: Any, **__: Any) -> Scope | None:
+        """A worker begins a task."""
+        here = HERE.get()
+        if here is None:
+            return None
+        path = here.path
+        if hasattr(node, "summarize_agent"):  # a RolePlayingWorker: a society of its own
+            path = (*path, shapes.short(node.description))
+        facts = {"purpose": "work", **_task_facts(task)}
+        place = dataclasses.replace(here, path=path, attributes=facts, turn=None)
+        return Scope(place, subject=task)
+
+    def end_work(self, scope: Scope, state: Any, error: BaseException | None) -> None:
+        """It has done it, or failed."""
+        reached = "FAILED" if error is not None else getattr(state, "value", None)
+        _annotate(scope.place, "work", scope.subject, task_state=reached)
+
+    def begin_managing(self, workforce: Any, tasks: Any, purpose: str) -> Scope | None:
+        """The coordinator or the task agent is about to be asked something."""
+        here = HERE.get()
+        if here is None:
+            return None
+        several = isinstance(tasks, (list, tuple))
+        facts = {"tasks": [t.id for t in tasks]} if several else _task_facts(tasks)
+        return Scope(dataclasses.replace(here, attributes={"purpose": purpose, **facts}, turn=None))
+
+    def note_recovery(self, workforce: Any, task: Any, decision: Any, *_: Any, **__: Any) -> None:
+        """A strategy was chosen after a task failed or was done badly."""
+        here = HERE.get()
+        if here is not None:
+            strategy = getattr(decision, "recovery_strategy", None)
+            chosen = getattr(strategy, "value", strategy)
+            _annotate(here, "analyse", task, recovery=chosen or "retry")
+
+    def note_clone(self, worker: Any, agent: Any) -> None:
+        """A pooled clone is about to work for the agent that the user made."""
+        if agent is not worker.worker:
+            BASES[agent] = worker.worker
+
+    # -- conversations
+
+    def begin_society(self, society: Any, phase: str, kwargs: Mapping[str, Any]) -> Scope | None:
+        """A RolePlaying is built (`init`), begins (`chat`) or takes a turn (`step`)."""
+        here = HERE.get()
+        if here is not None and here.society is society:
+            return None
+        known = self._conversations.get(society)
+        if phase == "chat" and known is not None and known.spoke:
+            self._conclude(society)
+        if phase == "chat" or (phase == "init" and not _asks_models(kwargs)):
+            return None
+        task = str(kwargs.get("task_prompt") or getattr(society, "task_prompt", "") or "")
+        known = self._conversations.get(society) if here is None and current_run() is None else None
+        if known is not None:
+            scope = Scope(Place(known.run, known.state, None))
+        else:
+            scope = self._capture.enter(lambda: task or None)
+        if scope.owned:  # it goes on after this call, so the conversation owns the run
+            known = _Conversation(scope.place.run, scope.place.state)
+            self._conversations[society] = known
+            weakref.finalize(society, _finish_conversation, known)
+            scope.owned = False
+        scope.place = _inside(scope.place, society)
+        scope.subject = (weakref.ref(society), phase, known)
+        return scope
+
+    def end_society(self, scope: Scope, result: Any, error: BaseException | None) -> None:
+        """It is built, or has taken its turn; `TASK_DONE` ends a conversation."""
+        reference, phase, conversation = scope.subject
+        responses = result if isinstance(result, tuple) else ()
+        if phase == "step" and error is None and (scope.top or conversation is not None):
+            answer = next((text for text in map(shapes.said, responses) if text), None)
+            scope.place.run.framework_ended(result, answer)
+        if conversation is None:
+            return
+        conversation.spoke = conversation.spoke or phase == "step"
+        done = any(getattr(r, "terminated", False) for r in responses)
+        done = done or "TASK_DONE" in (shapes.said(responses[-1]) or "" if responses else "")
+        if error is not None or done:
+            self._conclude(reference(), error)
+
+    def _conclude(self, society: Any, error: BaseException | None = None) -> None:
+        conversation = self._conversations.pop(society, None)
+        if conversation is not None:
+            _finish_conversation(conversation, error)
+
+
+# -- small pieces
+
+
+def _inside(place: Place, society: Any) -> Place:
+    path = (*place.path, label(society))
+    if place.turn is not None:  # a society that an agent calls as a tool
+        path = (*place.path, place.turn.name, label(society))
+    return dataclasses.replace(place, path=path, society=society, turn=None)
+
+
+def _annotate(place: Place, purpose: str, task: Any, **facts: Any) -> None:
+    step = place.state.steps.get((purpose, getattr(task, "id", None)))
+    known = {key: value for key, value in facts.items() if value is not None}
+    if step is not None and known:
+        place.state.recorder(place.run).update_step(step, attributes=known)
+
+
+def _task_facts(task: Any) -> dict[str, Any]:
+    parent = getattr(task, "parent", None)
+    facts = {
+        "task": getattr(task, "id", None),
+        "parent_task": getattr(parent, "id", None),
+        "attempt": getattr(task, "failure_count", None),
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _state_of(task: Any) -> str | None:
+    state = getattr(task, "state", None)
+    return getattr(state, "value", state)
+
+
+def _finish_conversation(conversation: _Conversation, error: BaseException | None = None) -> None:
+    with guard("camel.conversation"):
+        conversation.state.finished = True
+        failure = error if isinstance(error, Exception) else None
+        conversation.run.finish(ending_of(error), failure)
+
+
+def _asks_models(kwargs: Mapping[str, Any]) -> bool:
+    return bool(kwargs.get("with_task_specify", True) or kwargs.get("with_task_planner"))
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
