@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 DEMO := .venv-demo
 TEST := .venv-test
 
-.PHONY: demo test test-slow lint format bench clean
+.PHONY: demo test test-slow lint format docs-frameworks bench clean
 
 demo: $(DEMO)/ready ## run a real team that fails: capture, verdict, proof by replay, report
 	$(DEMO)/bin/agentracer demo
@@ -23,6 +23,9 @@ lint: $(TEST)/ready ## linters and type checks
 format: $(TEST)/ready
 	$(TEST)/bin/ruff format .
 	$(TEST)/bin/ruff check --fix .
+
+docs-frameworks: $(TEST)/ready ## the tables of docs/frameworks.md, from test results
+	$(TEST)/bin/python -m pytest -q tests/adapters --write-frameworks docs/frameworks.md
 
 bench: $(TEST)/ready ## the figures in docs/benchmarks.md and docs/performance.md
 	$(TEST)/bin/python benchmarks/capture.py

@@ -327,7 +327,16 @@ def systems(world):
     yield workforce(world), run_workforce, "the planner"
 
 
-@pytest.mark.parametrize("which", range(4), ids=["chain", "RolePlaying", "OWL", "Workforce"])
+@pytest.mark.parametrize(
+    "which",
+    range(4),
+    ids=[
+        "chain of ChatAgents",
+        "RolePlaying",
+        "OwlRolePlaying-style subclass",
+        "Workforce AUTO_DECOMPOSE",
+    ],
+)
 def test_advice_reaches_one_agent_once_and_is_taken_back_exactly(world, which):
     system, run, name = list(systems(world))[which]
     member = dict(_members(system))[name]
