@@ -127,10 +127,12 @@ class _Encoder:
             return value
         if kind is int or kind is float:
             return self._number(value)  # type: ignore[arg-type]
-        self.nodes += 1
+        self.nodes += 1  # (plain text and numbers are bounded by the containers that hold them)
         if self.nodes > self.limits.nodes:
             return _MARK.format(f"cut, more than {self.limits.nodes} values")
         try:
+            if kind is dict or kind is list or kind is tuple:
+                return self._container(value, value, depth)  # type: ignore[arg-type]
             return self._other(value, depth)
         except Exception:  # noqa: BLE001 - the object's own code may raise anything
             return _MARK.format(f"unprintable {kind.__name__}")
@@ -157,16 +159,18 @@ class _Encoder:
             return self.text(str(value))
         if isinstance(value, BaseException):
             return self.text(f"{type(value).__name__}: {value}")
-        return self._container(value, depth)
+        contents = _contents(value)
+        if contents is None:
+            return {"$repr": self.text(safe_repr(value))}
+        return self._container(value, contents, depth)
 
     def _bytes(self, value: bytes) -> dict[str, Any]:
         kept = value[: self.limits.text]
         return {"$bytes": base64.b64encode(kept).decode(), "length": len(value)}
 
-    def _container(self, value: object, depth: int) -> Any:
-        contents = _contents(value)
-        if contents is None:
-            return {"$repr": self.text(safe_repr(value))}
+    def _container(
+        self, value: object, contents: Mapping[Any, Any] | Iterable[Any], depth: int
+    ) -> Any:
         if id(value) in self.path:
             return _MARK.format("cycle")
         if depth >= self.limits.depth:

@@ -20,6 +20,7 @@ from agentracer.encoding import clean_text, cut_text
 __all__ = ["Redactor"]
 
 _WITHHELD = "[agentracer: withheld, redaction failed]"
+_HARMLESS = 17  # a shorter identifier is no secret: the name of a field, most often
 _MARGIN = 16_384  # a secret that straddles a cut must be recognised whole before the cut
 _NOT_YET = r"(?!\[redacted:)"
 _ID = "[A-Za-z0-9_-]"
@@ -140,6 +141,8 @@ class Redactor:
         """`value` as encodable text without secrets, cut to the limit."""
         try:
             value = clean_text(value)
+            if len(value) < _HARMLESS and value.isascii() and value.isidentifier():
+                return value
             if len(value) > self._limit + 2 * _MARGIN:
                 return self._long(value)
             return cut_text(self._replace(value), self._limit)

@@ -6,6 +6,7 @@ import asyncio
 import operator
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -59,7 +60,7 @@ def graph_of(*nodes, state=MessagesState, edges=None, **compiled):
     for name, node in nodes:
         graph.add_node(name, node)
     names = [START, *(name for name, _ in nodes), END]
-    for left, right in edges or zip(names, names[1:], strict=False):
+    for left, right in edges or pairwise(names):
         graph.add_edge(left, right)
     return graph.compile(**compiled)
 
