@@ -99,9 +99,8 @@ def microseconds_per_event(events: int = 4_000) -> float:
 
 def report(name: str, times: dict[str, list[float]]) -> dict[str, Any]:
     """Print the figures of one framework and return them."""
-    print(
-        f"\n{name}: {LLM_CALLS} model and {LLM_CALLS} tool calls, CPU ms of {len(times['none'])} runs"
-    )
+    runs = len(times["none"])
+    print(f"\n{name}: {LLM_CALLS} model and {LLM_CALLS} tool calls, CPU ms of {runs} runs")
     base = min(times["none"])
     facts: dict[str, Any] = {}
     for variant, taken in times.items():

@@ -1,0 +1,57 @@
+"""The command line: `agentracer COMMAND`.
+
+Results go to stdout, everything else to stderr. Exit status: 0 done, 2 usage or bad input (nothing
+was done), 3 partly done (stderr says what is missing). A run that failed is not an error: finding
+out why is what the command is for.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import click
+
+from agentracer._version import __version__
+from agentracer.cli import attribution, bench, system, traces
+from agentracer.cli._io import BAD_INPUT, PARTLY_DONE, fail
+from agentracer.errors import AgentracerError
+
+__all__ = ["BAD_INPUT", "PARTLY_DONE", "cli", "main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="agentracer")
+def cli() -> None:
+    """Which agent, and which step, made this multi-agent LLM run fail?
+
+    Exit status: 0 done, 2 usage or bad input, 3 partly done.
+    """
+
+
+for command in (
+    system.demo,
+    attribution.attribute,
+    traces.list_traces,
+    traces.show,
+    attribution.report,
+    traces.import_otel,
+    traces.export_trace,
+    bench.bench,
+    system.doctor,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point: turns errors into messages and exit statuses."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an ASCII pipe shows what it cannot encode
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        cli()
+    except AgentracerError as error:
+        fail(str(error))
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,91 @@
+"""Input, output and errors of all commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from rich.console import Console
+
+from agentracer.errors import AgentracerError, TraceNotFound
+from agentracer.report.untrusted import visible
+
+if TYPE_CHECKING:
+    from agentracer.store import Store
+    from agentracer.trace import Trace
+
+__all__ = [
+    "BAD_INPUT",
+    "PARTLY_DONE",
+    "console",
+    "fail",
+    "load",
+    "print_json",
+    "progress_bar",
+    "say",
+    "usage_errors",
+]
+
+BAD_INPUT = 2
+PARTLY_DONE = 3
+
+
+def load(target: str) -> tuple[list[Trace], Store | None]:
+    """The traces that an argument names, and the store if they are recorded ones."""
+    from agentracer.formats import load_any, load_text
+    from agentracer.store import Store
+
+    if target == "-":
+        return load_text(sys.stdin.buffer.read()), None
+    if Path(target).exists():
+        return load_any(target), None
+    store = Store()
+    try:
+        return [store.load(target)], store
+    except TraceNotFound as error:
+        fail(f"{error}; nor is there a file or folder of this name")
+
+
+def console() -> Console:
+    """Standard output: styled on a terminal; wide and plain in a pipe or under NO_COLOR."""
+    width = None if sys.stdout.isatty() else 160
+    return Console(highlight=False, emoji=False, markup=False, width=width)
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def say(text: str) -> None:
+    click.echo("\n".join(visible(line) for line in text.splitlines()), err=True)
+
+
+def fail(text: str) -> NoReturn:
+    say(f"error: {text}")
+    sys.exit(BAD_INPUT)
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Values that an option cannot have are usage errors, not tracebacks."""
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, AgentracerError):
+            raise
+        fail(str(error))
+
+
+@contextmanager
+def progress_bar(verb: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr where that is a terminal."""
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(verb, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,54 @@
+"""`agentracer doctor` and `agentracer demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agentracer.cli._io import console, print_json
+from agentracer.report.untrusted import visible
+
+__all__ = ["demo", "doctor"]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="A JSON list on stdout.")
+def doctor(as_json: bool) -> None:
+    """Check this installation: versions, frameworks, store."""
+    from dataclasses import asdict
+
+    from agentracer.doctor import examine
+
+    findings = list(examine())
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+        return
+    marks = {"ok": "ok ", "info": "-  ", "warning": "!! "}
+    for finding in findings:
+        click.echo(f"{marks[finding.level]} {finding.subject}: {visible(finding.text)}")
+        if finding.remedy:
+            click.echo(f"    remedy: {finding.remedy}")
+
+
+@click.command()
+@click.option("--seed", default=0, show_default=True, help="Which tasks, and which mistakes.")
+@click.option("--model", default="scripted", show_default=True, help="The model's name.")
+@click.option(
+    "--base-url",
+    envvar="OPENAI_BASE_URL",
+    help="A real OpenAI-compatible server in place of the scripted model [env OPENAI_BASE_URL].",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("agentracer-demo"),
+    show_default=True,
+    help="Folder for the report.",
+)
+def demo(seed: int, model: str, base_url: str | None, output: Path) -> None:
+    """Run a real LangGraph team that fails; capture, attribute, verify by replay, report."""
+    from agentracer.demo import run_demo
+
+    run_demo(seed=seed, model=model, base_url=base_url, output=output, console=console())

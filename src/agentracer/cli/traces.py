@@ -1,0 +1,121 @@
+"""What is in the store: `list`, `show`, `import-otel`, `export`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agentracer.cli._io import console, fail, load, print_json, say
+
+if TYPE_CHECKING:
+    from agentracer.report.terminal import TraceRow
+    from agentracer.store import Summary
+
+__all__ = ["export_trace", "import_otel", "list_traces", "show"]
+
+
+@click.command("list")
+@click.option("-n", "limit", default=50, show_default=True, help="How many, newest first.")
+@click.option("--failed", is_flag=True, help="Only runs that failed.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list on stdout.")
+def list_traces(limit: int, failed: bool, as_json: bool) -> None:
+    """List recorded traces, newest first."""
+    from dataclasses import asdict
+    from itertools import islice
+
+    from agentracer.report.terminal import print_traces
+    from agentracer.store import Store
+
+    store = Store()
+    summaries = (s for s in store.summaries() if not failed or s.success is False)
+    chosen = list(islice(summaries, limit))
+    if as_json:
+        print_json([asdict(summary) for summary in chosen])
+    else:
+        print_traces((_row(summary) for summary in chosen), console())
+    if not chosen:
+        say(f"nothing recorded in {store.home}")
+
+
+def _row(summary: Summary) -> TraceRow:
+    from agentracer.report import wording
+    from agentracer.report.terminal import TraceRow
+    from agentracer.trace import Outcome
+
+    outcome = wording.outcome(Outcome(success=summary.success, ending=summary.ending))
+    return TraceRow(
+        id=summary.id,
+        started_at=summary.started_at,
+        framework=summary.framework,
+        steps=summary.steps,
+        outcome=outcome,
+        task=summary.task,
+    )
+
+
+@click.command()
+@click.argument("target", metavar="ID|PATH|-", default="latest")
+@click.option("--json", "as_json", is_flag=True, help="The whole trace as JSON on stdout.")
+def show(target: str, as_json: bool) -> None:
+    """Show one trace, step by step, with its latest verdict."""
+    from agentracer.report.terminal import print_trace, print_verdict
+
+    traces, store = load(target)
+    if as_json:
+        found = [json.loads(trace.to_json()) for trace in traces]
+        print_json(found[0] if len(found) == 1 else found)
+        return
+    screen = console()
+    for trace in traces:
+        verdict = store.load_verdict(trace.id) if store is not None else None
+        print_trace(trace, screen, verdict)
+        if verdict is not None:
+            print_verdict(verdict, trace, screen)
+
+
+@click.command("import-otel")
+@click.argument("file", metavar="FILE|-")
+def import_otel(file: str) -> None:
+    """Keep the runs in a file of OpenTelemetry spans (OTLP JSON) as traces of the store.
+
+    GenAI and OpenInference conventions, current and older ones. Such traces can be attributed, but
+    not replayed. Prints their ids.
+    """
+    from agentracer.formats import Source, otel
+    from agentracer.store import Store
+
+    source = Source(Path(file), sys.stdin.buffer.read() if file == "-" else None)
+    if not otel.accepts(source):
+        fail(f"{file}: no OpenTelemetry spans in OTLP JSON\n  remedy: export them as OTLP JSON")
+    store = Store()
+    for trace in otel.traces_in(source):
+        click.echo(store.add(trace))
+
+
+@click.command("export")
+@click.argument("target", metavar="ID|PATH|-", default="latest")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "atif", "whowhen"]),
+    default="json",
+    show_default=True,
+    help="json is our own; atif is the Agent Trajectory Interchange Format v1.7.",
+)
+def export_trace(target: str, form: str) -> None:
+    """Write traces to stdout in another format."""
+    from agentracer.formats import atif, whowhen
+
+    traces, store = load(target)
+    verdicts = [store.load_verdict(trace.id) if store is not None else None for trace in traces]
+    if form == "atif":
+        found = [atif.to_atif(t, verdict) for t, verdict in zip(traces, verdicts, strict=True)]
+    elif form == "whowhen":
+        found = [whowhen.to_whowhen(trace) for trace in traces]
+    else:
+        found = [json.loads(trace.to_json()) for trace in traces]
+    print_json(found[0] if len(found) == 1 else found)
