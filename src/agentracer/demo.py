@@ -157,7 +157,11 @@ def _prove(
     """Find the decisive error by replay, looking first where the tracer points."""
     task = run.scenario.task
     server.model = run.scenario.policy
-    system = System(run=lambda: solve(team, task), check=lambda code: check(task, code))
+    system = System(
+        run=lambda: solve(team, task),
+        check=lambda code: check(task, code),
+        deterministic=True,  # as the scripted model is
+    )
     console.print(
         "\nReplaying the run with suspicious steps corrected, and with them as they were:"
     )

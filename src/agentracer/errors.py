@@ -7,7 +7,11 @@
     ├── MissingExtra (ImportError)   an optional dependency is not installed
     ├── UnknownModel (ValueError)    a model spec that no backend answers to
     ├── BackendError                 a backend broke, or broke its contract
-    └── ReplayDiverged               a rerun asked for what the record does not have
+    ├── ReplayDiverged               a rerun asked for what the record does not have
+    ├── ToolRefused                  a replay's policy does not let a tool run
+    ├── BudgetSpent                  the next replay would cost more than the budget allows
+    ├── OracleFailed                 an oracle raised, or proposed what does not fit the trace
+    └── CollectionMismatch           a folder holds another collection, or is in use
 
 Each message names the place and the remedy. None of them ever reaches a host program
 through `instrument()`: see `agentracer._guard`.
@@ -23,10 +27,14 @@ from urllib.parse import unquote, urlparse
 __all__ = [
     "AgentracerError",
     "BackendError",
+    "BudgetSpent",
+    "CollectionMismatch",
     "FormatError",
     "MissingExtra",
+    "OracleFailed",
     "ReplayDiverged",
     "StoreError",
+    "ToolRefused",
     "TraceNotFound",
     "UnknownModel",
 ]
@@ -106,6 +114,22 @@ class ReplayDiverged(AgentracerError):
             "  remedy: the system is not deterministic before this step (time, random ids, files); "
             "make that part repeatable, or pass on_divergence='report' to get the trace anyway"
         )
+
+
+class ToolRefused(AgentracerError):
+    """A replay asked for a tool that its policy does not let run."""
+
+
+class BudgetSpent(AgentracerError):
+    """The next replay would be over the budget; the search ends with what it has."""
+
+
+class OracleFailed(AgentracerError):
+    """The oracle raised, or proposed what does not fit the trace; the search skips that step."""
+
+
+class CollectionMismatch(AgentracerError):
+    """The folder holds another collection, or another process is at work in it."""
 
 
 def pip_line(extra: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentracer.errors import FormatError
-from agentracer.formats import atif, journal, native, otel, whowhen
+from agentracer.formats import atif, journal, native, otel, tracertraj, whowhen
 from agentracer.formats._files import Source, natural_order
 from agentracer.trace import Trace
 
@@ -37,12 +37,24 @@ class Reader:
 
 readers: list[Reader] = [
     Reader(
+        name="TracerTraj",
+        suffixes=(".jsonl",),
+        accepts=lambda source: tracertraj.is_tracertraj(source.text),
+        read=tracertraj.read,
+    ),
+    Reader(
+        name="TracerTraj (parquet)",
+        suffixes=(".parquet",),
+        accepts=lambda source: tracertraj.is_parquet(source.path),
+        read=tracertraj.read,
+    ),
+    Reader(
         name="agentracer journal",
         suffixes=(".jsonl",),
         accepts=lambda source: journal.is_journal(source.text),
         read=lambda source: [journal.trace_of(source.text, source=source.path)],
     ),
-    # Before all other JSON, for its exporter writes one request per line into files of either ending.
+    # Before other JSON: its exporter writes one request per line into files of either ending.
     Reader(
         name="OpenTelemetry spans",
         suffixes=(".json",),
@@ -106,7 +118,7 @@ def load_text(content: bytes, *, name: str = "-") -> list[Trace]:
         FormatError: see `load_any`.
     """
     source = Source(Path(name), content)
-    lines = journal.is_journal(source.text)
+    lines = journal.is_journal(source.text) or tracertraj.is_tracertraj(source.text)
     asked = [reader for reader in readers if (".jsonl" in reader.suffixes) == lines]
     return _read(source, asked)
 

@@ -1,10 +1,52 @@
-"""Counterfactual replay: what would have happened, had one step been different?"""
+"""Counterfactual replay: what would have happened, had one step been different?
+
+    find_decisive   the earliest step whose correction turns a failed run into a success
+    verify          proof of a verdict, with a control
+    spectrum        which steps go with failure, over reruns; needs no oracle
+    inject          failures known by construction
+    rerun           one replay
+
+`oracles` knows who may correct a step, `operators` what may be corrupted.
+"""
 
 from __future__ import annotations
 
-from agentracer.replay.counterfactual import find_decisive
+from agentracer.replay.counterfactual import Search, afind_decisive, find_decisive
+from agentracer.replay.engine import Budget, Spent
+from agentracer.replay.inject import LabelledFailure, ainject, inject
+from agentracer.replay.oracles import FunctionOracle, HumanOracle, LLMOracle, ReferenceOracle, chat
+from agentracer.replay.override import Override
+from agentracer.replay.policy import ToolPolicy, ToolRefused
 from agentracer.replay.rerun import arerun, rerun
-from agentracer.replay.session import Override
-from agentracer.replay.verify import Oracle, System, verify
+from agentracer.replay.spectrum import Spectrum, aspectrum, spectrum
+from agentracer.replay.system import AsyncOracle, Oracle, System
+from agentracer.replay.verify import averify, verify
 
-__all__ = ["Oracle", "Override", "System", "arerun", "find_decisive", "rerun", "verify"]
+__all__ = [
+    "AsyncOracle",
+    "Budget",
+    "FunctionOracle",
+    "HumanOracle",
+    "LLMOracle",
+    "LabelledFailure",
+    "Oracle",
+    "Override",
+    "ReferenceOracle",
+    "Search",
+    "Spectrum",
+    "Spent",
+    "System",
+    "ToolPolicy",
+    "ToolRefused",
+    "afind_decisive",
+    "ainject",
+    "arerun",
+    "aspectrum",
+    "averify",
+    "chat",
+    "find_decisive",
+    "inject",
+    "rerun",
+    "spectrum",
+    "verify",
+]

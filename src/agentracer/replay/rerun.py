@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import fields
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
 from agentracer.errors import ReplayDiverged
 from agentracer.recording import Run, record
-from agentracer.replay.session import UNSET, Override, ReplaySession
+from agentracer.replay.override import Override, to_facts
+from agentracer.replay.policy import LIVE, ToolPolicy
+from agentracer.replay.session import ReplaySession
 from agentracer.store import Store
+from agentracer.store.fold import fold, read_events
 from agentracer.trace import Trace
 
-__all__ = ["arerun", "rerun"]
+__all__ = ["arerun", "load_trace", "rerun"]
 
 OnDivergence = Literal["raise", "report"]
+Overrides = Override | Sequence[Override] | None
 
 
 def rerun(
     trace: Trace,
     run: Callable[[], Any],
     *,
-    override: Override | None = None,
+    override: Overrides = None,
     check: Callable[[Any], Any] | None = None,
     store: Store | None = None,
+    policy: ToolPolicy = LIVE,
     on_divergence: OnDivergence = "raise",
 ) -> Trace:
     """Run a system again with one step overridden, its prefix answered from the record.
@@ -32,9 +36,12 @@ def rerun(
         trace: a recorded run (`Trace.replayable`).
         run: runs the system once, from the same task, on fresh or reset objects; its return value
             is the run's result. An exception that it raises ends up in the outcome.
-        override: what to change; None replays the record without calling any model or tool.
+        override: what to change; None replays the record without calling any model or tool. Of
+            several, the first one's step is the target, and the others are applied when the run,
+            live by then, comes to the same turns.
         check: given the result, says whether the run succeeded.
         store: where the new trace goes.
+        policy: which tools may really run.
         on_divergence: what to do where the rerun does not follow the record: raise, or put it
             into `metadata["replay"]` of the new trace and go on live.
 
@@ -46,7 +53,7 @@ def rerun(
         ValueError: the trace cannot be replayed, or the override does not fit it.
         ReplayDiverged: see `on_divergence`.
     """
-    session, block = _prepare(trace, override, check, store)
+    session, block = _prepare(trace, override, check, store, policy)
     with block as handle:
         handle.replay = session
         try:
@@ -56,20 +63,21 @@ def rerun(
                 _note(handle, session, override)
         except Exception as error:  # noqa: BLE001 - how the rerun ended, not an error of ours
             handle.finish(error=error)
-    return _conclude(handle, session, on_divergence)
+    return _conclude(handle, session, store, on_divergence)
 
 
 async def arerun(
     trace: Trace,
     run: Callable[[], Awaitable[Any]],
     *,
-    override: Override | None = None,
+    override: Overrides = None,
     check: Callable[[Any], Any] | None = None,
     store: Store | None = None,
+    policy: ToolPolicy = LIVE,
     on_divergence: OnDivergence = "raise",
 ) -> Trace:
     """As `rerun`, for a system that is run by awaiting it."""
-    session, block = _prepare(trace, override, check, store)
+    session, block = _prepare(trace, override, check, store, policy)
     async with block as handle:
         handle.replay = session
         try:
@@ -79,49 +87,65 @@ async def arerun(
                 _note(handle, session, override)
         except Exception as error:  # noqa: BLE001 - how the rerun ended, not an error of ours
             handle.finish(error=error)
-    return _conclude(handle, session, on_divergence)
+    return _conclude(handle, session, store, on_divergence)
 
 
 def _prepare(
     trace: Trace,
-    override: Override | None,
+    override: Overrides,
     check: Callable[[Any], Any] | None,
     store: Store | None,
+    policy: ToolPolicy,
 ) -> tuple[ReplaySession, record]:
     if not trace.replayable:
         raise ValueError(
             f"trace {trace.id} was imported, so it can be attributed but not replayed\n"
             "  remedy: record a run of the system itself with agentracer.record()"
         )
-    if override is not None:
-        override.check(trace)
+    for change in _as_list(override):
+        change.check(trace)
     truth = trace.ground_truth.answer if trace.ground_truth is not None else None
     block = record(
         trace.task or None, ground_truth=truth, check=check, store=store, parent=trace.id
     )
-    return ReplaySession(trace, override), block
+    return ReplaySession(trace, override, policy=policy), block
 
 
-def _note(handle: Run, session: ReplaySession, override: Override | None) -> None:
+def _note(handle: Run, session: ReplaySession, override: Overrides) -> None:
     """Say in the new trace what was replayed, before its last event is written."""
-    handle.annotate(
-        replay={
-            "override": None if override is None else _facts(override),
-            "answered": session.answered,
-            "live": session.live,
-            "divergences": session.finish(),
-        }
-    )
-
-
-def _facts(override: Override) -> dict[str, Any]:
-    facts = {field.name: getattr(override, field.name) for field in fields(override)}
-    return {
-        name: value for name, value in facts.items() if value is not UNSET and value is not None
+    changes = [to_facts(change) for change in _as_list(override)]
+    facts: dict[str, Any] = {
+        "override": changes[0] if changes else None,
+        "answered": session.answered,
+        "live": session.live,
+        "divergences": session.finish(),
     }
+    if len(changes) > 1:
+        facts["further_overrides"] = changes[1:]
+    if session.refused:
+        facts["refused"] = session.refused
+    handle.annotate(replay=facts)
 
 
-def _conclude(handle: Run, session: ReplaySession, on_divergence: OnDivergence) -> Trace:
+def _as_list(override: Overrides) -> Sequence[Override]:
+    if override is None:
+        return ()
+    return (override,) if isinstance(override, Override) else override
+
+
+def _conclude(
+    handle: Run, session: ReplaySession, store: Store | None, on_divergence: OnDivergence
+) -> Trace:
     if session.divergences and on_divergence == "raise":
         raise ReplayDiverged(handle.id, session.divergences)
-    return handle.trace
+    try:
+        return load_trace(store, handle.id)
+    except FileNotFoundError:  # the store could not be written: the run is in memory
+        return handle.trace
+
+
+def load_trace(store: Store | None, trace_id: str) -> Trace:
+    """A trace by its full id. `Store.load` would list all traces first: too slow for thousands."""
+    path = (store or Store()).home / "traces" / f"{trace_id}.jsonl"
+    events, torn = read_events(path)
+    return fold(events, torn=torn, source=path)

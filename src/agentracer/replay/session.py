@@ -10,13 +10,15 @@ It knows traces and no framework: adapters ask it at their seams and translate i
 
 from __future__ import annotations
 
-import builtins
 import threading
-from collections import defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from agentracer.replay.override import UNSET, Override, never_ran
+from agentracer.replay.policy import LIVE, ToolPolicy
+from agentracer.replay.raising import recorded_error
 from agentracer.trace import ErrorInfo, Message, Step, ToolCall, ToolRequest, Trace, message_shape
 
 __all__ = [
@@ -29,58 +31,11 @@ __all__ = [
     "recorded_error",
 ]
 
-UNSET: Final = object()
-"""Stands for "no result given", since a tool may well return None."""
-
 HANDOFF: Final = "$goto"
 """Key of a tool result that hands over to another agent. Such a tool is part of how the system is
 wired, so it runs again in a replay rather than being answered."""
 
-Mode = Literal["recorded", "override"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Override:
-    """What one step should have done instead.
-
-    Attributes:
-        step: index of the step in the recorded trace.
-        content: what it writes (for structured output: the JSON text). It then asks for no tool
-            calls, unless `tool_calls` says so.
-        tool_calls: all tool calls that it asks for, in place of the recorded ones.
-        call: position of the one tool call that `arguments` and `result` are about.
-        arguments: that call's arguments; the tool then really runs with them.
-        result: what that call returns; the tool does not run.
-    """
-
-    step: int
-    content: str | None = None
-    tool_calls: Sequence[ToolRequest] | None = None
-    call: int = 0
-    arguments: Any = UNSET
-    result: Any = UNSET
-
-    def check(self, trace: Trace) -> None:
-        """Raise `ValueError` where the override does not fit the trace."""
-        if not 0 <= self.step < len(trace.steps):
-            raise ValueError(
-                f"there is no step {self.step}: the trace has {len(trace.steps)} steps, 0-based"
-            )
-        step = trace.steps[self.step]
-        if self.arguments is UNSET and self.result is UNSET:
-            if self.content is None and self.tool_calls is None:
-                raise ValueError(
-                    "an override changes something: content, tool_calls, arguments or result"
-                )
-        elif not 0 <= self.call < len(step.tool_calls):
-            raise ValueError(
-                f"step {self.step} has {len(step.tool_calls)} tool calls, no {self.call}"
-            )
-        if step.kind == "node":
-            raise ValueError(
-                f"step {self.step} is plain code of the system (kind `node`): there is no model or "
-                "tool call to answer differently"
-            )
+Mode = Literal["recorded", "override", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +51,31 @@ class ModelAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
-    """What a tool call is answered with instead of running the tool."""
+    """What a tool call is answered with instead of running the tool.
+
+    Attributes:
+        arguments: set where the tool does run, but with these arguments. Only adapters that pass
+            `rewrites=True` to `ReplaySession.tool_call` are ever given such an answer.
+    """
 
     step: int
     mode: Mode
     result: Any = None
     error: ErrorInfo | None = None
+    arguments: Any = UNSET
+
+
+class _Turn:
+    """One recorded tool call, and whether the rerun has come to it."""
+
+    __slots__ = ("position", "step", "used")
+
+    def __init__(self, step: Step, position: int) -> None:
+        self.step, self.position, self.used = step, position, False
+
+    @property
+    def call(self) -> ToolCall:
+        return self.step.tool_calls[self.position]
 
 
 class ReplaySession:
@@ -109,25 +83,41 @@ class ReplaySession:
 
     Args:
         trace: the record.
-        override: what to change; None replays the whole record.
+        override: what to change; None replays the whole record. Of several overrides, the first
+            one's step is the target; the later ones are applied when the rerun, which is live by
+            then, comes to the same turn of the same agent.
+        policy: which tools may really run.
 
     Attributes:
         divergences: where the rerun asked for something that the record does not have, or read
             something else than was read then; one sentence each.
+        refused: names of the tools that the policy did not let run.
         answered: how many calls were answered without running anything.
         live: how many calls ran.
     """
 
-    def __init__(self, trace: Trace, override: Override | None = None) -> None:
-        self._trace, self._override = trace, override
-        self._target = override.step if override is not None else len(trace.steps)
-        self._target_reached = override is None
+    def __init__(
+        self,
+        trace: Trace,
+        override: Override | Sequence[Override] | None = None,
+        *,
+        policy: ToolPolicy = LIVE,
+    ) -> None:
+        changes = () if override is None else override
+        changes = (changes,) if isinstance(changes, Override) else changes
+        self._trace, self._policy = trace, policy
+        self._overrides = {change.step: change for change in changes}
+        self._target = min(self._overrides, default=len(trace.steps))
+        self._target_reached = not self._overrides
         self._lock = threading.Lock()
         self._models: dict[tuple[str, str], list[Step]] = defaultdict(list)
-        self._tools: dict[tuple[str, str], list[tuple[Step, int]]] = defaultdict(list)
-        self._calls: dict[str, deque[tuple[Step, int]]] = defaultdict(deque)
+        self._tools: dict[tuple[str, str], list[_Turn]] = defaultdict(list)
+        self._calls: dict[str, list[_Turn]] = defaultdict(list)
+        self._handoffs: set[str] = set()
         self._shapes = {name: _shape(name, m) for name, m in trace.observed.messages.items()}
+        self._read: dict[int, list[str]] = {}
         self.divergences: list[str] = []
+        self.refused: list[str] = []
         self.answered = self.live = 0
         for step in trace.steps:
             self._index(step)
@@ -141,25 +131,36 @@ class ReplaySession:
             path: the place in the system, as in `Step.attributes["path"]`.
         """
         with self._lock:
-            lane = self._models.get((agent, path), [])
-            step = self._take(lane, list(reads))
+            step = self._take(self._models.get((agent, path), []), list(reads))
             if step is None:
                 self._count_live(f"{agent} makes a model call more than was recorded")
                 return None
-            if not self._answerable(step):
+            override = self._overrides.get(step.index)
+            if override is None and not self._answerable(step):
                 self._count_live(None)
                 return None
-            if list(reads) != self._reads(step):
+            # Behind the target the run is another one, so what is read there differs rightly.
+            if list(reads) != self._reads(step) and step.index <= self._target:
                 self._note(f"{agent} reads another prompt than at step {step.index} of the record")
             self.answered += 1
+            if override is None:
+                calls = tuple(_request(call) for call in step.tool_calls)
+                return ModelAnswer(step.index, "recorded", step.content, calls, step.error)
             if step.index == self._target:
                 self._target_reached = True
-                return self._overridden(step)
-            calls = tuple(_request(call) for call in step.tool_calls)
-            return ModelAnswer(step.index, "recorded", step.content, calls, step.error)
+            content, calls = override.answer(step)
+            error = override.error if not step.tool_calls else None
+            return ModelAnswer(step.index, "override", content, calls, error)
 
     def tool_call(
-        self, agent: str, name: str, arguments: Any, *, call_id: str | None = None, path: str = ""
+        self,
+        agent: str,
+        name: str,
+        arguments: Any,
+        *,
+        call_id: str | None = None,
+        path: str = "",
+        rewrites: bool = False,
     ) -> ToolAnswer | None:
         """Answer a tool call, or None to let the tool run.
 
@@ -169,44 +170,97 @@ class ReplaySession:
             arguments: as JSON data.
             call_id: the id under which a model asked for it, if one did.
             path: the place in the system.
+            rewrites: whether the adapter can run the tool with other arguments when told to (see
+                `ToolAnswer.arguments`).
         """
         with self._lock:
-            found = self._find_call(agent, name, arguments, call_id, path)
-            if found is None:
-                self._count_live(f"{agent} runs {name} more often than was recorded")
-                return None
-            step, position = found
-            if not self._answerable(step):
-                self._count_live(None)
-                return None
-            override = self._override
-            if override is not None and step.index == self._target:
-                self._target_reached = True
-                if override.content is not None or override.tool_calls is not None:
-                    self._count_live(None)
-                    return None
-                if position == override.call and override.result is not UNSET:
-                    self.answered += 1
-                    return ToolAnswer(step.index, "override", override.result)
-                if position == override.call and override.arguments is not UNSET:
-                    self._count_live(None)
-                    return None
-            call = step.tool_calls[position]
-            never_finished = call.result is None and call.error is None and call.ended_at is None
-            if never_finished or _is_handoff(call.result):
-                self._count_live(None)
-                return None
-            if not _restorable(call.result):
-                self._count_live(f"{agent} runs {name}, whose result cannot be restored from JSON")
-                return None
-            self.answered += 1
-            return ToolAnswer(step.index, "recorded", call.result, call.error)
+            turn = self._find_call(agent, name, arguments, call_id, path)
+            if turn is None:
+                return self._live_tool(
+                    f"{agent} runs {name} more often than was recorded", name, arguments
+                )
+            override = self._overrides.get(turn.step.index)
+            if override is not None:
+                return self._overridden_tool(turn, override, name, arguments, rewrites)
+            if not self._answerable(turn.step):
+                return self._live_tool(None, name, arguments)
+            return self._recorded_tool(turn, agent, name, arguments)
 
     def finish(self) -> list[str]:
         """All divergences, after the rerun has ended."""
         if not self._target_reached:
             self._note(f"the rerun ended before it came to step {self._target}")
         return self.divergences
+
+    # -- tools
+
+    def _overridden_tool(
+        self, turn: _Turn, override: Override, name: str, arguments: Any, rewrites: bool
+    ) -> ToolAnswer | None:
+        if turn.step.index == self._target:
+            self._target_reached = True
+        if override.speaks:
+            return self._live_tool(None, name, arguments)
+        step, concerned = turn.step, turn.position == override.call
+        if concerned and override.error is not None:
+            self.answered += 1
+            return ToolAnswer(step.index, "override", error=override.error)
+        if concerned and override.result is not UNSET:
+            self.answered += 1
+            return ToolAnswer(step.index, "override", override.result)
+        if concerned and override.arguments is not UNSET:
+            answer = self._live_tool(None, name, override.arguments)
+            if answer is not None or step.kind == "llm":
+                return answer
+            if not rewrites:
+                self._note(f"this adapter cannot run {name} with other arguments at step "
+                           f"{step.index}: override its result instead")  # fmt: skip
+                return None
+            return ToolAnswer(step.index, "override", arguments=override.arguments)
+        if step.index > self._target:
+            return self._live_tool(None, name, arguments)
+        return self._recorded_tool(turn, step.agent, name, arguments)
+
+    def _recorded_tool(
+        self, turn: _Turn, agent: str, name: str, arguments: Any
+    ) -> ToolAnswer | None:
+        call = turn.call
+        if never_ran(call) or _is_handoff(call.result):
+            return self._live_tool(None, name, arguments)
+        if not _restorable(call.result):
+            return self._live_tool(
+                f"{agent} runs {name}, whose result cannot be restored from JSON", name, arguments
+            )
+        self.answered += 1
+        return ToolAnswer(turn.step.index, "recorded", call.result, call.error)
+
+    def _live_tool(self, unrecorded: str | None, name: str, arguments: Any) -> ToolAnswer | None:
+        """Let a tool run, if the policy does."""
+        if not self._policy.runs(name) and name not in self._handoffs:
+            known = self._known_result(name, arguments)
+            if self._policy.others == "recorded" and known is not None:
+                self.answered += 1
+                call = known.call
+                return ToolAnswer(known.step.index, "recorded", call.result, call.error)
+            self.refused.append(name)
+            told = f"the replay's policy does not let {name} run"
+            return ToolAnswer(-1, "refused", error=ErrorInfo(type="ToolRefused", message=told))
+        self._count_live(unrecorded)
+        return None
+
+    def _known_result(self, name: str, arguments: Any) -> _Turn | None:
+        turns = (_Turn(step, k) for step in self._trace.steps for k in range(len(step.tool_calls)))
+        return next(
+            (
+                turn
+                for turn in turns
+                if turn.call.name == name
+                and turn.call.arguments == arguments
+                and not never_ran(turn.call)
+                and _restorable(turn.call.result)
+            ),
+            None,
+        )
 
     # -- matching
 
@@ -215,33 +269,42 @@ class ReplaySession:
         if step.kind == "llm":
             self._models[step.agent, path].append(step)
         for position, call in enumerate(step.tool_calls):
+            turn = _Turn(step, position)
+            if _is_handoff(call.result):
+                self._handoffs.add(call.name)
             if step.kind == "llm":
-                self._calls[call.id].append((step, position))
+                self._calls[call.id].append(turn)
             else:
-                self._tools[path or step.agent, call.name].append((step, position))
+                self._tools[path or step.agent, call.name].append(turn)
 
     def _take(self, lane: list[Step], reads: list[str]) -> Step | None:
-        """The recorded turn that this call repeats: one that read the same, else the next."""
+        """The recorded turn that this call repeats: the one that read most nearly the same.
+
+        Turns that run at once come in any order, so the next one may be another's: an agent whose
+        own turn read something new must not be given what its sibling said.
+        """
         if not lane:
             return None
-        same = (i for i, step in enumerate(lane) if self._reads(step) == reads)
-        return lane.pop(next(same, 0))
+        likest = max(range(len(lane)), key=lambda i: (_likeness(self._reads(lane[i]), reads), -i))
+        return lane.pop(likest)
 
     def _find_call(
         self, agent: str, name: str, arguments: Any, call_id: str | None, path: str
-    ) -> tuple[Step, int] | None:
-        asked = self._calls.get(call_id) if call_id else None
-        if asked:
-            return asked.popleft() if len(asked) > 1 else asked[0]
-        lane = self._tools.get((path or agent, name), [])
-        same = (i for i, (s, p) in enumerate(lane) if s.tool_calls[p].arguments == arguments)
-        return lane.pop(next(same, 0)) if lane else None
+    ) -> _Turn | None:
+        asked = self._calls.get(call_id, []) if call_id else []
+        turn = _best(asked, agent, name, arguments)
+        if turn is None and asked and not self._target_reached:
+            # A node that runs once more (a retry, a resumed interrupt) repeats its calls.
+            turn = _best(asked, agent, name, arguments, used=True)
+        if turn is None and not asked:
+            turn = _best(self._tools.get((path or agent, name), []), agent, name, arguments)
+        if turn is not None:
+            turn.used = True
+        return turn
 
     def _answerable(self, step: Step) -> bool:
-        """Whether a step is the target, or had finished before the target began."""
-        if step.index == self._target:
-            return True
-        if step.index > self._target:
+        """Whether a step had finished before the target began."""
+        if step.index >= self._target:
             return False
         if self._target >= len(self._trace.steps):
             return True
@@ -249,32 +312,17 @@ class ReplaySession:
         return began is None or step.ended_at is None or step.ended_at <= began
 
     def _reads(self, step: Step) -> list[str]:
-        observed, position, ids = self._trace.observed, step.reads, []
-        while position is not None:
-            link = observed.contexts[position]
-            ids.append(self._shapes[link.message])
-            position = link.parent
-        return ids[::-1]
+        known = self._read.get(step.index)
+        if known is None:
+            observed, position, ids = self._trace.observed, step.reads, []
+            while position is not None:
+                link = observed.contexts[position]
+                ids.append(self._shapes[link.message])
+                position = link.parent
+            known = self._read[step.index] = ids[::-1]
+        return known
 
-    # -- answers
-
-    def _overridden(self, step: Step) -> ModelAnswer:
-        override = self._override
-        calls: Sequence[ToolRequest] = [_request(call) for call in step.tool_calls]
-        content = step.content
-        if override is not None:
-            if override.content is not None:
-                content, calls = override.content, ()
-            if override.tool_calls is not None:
-                calls = override.tool_calls
-            elif override.arguments is not UNSET:
-                calls = [
-                    call.model_copy(update={"arguments": override.arguments})
-                    if position == override.call
-                    else call
-                    for position, call in enumerate(calls)
-                ]
-        return ModelAnswer(step.index, "override", content, tuple(calls))
+    # -- bookkeeping
 
     def _count_live(self, unrecorded: str | None) -> None:
         """Count a live call; before the target, one that is not in the record is a divergence."""
@@ -287,13 +335,26 @@ class ReplaySession:
             self.divergences.append(divergence)
 
 
-def recorded_error(error: ErrorInfo) -> Exception:
-    """A recorded error as an exception to raise: the builtin of that name, or one made for it."""
-    known = getattr(builtins, error.type, None)
-    if isinstance(known, type) and issubclass(known, Exception):
-        return known(error.message)
-    made: type[Exception] = type(error.type, (RuntimeError,), {"__doc__": "Raised by a replay."})
-    return made(error.message)
+def _best(
+    turns: Sequence[_Turn], agent: str, name: str, arguments: Any, *, used: bool = False
+) -> _Turn | None:
+    """The recorded call that this one repeats. Ids may repeat, so they are not enough."""
+
+    def fit(turn: _Turn) -> tuple[bool, bool, bool]:
+        call = turn.call
+        return call.name == name, call.arguments == arguments, turn.step.agent == agent
+
+    free = [turn for turn in turns if turn.used == used and turn.call.name == name]
+    return max(free, key=fit, default=None)  # of equals, max gives the first
+
+
+def _likeness(recorded: list[str], reads: list[str]) -> float:
+    """1 for the same prompt, else the share of messages that both have (always less than 1)."""
+    if recorded == reads:
+        return 1.0
+    ours, theirs = Counter(recorded), Counter(reads)
+    union = sum((ours | theirs).values())
+    return 0.99 * sum((ours & theirs).values()) / union if union else 0.0
 
 
 def _shape(identity: str, message: Message) -> str:

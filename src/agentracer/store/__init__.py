@@ -160,7 +160,9 @@ class Store:
             TraceNotFound: there is none, or more than one.
             FormatError: its journal is damaged beyond use.
         """
-        path = self._journal_path(self.resolve(trace_id))
+        path = self._journal_path(trace_id)
+        if not path.exists():
+            path = self._journal_path(self.resolve(trace_id))
         events, torn = read_events(path)
         return fold(events, torn=torn, source=path)
 

@@ -40,7 +40,9 @@ __all__ = ["CaptureHandler", "Span", "intern_message", "recorder_of"]
 class _Root:
     """A top-level framework run: which `Run` it belongs to, and what is shared below it."""
 
-    __slots__ = ("errors", "inputs", "messages", "name", "owned", "recorder", "run", "spans")
+    __slots__ = (
+        *("errors", "inputs", "messages", "name", "owned", "raised", "recorder", "run", "spans"),
+    )
 
     def __init__(self, name: str | None, inputs: Any) -> None:
         self.name, self.inputs = name, inputs
@@ -48,6 +50,7 @@ class _Root:
         self.owned = self.run is None
         self.spans: list[UUID] = []
         self.errors: list[BaseException] = []
+        self.raised: set[str] = set()  # ids of tool calls
         self.recorder: RunRecorder | None = None
         self.messages: dict[int, tuple[Any, Any, Any, str]] = {}
 
@@ -115,7 +118,7 @@ class CaptureHandler(BaseCallbackHandler):
             if span.parent is None:
                 self._end_root(span.root, outputs, None)
             elif span.node and (recorder := recorder_of(span.root)):
-                answered = _answer_unrun_calls(recorder, outputs)
+                answered = _answer_unrun_calls(span.root, recorder, outputs)
                 if span.said is not None:
                     text = shapes.unsaid(outputs, [*span.said, *answered])
                     if text:
@@ -260,6 +263,7 @@ class CaptureHandler(BaseCallbackHandler):
                 return
             if _is_failure(error):
                 span.root.errors.append(error)
+                span.root.raised.add(span.call_id or "")
                 recorder.tool_call(
                     span.step,
                     id=span.call_id or "",
@@ -457,17 +461,18 @@ def _node_step(recorder: RunRecorder, span: Span, **fields: Any) -> None:
     recorder.end_step(step, **fields)
 
 
-def _answer_unrun_calls(recorder: RunRecorder, outputs: Any) -> list[str]:
+def _answer_unrun_calls(root: _Root, recorder: RunRecorder, outputs: Any) -> list[str]:
     """Attach error messages for calls that never ran: unknown tools, bad arguments.
 
-    Returns their texts, which thereby are recorded.
+    A call that ran and raised keeps its exception, which the message only puts into words. Returns
+    the texts of all these messages, which thereby are recorded.
     """
     texts = []
     for message in shapes.messages_in(outputs):
         if isinstance(message, ToolMessage) and message.status == "error":
+            texts.append(shapes.message_text(message))
             step = recorder.caller(message.tool_call_id)
-            if step is not None:
+            if step is not None and message.tool_call_id not in root.raised:
                 result, error = shapes.tool_result(message, message.tool_call_id)
                 recorder.tool_call(step, id=message.tool_call_id, result=result, error=error)
-                texts.append(shapes.message_text(message))
     return texts

@@ -21,7 +21,7 @@ from agentracer.adapters.langgraph.capture import CaptureHandler, Span, intern_m
 from agentracer.encoding import to_json
 from agentracer.recorder import RunRecorder
 from agentracer.recording import current_run
-from agentracer.replay.session import ModelAnswer, recorded_error
+from agentracer.replay.session import UNSET, ModelAnswer, recorded_error
 
 __all__ = ["ADVISED", "Seams"]
 
@@ -108,9 +108,8 @@ class Seams:
 
     def _wrap_run(self, original: Any) -> Any:
         def run(tool: Any, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
-            return original(
-                self._before_tool(tool, tool_input, kwargs), tool_input, *args, **kwargs
-            )
+            tool, tool_input = self._before_tool(tool, tool_input, kwargs)
+            return original(tool, tool_input, *args, **kwargs)
 
         return run
 
@@ -145,11 +144,13 @@ class Seams:
             return messages, answer
         return messages, None
 
-    def _before_tool(self, tool: BaseTool, tool_input: Any, call: dict[str, Any]) -> BaseTool:
-        """The tool itself, or one that returns what was recorded."""
+    def _before_tool(
+        self, tool: BaseTool, tool_input: Any, call: dict[str, Any]
+    ) -> tuple[BaseTool, Any]:
+        """The tool and its input, or a tool that returns what was recorded."""
         run = current_run()
         if run is None or run.replay is None or isinstance(tool, shapes.RecordedTool):
-            return tool
+            return tool, tool_input
         with guard("langgraph.before_tool"):
             config = call.get("config") or {}
             metadata = call.get("metadata") or config.get("metadata") or {}
@@ -159,11 +160,13 @@ class Seams:
                 to_json(tool_input),
                 call_id=call.get("tool_call_id"),
                 path=shapes.node_path(metadata),
+                rewrites=True,
             )
+            if answer is not None and answer.arguments is not UNSET:
+                return tool, answer.arguments
             if answer is not None:
-                error = recorded_error(answer.error) if answer.error is not None else None
-                return shapes.RecordedTool(name=tool.name, returns=answer.result, raises=error)
-        return tool
+                return shapes.recorded_tool(tool.name, answer, call.get("tool_call_id")), tool_input
+        return tool, tool_input
 
     def _advised(
         self, messages: list[BaseMessage], span: Span, recorder: RunRecorder, manager: Any

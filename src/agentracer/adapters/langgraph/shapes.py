@@ -18,7 +18,7 @@ from langchain_core.tools import BaseTool
 from langgraph.types import Command
 
 from agentracer.encoding import safe_repr
-from agentracer.replay.session import HANDOFF, ModelAnswer
+from agentracer.replay.session import HANDOFF, ModelAnswer, ToolAnswer, recorded_error
 
 __all__ = [
     "RecordedTool",
@@ -33,6 +33,7 @@ __all__ = [
     "messages_in",
     "model_parameters",
     "node_path",
+    "recorded_tool",
     "strings",
     "task_text",
     "tool_result",
@@ -45,6 +46,7 @@ _ROLES = {"human": "user", "ai": "assistant"}
 _ANSWER_KEYS = ("final_answer", "answer", "output", "result", "response")
 _TASK_KEYS = ("task", "question", "query", "input", "problem")
 _TEXT_LIMIT = 20_000
+_REPORTED = "ToolError"  # the type of an error that a tool reported in a message
 
 # Nodes of prebuilt agents: their names say what happens, not who acts.
 _INNER_NODES = frozenset({"agent", "model", "tools", "call_model", "__start__"})
@@ -157,7 +159,7 @@ def tool_result(output: Any, call_id: str | None) -> tuple[Any, dict[str, str] |
     if isinstance(output, ToolMessage):
         text = message_text(output)
         if output.status == "error":
-            return None, {"type": "ToolError", "message": text}
+            return None, {"type": _REPORTED, "message": text}
         return text if text or not output.artifact else output.artifact, None
     return output, None
 
@@ -213,6 +215,16 @@ class RecordedTool(BaseTool):
 
     async def _arun(self, *args: Any, **kwargs: Any) -> Any:
         return self._run()
+
+
+def recorded_tool(name: str, answer: ToolAnswer, call_id: str | None) -> RecordedTool:
+    """A tool that does what was recorded: returns, raises, or reports an error in a message."""
+    if answer.error is None:
+        return RecordedTool(name=name, returns=answer.result)
+    if answer.error.type == _REPORTED:
+        message = ToolMessage(answer.error.message, tool_call_id=call_id or "", status="error")
+        return RecordedTool(name=name, returns=message)
+    return RecordedTool(name=name, raises=recorded_error(answer.error))
 
 
 # -- states

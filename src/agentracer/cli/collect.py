@@ -1,0 +1,61 @@
+"""`agentracer collect`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from agentracer.cli._io import PARTLY_DONE, progress_bar, say, usage_errors
+
+__all__ = ["collect"]
+
+
+@click.command()
+@click.option("--domain", multiple=True, help="math, qa or coding; all if not given.")
+@click.option("--framework", multiple=True, help="langgraph, autogen or camel; all if not given.")
+@click.option("--n", required=True, type=click.IntRange(1), help="How many runs.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--engine", default="local", show_default=True, type=click.Choice(["local", "ray"]))
+@click.option("--workers", type=click.IntRange(1), help="Processes; as many as cores by default.")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    help="Folder with gsm8k/ and mbppplus/; our own problems only, if not given.",
+)
+def collect(
+    domain: tuple[str, ...],
+    framework: tuple[str, ...],
+    n: int,
+    out: Path,
+    seed: int,
+    engine: str,
+    workers: int | None,
+    data: Path | None,
+) -> None:
+    """Make labelled failures (TracerTraj) with the testbed's scripted teams.
+
+    Runs teams, labels what fails by counterfactual replay, and makes what succeeds fail by
+    injection. Started again with the same folder, it goes on where it stopped.
+    """
+    from agentracer.collect import collect as run
+    from agentracer.testbed.systems import DOMAINS, FRAMEWORKS
+
+    with usage_errors(), progress_bar("collecting") as progress:
+        done = run(
+            domain or DOMAINS,
+            framework or FRAMEWORKS,
+            n=n,
+            out=out,
+            seed=seed,
+            engine=engine,
+            workers=workers,
+            data=data,
+            progress=lambda done_items, total, _result: progress(done_items, total),
+        )
+    click.echo(f"{done.labelled} labelled failures in {done.folder}")
+    say(", ".join(f"{count} {outcome}" for outcome, count in sorted(done.outcomes.items())))
+    if done.outcomes.get("broken"):
+        sys.exit(PARTLY_DONE)

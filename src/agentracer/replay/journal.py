@@ -1,0 +1,121 @@
+"""Finished replays on disk, so that a search that was killed goes on where it was.
+
+One file for each trace, `replays/<trace id>.jsonl` beside the traces, one JSON line for each thing
+that was finished:
+
+    begin    a search starts; `search` says with which settings
+    oracle   step, override          what the oracle proposed (null: nothing to correct)
+    replay   key, result             one replay; the same key may come again, for each repetition
+    end      the search is complete
+
+A search resumes the last one in the file if that has the same settings and no `end`. Otherwise it
+begins anew: the system may have changed since, so results are not reused from search to search.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from agentracer.replay.override import Override, from_facts, to_facts
+from agentracer.replay.trial import Replayed
+from agentracer.store import Journal
+from agentracer.store.fold import read_events
+
+__all__ = ["ReplayJournal", "replay_key"]
+
+
+class ReplayJournal:
+    """What one search has finished, on disk.
+
+    Args:
+        path: the file; made where it is missing.
+        settings: what has to be the same for a search to be resumed.
+        resume: whether to go on with an interrupted search at all.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], *, resume: bool = True) -> None:
+        self.path = path
+        self._replays: dict[str, deque[Replayed]] = defaultdict(deque)
+        self._answers: dict[int, Override | None] = {}
+        self.resumed = resume and self._read(path, settings)
+        self._journal = Journal(path)
+        if not self.resumed:
+            self._write(e="begin", search=settings)
+
+    def replay(self, key: str) -> Replayed | None:
+        """A finished replay of this kind that was not handed out yet."""
+        waiting = self._replays.get(key)
+        return waiting.popleft() if waiting else None
+
+    def add_replay(self, key: str, result: Replayed) -> None:
+        """Note a finished replay."""
+        self._write(e="replay", key=key, result=asdict(result))
+
+    def knows(self, step: int) -> bool:
+        """Whether the oracle was asked about a step."""
+        return step in self._answers
+
+    def answer(self, step: int) -> Override | None:
+        """What it said."""
+        return self._answers[step]
+
+    def add_answer(self, step: int, override: Override | None) -> None:
+        """Note what the oracle proposed."""
+        facts = None if override is None else to_facts(override)
+        self._write(e="oracle", step=step, override=facts)
+
+    def end(self) -> None:
+        """The search is complete: nothing is to be resumed."""
+        self._write(e="end")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._journal.close()
+
+    def _write(self, **event: Any) -> None:
+        self._journal.append(json.dumps(event, separators=(",", ":")).encode())
+
+    def _read(self, path: Path, settings: dict[str, Any]) -> bool:
+        if not path.exists():
+            return False
+        events, _torn = read_events(path)
+        starts = [i for i, event in enumerate(events) if event.get("e") == "begin"]
+        if not starts:
+            return False
+        last = events[starts[-1] :]
+        finished = any(event.get("e") == "end" for event in last)
+        if finished or last[0].get("search") != json.loads(json.dumps(settings)):
+            return False
+        for event in last[1:]:
+            self._restore(event)
+        return True
+
+    def _restore(self, event: dict[str, Any]) -> None:
+        if event.get("e") == "oracle":
+            facts = event["override"]
+            self._answers[event["step"]] = None if facts is None else from_facts(facts)
+        elif event.get("e") == "replay":
+            fields = event["result"]
+            result = Replayed(**{**fields, "problems": tuple(fields["problems"])})
+            self._replays[event["key"]].append(replace(result, resumed=True))
+
+
+def replay_key(overrides: Sequence[Override], purpose: str) -> str:
+    """What makes two replays repetitions of each other."""
+    facts = [to_facts(override) for override in overrides]
+    text = json.dumps([purpose, facts], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -1,0 +1,93 @@
+"""A successful run of the same task as an oracle: what was done at the matching turn there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from difflib import SequenceMatcher
+
+from agentracer.replay.override import Override
+from agentracer.trace import Step, ToolRequest, Trace
+
+__all__ = ["ReferenceOracle"]
+
+_LONGEST = 4_000
+
+
+class ReferenceOracle:
+    """Proposes what the same agent did at the same turn of a run that succeeded.
+
+    Turns match by agent, place and their number. Where both runs have a turn that read the same
+    prompt, that turn counts, whatever its number.
+
+    Args:
+        reference: the successful run. It need not have been recorded here.
+        similar: texts that agree to this degree (0 to 1) count as the same, so that another
+            wording of the same thing is not replayed. 1.0: only equal texts.
+
+    Raises:
+        ValueError: the reference did not succeed.
+    """
+
+    def __init__(self, reference: Trace, *, similar: float = 1.0) -> None:
+        if reference.outcome.success is not True:
+            raise ValueError(f"trace {reference.id} did not succeed, so it is no reference")
+        self._reference, self._similar = reference, similar
+        self._lanes: dict[tuple[str, str, str], list[Step]] = defaultdict(list)
+        for step in reference.steps:
+            self._lanes[_lane(step)].append(step)
+
+    def __call__(self, trace: Trace, step: int, /) -> Override | None:
+        """See `Oracle`."""
+        taken = trace.steps[step]
+        model = self._match(trace, taken)
+        if model is None or taken.kind not in ("llm", "tool"):
+            return None
+        if taken.kind == "tool":
+            return _tool(taken, model)
+        asked = [(call.name, call.arguments) for call in taken.tool_calls]
+        wanted = [(call.name, call.arguments) for call in model.tool_calls]
+        if asked == wanted and self._same(taken.content, model.content):
+            return _result(taken, model)
+        calls = tuple(
+            ToolRequest(id=call.id, name=call.name, arguments=call.arguments)
+            for call in model.tool_calls
+        )
+        return Override(step=step, content=model.content, tool_calls=calls or None)
+
+    def _match(self, trace: Trace, taken: Step) -> Step | None:
+        lane = self._lanes.get(_lane(taken), [])
+        read = trace.observed.reads(taken) if taken.reads is not None else None
+        for step in lane if read else ():
+            if step.reads is not None and self._reference.observed.reads(step) == read:
+                return step
+        turn = sum(_lane(s) == _lane(taken) for s in trace.steps[: taken.index])
+        return lane[turn] if turn < len(lane) else None
+
+    def _same(self, one: str, two: str) -> bool:
+        if one == two or self._similar >= 1.0:
+            return one == two
+        ratio = SequenceMatcher(None, one[:_LONGEST], two[:_LONGEST], autojunk=False).ratio()
+        return ratio >= self._similar
+
+
+def _lane(step: Step) -> tuple[str, str, str]:
+    return step.agent, step.kind, str(step.attributes.get("path", ""))
+
+
+def _tool(taken: Step, model: Step) -> Override | None:
+    """A run of a tool by itself: the result that the reference got from the same tool."""
+    if not taken.tool_calls or not model.tool_calls:
+        return None
+    ours, theirs = taken.tool_calls[0], model.tool_calls[0]
+    if ours.name != theirs.name or theirs.error is not None or ours.result == theirs.result:
+        return None
+    return Override(step=taken.index, result=theirs.result)
+
+
+def _result(taken: Step, model: Step) -> Override | None:
+    """The same was asked of the tools, and one of them answered otherwise."""
+    for position, (ours, theirs) in enumerate(zip(taken.tool_calls, model.tool_calls, strict=True)):
+        differs = ours.error is not None or ours.result != theirs.result
+        if differs and theirs.error is None and theirs.result is not None:
+            return Override(step=taken.index, call=position, result=theirs.result)
+    return None

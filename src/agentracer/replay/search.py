@@ -1,0 +1,311 @@
+"""The strategies: in which order steps are corrected, and what then may be claimed.
+
+All of them look for the decisive error: the earliest step whose correction turns the failure into
+a success. They are plans (see `trial`), so they know neither threads nor event loops.
+
+    sequential   the definition: every step, first to last, until one is confirmed.
+    ranked       where a tracer points first; if none of that flips the run, binary search for the
+                 step up to which all corrections together do. Once a step flips the run, only
+                 earlier ones can take its place: they are corrected all together, and one by one
+                 only if that succeeds.
+    bisect       binary search. It assumes that corrections before the decisive error do not help,
+                 and that all after it do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agentracer.replay.engine import BudgetSpent, OracleFailed
+from agentracer.replay.override import Override, unchanged
+from agentracer.replay.stats import Design
+from agentracer.replay.trial import Ask, Plan, Play, Replayed, Trial, screen, settle
+from agentracer.trace import Trace
+from agentracer.verdict import Verification
+
+__all__ = ["STRATEGIES", "Earliest", "State", "Strategy", "pilot"]
+
+_SUSPECTS = 3
+"""Ranked steps that are tried before the binary search, which finds the others as cheaply."""
+
+_WORTH_NARROWING = 4
+"""Fewer steps than this are tried one by one as cheaply."""
+
+Strategy = Literal["sequential", "ranked", "bisect"]
+Earliest = Literal["together", "each"]
+Progress = Callable[[int, Verification | None], None]
+
+
+@dataclass(slots=True)
+class State:
+    """What a search knows so far.
+
+    Attributes:
+        trace: the failed run.
+        design: how many replays decide about one step.
+        ranking: steps to try first (`ranked`).
+        earliest: how `ranked` makes sure that no earlier step would do.
+        progress: told of each step that is done with.
+        trials: of each step that was replayed.
+        uncorrected: steps for which the oracle had no correction.
+        failed: what went wrong with the oracle, by step.
+        together: steps that were corrected in one replay, which failed, and not one by one.
+        decisive: the step that was confirmed.
+        stopped: why the search ended early.
+        everything: whether the run succeeds with all corrections at once; None if untried.
+    """
+
+    trace: Trace
+    design: Design
+    ranking: Sequence[int] = ()
+    earliest: Earliest = "together"
+    progress: Progress | None = None
+    trials: dict[int, Trial] = field(default_factory=dict)
+    uncorrected: list[int] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+    together: list[int] = field(default_factory=list)
+    decisive: int | None = None
+    stopped: str | None = None
+    everything: bool | None = None
+    _corrections: dict[int, Override | None] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that a replay can change."""
+        return [s.index for s in self.trace.steps if s.kind in ("llm", "tool")]
+
+    @property
+    def promising(self) -> list[int]:
+        """Steps that flipped the run and may still be confirmed, first to last."""
+        return sorted(step for step, trial in self.trials.items() if trial.promising)
+
+    def correction(self, step: int) -> Plan:
+        """The oracle's correction, asked for once; None where there is none."""
+        if step not in self._corrections:
+            try:
+                found = yield Ask(step)
+            except OracleFailed as error:
+                found, self.failed[step] = None, str(error)
+            self._corrections[step] = found
+            if found is None:
+                if step not in self.failed:
+                    self.uncorrected.append(step)
+                self.tell(step)
+        return self._corrections[step]
+
+    def attempt(self, step: int) -> Plan:
+        """Replay a step's correction; returns whether it is promising."""
+        override = yield from self.correction(step)
+        if override is None:
+            return False
+        trial = self.trials.get(step)
+        if trial is None:
+            trial = self.trials[step] = Trial((override,), self.design)
+            yield from screen(trial)
+            if not trial.promising:
+                self.tell(step)
+        return trial.promising
+
+    def conclude(self, step: int) -> Plan:
+        """Repeat a promising step and its control; returns whether it is confirmed."""
+        trial = self.trials[step]
+        yield from settle(trial, self.trace)
+        self.tell(step)
+        if trial.status == "confirmed":
+            self.decisive = step
+        return self.decisive is not None
+
+    def first_that_flips(self, steps: Iterable[int]) -> Plan:
+        """Try steps in the order given; returns the first promising one."""
+        for step in steps:
+            if step not in self.trials and (yield from self.attempt(step)):
+                return step
+        return None
+
+    def tell(self, step: int) -> None:
+        """Report a step that is done with."""
+        if self.progress is not None:
+            trial = self.trials.get(step)
+            self.progress(step, trial.verification() if trial is not None else None)
+
+
+def pilot(state: State) -> Plan:
+    """Rerun from the first step without a change: does the same run come out again?
+
+    Returns None where that cannot be tried, such as in a trace without a model call.
+    """
+    trace = state.trace
+    first = next((step.index for step in trace.steps if step.kind == "llm"), None)
+    if first is None:
+        return None
+    result: Replayed = yield Play((unchanged(trace, first),), "pilot")
+    return result
+
+
+def sequential(state: State) -> Plan:
+    """Every step, first to last, until one is confirmed."""
+    for step in state.steps:
+        if (yield from state.attempt(step)) and (yield from state.conclude(step)):
+            return
+    yield from _all_at_once(state)
+
+
+def ranked(state: State) -> Plan:
+    """The ranked steps, then the others; and then whatever is needed to claim *earliest*."""
+    suspects = [step for step in _in_order(state) if step in state.ranking]
+    if state.earliest == "together":
+        suspects = suspects[:_SUSPECTS]
+    narrowed = False
+    while True:
+        flipped = state.promising
+        found = flipped[0] if flipped else (yield from state.first_that_flips(suspects))
+        if found is None and state.earliest == "together" and not narrowed:
+            narrowed = True
+            found = yield from _narrowed(state)
+        if found is None:
+            found = yield from state.first_that_flips(_in_order(state))
+        if found is None:
+            break
+        found = yield from _earlier(state, found)
+        if (yield from state.conclude(found)):
+            return
+    yield from _all_at_once(state)
+
+
+def _in_order(state: State) -> list[int]:
+    """The ranked steps, then the others from the first to the last."""
+    possible = set(state.steps)
+    return [s for s in dict.fromkeys([*state.ranking, *state.steps]) if s in possible]
+
+
+def _narrowed(state: State) -> Plan:
+    """Where no suspect flips the run: binary search for the step up to which corrections do.
+
+    Corrected together, the first m steps flip the run from some m on, if corrections do not undo
+    each other. The step at which they begin to is tried by itself, like any other.
+    """
+    steps = state.steps
+    low, high = 0, len(steps) - 1
+    if high < _WORTH_NARROWING or state.together:
+        return None
+    sure = True
+    while low < high:
+        middle = (low + high) // 2
+        group = yield from _correctable(state, steps[: middle + 1])
+        trial = yield from _joint(state, group)
+        if trial.problems:
+            return None
+        if trial.flips:
+            high = middle
+        else:
+            low, sure = middle + 1, trial.refuted or not group
+    if not (yield from state.attempt(steps[low])):
+        return None
+    if not sure:  # too few replays to exclude what is earlier
+        return steps[low]
+    state.together += [
+        step for step in (yield from _correctable(state, steps[:low])) if step not in state.trials
+    ]
+    return steps[low]
+
+
+def _earlier(state: State, found: int) -> Plan:
+    """The earliest step that flips the run, given one that does."""
+    rest = [step for step in state.steps if step < found and step not in state.trials]
+    if state.earliest == "together":
+        rest = yield from _unless_together(state, rest)
+    earlier = yield from state.first_that_flips(rest)
+    return found if earlier is None else earlier
+
+
+def _unless_together(state: State, steps: list[int]) -> Plan:
+    """The steps that have to be tried one by one: none, if all their corrections do not help."""
+    found = yield from _correctable(state, steps)
+    found = [step for step in found if step not in state.together]
+    if len(found) < 2:
+        return found
+    # With those that were tried by themselves: half of a repair may be worse than none.
+    trial = yield from _joint(state, sorted({*found, *(s for s in state.trials if s < found[-1])}))
+    if trial.flips or trial.problems or not trial.refuted:
+        return found
+    state.together += found
+    return []
+
+
+def _correctable(state: State, steps: Sequence[int]) -> Plan:
+    """Those of the steps for which the oracle has a correction."""
+    found = []
+    for step in steps:
+        override = yield from state.correction(step)
+        if override is not None:
+            found.append(step)
+    return found
+
+
+def _joint(state: State, steps: Sequence[int]) -> Plan:
+    """Correct several steps in one run, until that flips it or visibly does not."""
+    corrections = []
+    for step in steps:
+        override = yield from state.correction(step)
+        corrections.append(override)
+    overrides = tuple(corrections)
+    trial = Trial(overrides, state.design)
+    while overrides and not (trial.flips or trial.problems or trial.refuted):
+        if trial.replays >= state.design.repeats:
+            break
+        trial.add((yield Play(overrides, "together")))
+    return trial
+
+
+def bisect(state: State) -> Plan:
+    """Binary search for the first step that flips the run; what it passed over is not tried."""
+    low, high = 0, len(state.steps)
+    while low < high:
+        middle = (low + high) // 2
+        position = yield from _nearest_correctable(state, low, middle, high)
+        if position is None:
+            break
+        if (yield from state.attempt(state.steps[position])):
+            high = position
+        else:
+            low = position + 1
+    for step in state.promising:
+        if (yield from state.conclude(step)):
+            return
+    # Nothing flipped where the assumption led: what was passed over decides after all.
+    yield from sequential(state)
+
+
+def _nearest_correctable(state: State, low: int, middle: int, high: int) -> Plan:
+    """The position in [low, high) nearest to the middle whose step can be corrected."""
+    for position in sorted(range(low, high), key=lambda p: (abs(p - middle), p)):
+        if (yield from state.correction(state.steps[position])) is not None:
+            return position
+    return None
+
+
+def _all_at_once(state: State) -> Plan:
+    """No single step flips the run; do all corrections together?"""
+    steps = sorted(state.trials)
+    hopes = any(trial.flips for trial in state.trials.values())
+    if len(steps) < 2 or hopes:
+        return
+    trial = yield from _joint(state, steps)
+    state.everything = None if trial.problems else bool(trial.flips)
+
+
+STRATEGIES: dict[Strategy, Callable[[State], Plan]] = {
+    "sequential": sequential,
+    "ranked": ranked,
+    "bisect": bisect,
+}
+
+
+def within_budget(state: State, plan: Plan) -> Plan:
+    """A plan that ends, with what is known by then, when the budget is spent."""
+    try:
+        yield from plan
+    except BudgetSpent as error:
+        state.stopped = str(error)
