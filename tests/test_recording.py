@@ -80,7 +80,10 @@ def test_what_the_user_says_counts_more_than_the_check():
 
 def test_an_exception_fails_the_run_and_is_raised_on_unchanged():
     error = ValueError("boom")
-    with pytest.raises(ValueError, match="boom") as caught, record("t", check=lambda _: True) as run:
+    with (
+        pytest.raises(ValueError, match="boom") as caught,
+        record("t", check=lambda _: True) as run,
+    ):
         raise error
     assert caught.value is error
     outcome = run.trace.outcome

@@ -38,6 +38,7 @@ except ModuleNotFoundError as error:
 
 __all__ = ["run_demo"]
 
+
 @dataclass(frozen=True, slots=True)
 class _Finished:
     """One run of the team, with what is known of it."""

@@ -41,26 +41,34 @@ def test_an_unknown_scheme_is_an_error_that_lists_the_known_ones(plug_ins):
     with pytest.raises(UnknownModel) as caught:
         create_backend("magic:1")
     assert "'magic:1'" in str(caught.value)
-    assert "embedded, other" in str(caught.value)
+    assert ", ".join(known_models()) in str(caught.value)
+    assert known_models()[-1] == "other"
 
 
-def test_the_embedded_backend_says_that_it_loads_no_weights():
-    with pytest.raises(UnknownModel, match="loads no weights"):
+def test_the_embedded_backend_says_where_no_model_is():
+    with pytest.raises(UnknownModel, match=r"embedded:/some/where names no usable model") as caught:
         create_backend("embedded:/some/where")
+    assert "agentracer adapt" in str(caught.value)
+
+
+def test_the_embedded_backend_has_the_rule_list_too():
+    assert create_backend("embedded").method == "ranker"
+    assert create_backend("embedded:rules").method == "rules"
 
 
 def test_a_plug_in_gets_all_that_follows_the_first_colon(plug_ins, monkeypatch):
     monkeypatch.setattr(backends, "made_with", made_with, raising=False)
-    plug_ins(openai="agentracer.attribution.backends:made_with")
-    assert create_backend("openai:gpt@http://localhost:8000/v1").argument == (
+    plug_ins(other="agentracer.attribution.backends:made_with")
+    assert create_backend("other:gpt@http://localhost:8000/v1").argument == (
         "gpt@http://localhost:8000/v1"
     )
-    assert create_backend("openai").argument == ""
+    assert create_backend("other").argument == ""
 
 
 def test_a_plug_in_that_cannot_be_loaded_only_warns_until_it_is_asked_for(plug_ins, caplog):
     plug_ins(broken="no.such.module:create")
-    assert known_models() == ("embedded", "broken")
+    assert known_models()[0] == "embedded"
+    assert known_models()[-1] == "broken"
     assert isinstance(create_backend("embedded"), EmbeddedBackend)
     with caplog.at_level(logging.WARNING), pytest.raises(UnknownModel):
         create_backend("broken")

@@ -30,7 +30,7 @@ def said(agent, content, to=None):
 
 
 def attribute(trace):
-    return Tracer().attribute(trace)
+    return Tracer("embedded:rules").attribute(trace)
 
 
 CODE = "Let me compute.\n```python\nprint(3 + 4)\n```"
@@ -281,7 +281,8 @@ def runs(draw):
 @given(runs())
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_run_at_all_gets_a_verdict_that_blames_only_what_it_holds(trace):
-    verdict = Tracer(top_k=100).attribute(trace)  # the Tracer checks agents, steps and quotes
+    tracer = Tracer("embedded:rules", top_k=100)  # it checks agents, steps and quotes
+    verdict = tracer.attribute(trace)
     assert verdict.abstained == (not trace.steps)
     assert sorted(c.step for c in verdict.candidates) == [step.index for step in trace.steps]
     assert all(trace.steps[c.step].agent == c.agent for c in verdict.candidates)

@@ -31,8 +31,10 @@ def test_each_metric_counts_what_its_name_says():
         "step_accuracy": 1,
         "step_within_1": 2,
         "step_within_3": 3,
+        "step_within_5": 3,
         "step_top3": 2,
         "step_top5": 3,
+        "step_mrr": 1 + 1 / 4 + 1 / 2,
     }
     assert scores.rates["agent_accuracy"].value == 0.4
 

@@ -23,6 +23,12 @@ ENTRY_POINT_GROUP = "agentracer.backends"
 
 _BUILT_IN = {
     "embedded": "agentracer.attribution.embedded:EmbeddedBackend",
+    "vllm": "agentracer.attribution.judge:vllm",
+    "transformers": "agentracer.attribution.judge:transformers",
+    "openai": "agentracer.attribution.judge:openai",
+    "embedded+vllm": "agentracer.attribution.judge:embedded_vllm",
+    "embedded+transformers": "agentracer.attribution.judge:embedded_transformers",
+    "embedded+openai": "agentracer.attribution.judge:embedded_openai",
 }
 
 _log = logging.getLogger(__name__)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
 from agentracer._version import __version__
+from agentracer.attribution import many
 from agentracer.attribution.backends import Backend, Judgement, create_backend
 from agentracer.errors import AgentracerError, BackendError, FormatError
 from agentracer.trace import GroundTruth, Observed, Trace
@@ -28,18 +30,53 @@ class Tracer:
         model: a spec such as `embedded` or `vllm:PATH`, or a backend of your own.
         ground_truth: show the backend the right answer (w/ G); every trace must then have one.
         top_k: length of the ranked shortlist in a verdict.
+        method: how a language model is asked: `all-at-once` (the default), `step-by-step`,
+            `binary-search`, `windowed`, `rerank` or `prefill`.
+        samples: answers that are drawn; the share that agrees is the confidence.
+        temperature: of the drawing; by default 0, and 0.7 where there are several samples.
+        token_budget: tokens of a prompt; a longer run is read in windows.
+        seed: of labels and samples; the same one gives the same verdict.
+        concurrency: runs or requests under way at a time in `attribute_many`.
+        timeout: seconds that a server has for one answer.
+        retries: further tries after a server failed.
 
     Raises:
         UnknownModel: no backend answers to the spec.
-        ValueError: `top_k` is less than 1.
+        MissingExtra: the backend's libraries are not installed.
+        ValueError: `top_k` is less than 1, or the backend has no such option.
     """
 
     def __init__(
-        self, model: str | Backend = "embedded", *, ground_truth: bool = False, top_k: int = 5
+        self,
+        model: str | Backend = "embedded",
+        *,
+        ground_truth: bool = False,
+        top_k: int = 5,
+        method: str | None = None,
+        samples: int | None = None,
+        temperature: float | None = None,
+        token_budget: int | None = None,
+        seed: int | None = None,
+        concurrency: int | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
     ) -> None:
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {top_k}")
-        self.backend: Backend = create_backend(model) if isinstance(model, str) else model
+        if concurrency is not None and concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, not {concurrency}")
+        self.backend: Backend = _configured(
+            create_backend(model) if isinstance(model, str) else model,
+            method=method,
+            samples=samples,
+            temperature=temperature,
+            token_budget=token_budget,
+            seed=seed,
+            concurrency=concurrency,
+            timeout=timeout,
+            retries=retries,
+        )
+        self.concurrency = concurrency
         self.model = model if isinstance(model, str) else model.name
         self.ground_truth = ground_truth
         self.top_k = top_k
@@ -63,6 +100,60 @@ class Tracer:
         """`attribute` in a thread, so that the event loop goes on meanwhile."""
         return await asyncio.to_thread(self.attribute, trace)
 
+    def attribute_many(
+        self, traces: Iterable[Trace], *, progress: many.Progress = None
+    ) -> Iterator[many.Attribution]:
+        """Attribute runs side by side, and hand each result over as soon as it is there.
+
+        A run that fails comes back with its error and costs only itself. `traces` is read as it is
+        needed, so it may be longer than memory; to leave early, close the iterator.
+
+        Args:
+            traces: the runs.
+            progress: called with the number done and the number of all (None if unknown); True
+                draws a bar on standard error.
+        """
+        return many.attributed(self, traces, progress)
+
+    def aattribute_many(
+        self, traces: Iterable[Trace], *, progress: many.Progress = None
+    ) -> AsyncIterator[many.Attribution]:
+        """`attribute_many` in a thread, so that the event loop goes on meanwhile."""
+        return many.in_thread(self.attribute_many(traces, progress=progress))
+
+    def attribute_batch(self, traces: Sequence[Trace]) -> list[Verdict | AgentracerError]:
+        """Attribute runs together, in one batch where the backend can; one result a run."""
+        together = getattr(self.backend, "attribute_batch", None)
+        if together is None or len(traces) < 2:
+            return [_verdict_or_error(self, trace) for trace in traces]
+        started = time.perf_counter()
+        judged: dict[int, Judgement | AgentracerError] = {}
+        items = {}
+        for index, trace in enumerate(traces):
+            idle = _nothing_to_attribute(trace.observed)
+            if idle:
+                judged[index] = Judgement(abstain_reason=idle)
+                continue
+            try:
+                items[index] = (trace.observed, self._truth(trace))
+            except FormatError as error:
+                judged[index] = error
+        judged.update(zip(items, together(list(items.values())), strict=True))
+        seconds = (time.perf_counter() - started) / len(traces)
+        return [self._finished(t, judged[i], seconds) for i, t in enumerate(traces)]
+
+    def _finished(
+        self, trace: Trace, judgement: Judgement | AgentracerError, seconds: float
+    ) -> Verdict | AgentracerError:
+        if isinstance(judgement, AgentracerError):
+            return judgement
+        try:
+            return self._verdict(trace, self._sound(trace, judgement), seconds)
+        except ValidationError as error:
+            return self._broken(f"returned values out of range: {error}")
+        except AgentracerError as error:
+            return error
+
     def _judge(self, trace: Trace) -> Judgement:
         truth = self._truth(trace)
         try:
@@ -71,6 +162,11 @@ class Tracer:
             raise
         except Exception as error:
             raise self._broken(f"failed on {trace.id}: {type(error).__name__}: {error}") from error
+        return self._sound(trace, judgement)
+
+    def _sound(self, trace: Trace, judgement: Judgement) -> Judgement:
+        if not judgement.candidates and _nothing_to_attribute(trace.observed):
+            return judgement
         problem = next(_problems(judgement, trace.observed), None)
         if problem:
             raise self._broken(f"broke its contract on {trace.id}: {problem}")
@@ -116,6 +212,31 @@ class Tracer:
             f"backend {self.backend.name!r} {what}\n"
             "  remedy: report it to the author of the backend, or use model='embedded'"
         )
+
+
+def _configured(backend: Backend, **options: Any) -> Backend:
+    given = {name: value for name, value in options.items() if value is not None}
+    configure = getattr(backend, "configured", None)
+    if configure is not None:
+        return configure(**given) if given else backend
+    # These mean the same to every backend, if only that there is nothing to do.
+    harmless = {"concurrency", "seed"}
+    if given.get("method") == backend.method:
+        harmless.add("method")
+    unknown = sorted(set(given) - harmless)
+    if unknown:
+        raise ValueError(
+            f"the backend {backend.name!r} has no {', '.join(unknown)}\n"
+            "  remedy: leave it out, or use a language model, such as transformers:PATH"
+        )
+    return backend
+
+
+def _verdict_or_error(tracer: Tracer, trace: Trace) -> Verdict | AgentracerError:
+    try:
+        return tracer.attribute(trace)
+    except AgentracerError as error:
+        return error
 
 
 def _nothing_to_attribute(run: Observed) -> str | None:

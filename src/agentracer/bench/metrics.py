@@ -1,10 +1,17 @@
-"""How predictions are scored: strictly, and with intervals.
+"""How predictions are scored: strictly unless asked otherwise, and with intervals.
 
 Agent: the predicted name equals the label's. Both are cut at " (" and stripped, as Hand-Crafted
 speakers carry a remark there; upper and lower case differ, for predictions are taken from the
-trace's own names. Step: the 0-based numbers are equal, or at most 1 or 3 apart, or the label's is
-among the first 3 or 5 candidates. The scorer published with Who&When tests for substrings instead
-(its issue 14: a predicted step 10 is right for the label 1), so its figures come out higher.
+trace's own names. Step: the 0-based numbers are equal, or at most 1, 3 or 5 apart, or the label's
+is among the first 3 or 5 candidates. `step_mrr` is the mean of 1 / rank of the label's step among
+the first 5 candidates, 0 where it is not among them; its interval is that of a share, which is a
+little wide.
+
+The scorer published with Who&When tests for substrings instead (its issue 14): a predicted step 10
+is right for the label 1, and "Web" is found in "WebSurfer". 22 of its 184 labels have steps that a
+wrong prediction can contain; the constant "150" scores 54 % on Algorithm-Generated. `OFFICIAL`
+is that test, for comparing with figures that were made with it; it changes `agent_accuracy` and
+`step_accuracy` alone.
 
 It knows nothing of traces, files or tracers.
 """
@@ -15,9 +22,20 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["METRICS", "Prediction", "Rate", "Scores", "normal_name", "score", "wilson"]
+__all__ = [
+    "METRICS",
+    "OFFICIAL",
+    "SCORERS",
+    "Prediction",
+    "Rate",
+    "Scores",
+    "normal_name",
+    "score",
+    "wilson",
+]
 
 _Z95 = 1.959963984540054
+_LISTED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +52,10 @@ class Prediction:
         label_step: the labelled step, 0-based.
         confidence: as the verdict gave it, 0 to 1.
         abstained: whether the tracer named nobody.
+        length: steps of the run, where that is known.
+        seconds: that the attribution took.
+        calls: model calls that it made.
+        tokens: that they read and wrote.
     """
 
     id: str
@@ -45,6 +67,10 @@ class Prediction:
     label_step: int
     confidence: float = 0.0
     abstained: bool = False
+    length: int = 0
+    seconds: float = 0.0
+    calls: int = 0
+    tokens: int = 0
 
     @property
     def agent_correct(self) -> bool:
@@ -63,6 +89,12 @@ class Prediction:
     def step_listed(self, top: int) -> bool:
         """Whether the label's step is among the first `top` candidates."""
         return any(step == self.label_step for _, step in self.candidates[:top])
+
+    @property
+    def reciprocal_rank(self) -> float:
+        """1 / rank of the label's step among the first five candidates, else 0."""
+        listed = [step for _, step in self.candidates[:_LISTED]]
+        return 1 / (listed.index(self.label_step) + 1) if self.label_step in listed else 0.0
 
 
 @dataclass(frozen=True)
@@ -91,20 +123,36 @@ class Scores:
     rates: dict[str, Rate]
 
 
-METRICS: dict[str, Callable[[Prediction], bool]] = {
+METRICS: dict[str, Callable[[Prediction], float]] = {
     "agent_accuracy": lambda p: p.agent_correct,
     "step_accuracy": lambda p: p.step_correct,
     "step_within_1": lambda p: p.step_within(1),
     "step_within_3": lambda p: p.step_within(3),
+    "step_within_5": lambda p: p.step_within(5),
     "step_top3": lambda p: p.step_listed(3),
     "step_top5": lambda p: p.step_listed(5),
+    "step_mrr": lambda p: p.reciprocal_rank,
 }
 
+OFFICIAL: dict[str, Callable[[Prediction], float]] = METRICS | {
+    "agent_accuracy": lambda p: p.agent is not None and p.label_agent in p.agent,
+    "step_accuracy": lambda p: p.step is not None and str(p.label_step) in str(p.step),
+}
+"""As `METRICS`, with the substring test of the authors of Who&When."""
 
-def score(predictions: Sequence[Prediction]) -> Scores:
-    """Score predictions; an abstention is wrong in every metric."""
+SCORERS = {"strict": METRICS, "official": OFFICIAL}
+
+
+def score(predictions: Sequence[Prediction], scorer: str = "strict") -> Scores:
+    """Score predictions; an abstention is wrong in every metric.
+
+    Raises:
+        ValueError: there is no such scorer.
+    """
+    if scorer not in SCORERS:
+        raise ValueError(f"the scorer must be one of {', '.join(SCORERS)}, not {scorer!r}")
     n = len(predictions)
-    hits = {name: sum(map(test, predictions)) for name, test in METRICS.items()}
+    hits = {name: math.fsum(map(test, predictions)) for name, test in SCORERS[scorer].items()}
     return Scores(n, {name: Rate(count, n) for name, count in hits.items()})
 
 

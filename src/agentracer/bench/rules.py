@@ -2,7 +2,8 @@
 
 A tracer has to be set beside these. Rules that choose a constant by looking at the labels are
 `fitted`; each is also given leave-one-out: the constant for a run is chosen on all runs of other
-questions. It knows traces and their labels, and nothing of tracers.
+questions. It knows traces and their labels, and nothing of tracers; rules that read what a run
+did are in `heuristics`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from agentracer.attribution.embedded.signals import Signals
+from agentracer.bench.heuristics import HEURISTICS, POST_HOC
 from agentracer.bench.metrics import METRICS, Prediction, Rate, Scores, normal_name, score
 from agentracer.trace import Label, Trace
 
@@ -18,29 +21,49 @@ __all__ = ["Baseline", "baselines"]
 
 _Guess = tuple[str, Sequence[int]]  # the agent, and steps in order
 _LISTED = 5
+_TURNS = 6  # turns of a kind of speaker that the prior tells apart
+_WIDTHS = (
+    ("step_accuracy", 0),
+    ("step_within_1", 1),
+    ("step_within_3", 3),
+    ("step_within_5", 5),
+)
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The scores of one trivial rule; `fitted` if it saw the labels that it is scored on."""
+    """The scores of one rule.
+
+    Attributes:
+        name: of the rule.
+        fitted: whether it, or whoever wrote it, saw labels that it is scored on.
+        scores: of its guesses.
+        predictions: its guesses; empty where the scores are expectations.
+    """
 
     name: str
     fitted: bool
     scores: Scores
+    predictions: tuple[Prediction, ...] = ()
 
 
-def baselines(traces: Sequence[Trace]) -> list[Baseline]:
-    """Score every trivial rule on labelled runs of one subset.
+def baselines(traces: Sequence[Trace], scorer: str = "strict") -> list[Baseline]:
+    """Score every rule on labelled runs of one subset.
 
     Raises:
-        ValueError: a run has no label, or no steps.
+        ValueError: a run has no label, or no steps; or there is no such scorer.
     """
     if not all(trace.labels and trace.steps for trace in traces):
         raise ValueError("trivial rules are scored on labelled runs with steps only")
     return [
+        # The expectation is that of strict scoring; a lucky substring is no part of it.
         Baseline("random", False, _random(traces)),
-        *(Baseline(name, False, _scored(traces, guess)) for name, guess in _PLAIN.items()),
-        *_fitted(traces),
+        *(
+            _scored(name, False, traces, [guess(t) for t in traces], scorer)
+            for name, guess in _PLAIN.items()
+        ),
+        *_reading(traces, scorer),
+        *_fitted(traces, scorer),
     ]
 
 
@@ -51,11 +74,12 @@ def _random(traces: Sequence[Trace]) -> Scores:
         label, steps = trace.labels[0], len(trace.steps)
         names = [normal_name(name) for name in trace.observed.agent_names]
         expected["agent_accuracy"] += names.count(normal_name(label.agent)) / len(names)
-        for metric, width in (("step_accuracy", 0), ("step_within_1", 1), ("step_within_3", 3)):
+        for metric, width in _WIDTHS:
             low, high = max(label.step - width, 0), min(label.step + width, steps - 1)
             expected[metric] += (high - low + 1) / steps
         expected["step_top3"] += min(3 / steps, 1)
         expected["step_top5"] += min(5 / steps, 1)
+        expected["step_mrr"] += sum(1 / rank for rank in range(1, min(steps, _LISTED) + 1)) / steps
     n = len(traces)
     return Scores(n, {metric: Rate(min(hits, n), n) for metric, hits in expected.items()})
 
@@ -85,15 +109,69 @@ _PLAIN: dict[str, Callable[[Trace], _Guess]] = {
 }
 
 
-def _fitted(traces: Sequence[Trace]) -> list[Baseline]:
+def _reading(traces: Sequence[Trace], scorer: str) -> list[Baseline]:
+    """The rules that look at what a run did."""
+    guesses: dict[str, list[_Guess]] = {name: [] for name in HEURISTICS}
+    for trace in traces:
+        signals = Signals(trace.observed)
+        for name, rule in HEURISTICS.items():
+            steps = rule(signals) or [0]
+            guesses[name].append((trace.steps[steps[0]].agent, steps[:_LISTED]))
+    return [_scored(n, n in POST_HOC, traces, said, scorer) for n, said in guesses.items()]
+
+
+def _fitted(traces: Sequence[Trace], scorer: str) -> list[Baseline]:
     found = []
     for name, guesser in (("constant step", _constant_step), ("constant agent", _constant_agent)):
         everything = guesser([trace.labels[0] for trace in traces])
-        found.append(Baseline(f"best {name}", True, _scored(traces, everything)))
+        guesses = [everything(trace) for trace in traces]
+        found.append(_scored(f"best {name}", True, traces, guesses, scorer))
         guesses = [guesser(_labels_of_others(trace, traces))(trace) for trace in traces]
-        left_out = [_prediction(t, g) for t, g in zip(traces, guesses, strict=True)]
-        found.append(Baseline(f"{name}, leave-one-out", False, score(left_out)))
-    return found
+        found.append(_scored(f"{name}, leave-one-out", False, traces, guesses, scorer))
+    return [
+        *found,
+        _scored("speaker kind x turn, leave-one-out", False, traces, _prior(traces), scorer),
+    ]
+
+
+def _prior(traces: Sequence[Trace]) -> list[_Guess]:
+    """Steps by how often those of their kind of speaker and turn are to blame elsewhere."""
+    places = [_places(trace) for trace in traces]
+    questions = [trace.task.split() for trace in traces]
+    guesses: list[_Guess] = []
+    for trace, own, question in zip(traces, places, questions, strict=True):
+        hits: Counter[tuple[str, int]] = Counter()
+        seen: Counter[tuple[str, int]] = Counter()
+        for other, others, asked in zip(traces, places, questions, strict=True):
+            if asked != question:
+                seen.update(others)
+                hits[others[other.labels[0].step]] += 1
+        rate = {place: hits[place] / (seen[place] + 1) for place in set(own)}
+        order = sorted(range(len(own)), key=lambda index: (-rate[own[index]], index))
+        guesses.append((trace.steps[order[0]].agent, order[:_LISTED]))
+    return guesses
+
+
+def _places(trace: Trace) -> list[tuple[str, int]]:
+    """The kind of speaker of each step, and its turn among those of the kind."""
+    signals = Signals(trace.observed)
+    turns: Counter[str] = Counter()
+    places = []
+    for step in trace.steps:
+        kind = _kind(signals, step.agent, step.index, addressed=step.to is not None)
+        turns[kind] += 1
+        places.append((kind, min(turns[kind], _TURNS)))
+    return places
+
+
+def _kind(signals: Signals, agent: str, index: int, *, addressed: bool) -> str:
+    if index == signals.briefing:
+        return "briefing"
+    if agent in signals.users | signals.executors:
+        return "user" if agent in signals.users else "executor"
+    if agent in signals.managers:
+        return "instruction" if addressed else "deliberation"
+    return "worker"
 
 
 def _labels_of_others(trace: Trace, traces: Sequence[Trace]) -> list[Label]:
@@ -118,8 +196,11 @@ def _constant_agent(labels: Sequence[Label]) -> Callable[[Trace], _Guess]:
     return lambda trace: (agent, [s.index for s in trace.steps if normal_name(s.agent) == agent])
 
 
-def _scored(traces: Sequence[Trace], guess: Callable[[Trace], _Guess]) -> Scores:
-    return score([_prediction(trace, guess(trace)) for trace in traces])
+def _scored(
+    name: str, fitted: bool, traces: Sequence[Trace], guesses: Sequence[_Guess], scorer: str
+) -> Baseline:
+    said = tuple(_prediction(t, guess) for t, guess in zip(traces, guesses, strict=True))
+    return Baseline(name, fitted, score(said, scorer), said)
 
 
 def _prediction(trace: Trace, guess: _Guess) -> Prediction:

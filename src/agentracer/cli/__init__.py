@@ -13,7 +13,7 @@ import sys
 import click
 
 from agentracer._version import __version__
-from agentracer.cli import attribution, bench, collect, system, traces
+from agentracer.cli import adapt, attribution, bench, collect, system, traces
 from agentracer.cli._io import BAD_INPUT, PARTLY_DONE, fail
 from agentracer.errors import AgentracerError
 
@@ -39,6 +39,7 @@ for command in (
     traces.export_trace,
     bench.bench,
     collect.collect,
+    adapt.adapt,
     system.doctor,
 ):
     cli.add_command(command)

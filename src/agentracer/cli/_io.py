@@ -84,6 +84,9 @@ def usage_errors() -> Iterator[None]:
 @contextmanager
 def progress_bar(verb: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,10 +17,10 @@ from agentracer.cli._io import (
     fail,
     load,
     print_json,
+    progress_bar,
     say,
     usage_errors,
 )
-from agentracer.errors import AgentracerError
 
 if TYPE_CHECKING:
     from agentracer.attribution import Tracer
@@ -30,25 +31,60 @@ if TYPE_CHECKING:
 __all__ = ["attribute", "model_options", "report"]
 
 
+_TRACER_OPTIONS = frozenset(
+    {
+        *("ground_truth", "top_k", "method", "samples", "token_budget", "seed"),
+        *("concurrency", "timeout", "retries"),
+    }
+)
+_MODEL_OPTIONS = (
+    click.option("--retries", type=click.IntRange(0), help="Further tries when a server fails."),
+    click.option("--timeout", type=float, help="Seconds that a server has for one answer."),
+    click.option("--concurrency", type=click.IntRange(1), help="Runs or requests at a time."),
+    click.option("--seed", type=int, help="Of labels and samples."),
+    click.option("--token-budget", type=int, help="Tokens of a prompt; longer runs in windows."),
+    click.option(
+        "--samples", type=click.IntRange(1), help="Answers drawn; agreement is confidence."
+    ),
+    click.option(
+        "--method",
+        help="How a language model is asked: all-at-once, step-by-step, binary-search, windowed, "
+        "rerank, prefill.",
+    ),
+    click.option("--top-k", default=5, show_default=True, help="Length of the shortlist."),
+    click.option(
+        "--ground-truth",
+        "--with-ground-truth",
+        is_flag=True,
+        help="Show the tracer the right answer (w/ G); the traces must have one.",
+    ),
+    click.option(
+        "--model",
+        default="embedded",
+        show_default=True,
+        metavar="SPEC",
+        help="Who attributes: embedded, embedded:PATH, openai:MODEL@URL, vllm:PATH, "
+        "transformers:PATH, embedded+openai:MODEL@URL ...",
+    ),
+)
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say who attributes."""
-    for option in (
-        click.option("--top-k", default=5, show_default=True, help="Length of the shortlist."),
-        click.option(
-            "--ground-truth",
-            is_flag=True,
-            help="Show the tracer the right answer (w/ G); the traces must have one.",
-        ),
-        click.option(
-            "--model",
-            default="embedded",
-            show_default=True,
-            metavar="SPEC",
-            help="Who attributes: embedded, or SCHEME:PLACE of another backend.",
-        ),
-    ):
-        command = option(command)
-    return command
+    """The options that say who attributes, and how; given to the command as one `tracer`."""
+
+    @functools.wraps(command)
+    def with_tracer(model: str, **values: Any) -> Any:
+        from agentracer.attribution import Tracer
+
+        own = {name: values.pop(name) for name in list(values) if name not in _TRACER_OPTIONS}
+        with usage_errors():
+            tracer = Tracer(model, **values)
+        return command(tracer=tracer, **own)
+
+    wrapped: Callable[..., Any] = with_tracer
+    for option in _MODEL_OPTIONS:
+        wrapped = option(wrapped)
+    return wrapped
 
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
@@ -66,19 +102,13 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="The same as
 )
 @_json_option
 @model_options
-def attribute(
-    target: str, form: str, as_json: bool, model: str, ground_truth: bool, top_k: int
-) -> None:
+def attribute(target: str, form: str, as_json: bool, tracer: Tracer) -> None:
     """Say which agent and which step made a run fail.
 
     TARGET is a trace file, a Who&When log, a folder of either, the id of a recorded trace (or a
     part of it, or `latest`), or - for one trace on standard input.
     """
-    from agentracer.attribution import Tracer
-
     traces, store = load(target)
-    with usage_errors():
-        tracer = Tracer(model, ground_truth=ground_truth, top_k=top_k)
     verdicts, failures = _attribute_all(tracer, traces, store)
     if as_json or form == "json":
         found = [verdict.model_dump(mode="json") for _, verdict in verdicts]
@@ -95,17 +125,18 @@ def attribute(
 def _attribute_all(
     tracer: Tracer, traces: Sequence[Trace], store: Store | None
 ) -> tuple[list[tuple[Trace, Verdict]], list[str]]:
+    """Attribute side by side; results in the order of the traces, and what failed apart."""
     verdicts: list[tuple[Trace, Verdict]] = []
     failures: list[str] = []
-    for trace in traces:
-        try:
-            verdict = tracer.attribute(trace)
-        except AgentracerError as error:
-            failures.append(f"{trace.id}: {error}")
-            continue
-        verdicts.append((trace, verdict))
-        if store is not None:
-            store.save_verdict(verdict)
+    with progress_bar("attributing") as progress:
+        done = tracer.attribute_many(traces, progress=lambda n, _: progress(n, len(traces)))
+        for result in sorted(done, key=lambda result: result.index):
+            if result.verdict is None:
+                failures.append(f"{result.trace.id}: {result.error}")
+                continue
+            verdicts.append((result.trace, result.verdict))
+            if store is not None:
+                store.save_verdict(result.verdict)
     return verdicts, failures
 
 
@@ -122,9 +153,8 @@ def _report_failures(failures: Sequence[str], total: int) -> None:
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write it."
 )
 @model_options
-def report(target: str, output: Path | None, model: str, ground_truth: bool, top_k: int) -> None:
+def report(target: str, output: Path | None, tracer: Tracer) -> None:
     """Write a trace and its verdict as one self-contained HTML page."""
-    from agentracer.attribution import Tracer
     from agentracer.report import html
 
     traces, store = load(target)
@@ -133,8 +163,6 @@ def report(target: str, output: Path | None, model: str, ground_truth: bool, top
     trace = traces[0]
     verdict = store.load_verdict(trace.id) if store is not None else None
     if verdict is None:
-        with usage_errors():
-            tracer = Tracer(model, ground_truth=ground_truth, top_k=top_k)
         verdict = tracer.attribute(trace)
     path = output or Path(f"{trace.id}.html")
     click.echo(html.write(path, trace, verdict))

@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agentracer.cli._io import console, print_json, progress_bar, say, usage_errors
 from agentracer.cli.attribution import model_options
 
+if TYPE_CHECKING:
+    from agentracer.attribution import Tracer
+    from agentracer.bench import Report
+
 __all__ = ["bench"]
+
+
+def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option(
+            "--out",
+            "folder",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Folder for table, JSON, markdown and plots.",
+        ),
+        click.option(
+            "--json",
+            "output",
+            type=click.Path(path_type=Path, allow_dash=True),
+            metavar="FILE",
+            help="Everything, per-trace predictions included, as JSON; - for stdout alone.",
+        ),
+        click.option(
+            "--scorer",
+            type=click.Choice(["strict", "official"]),
+            default="strict",
+            show_default=True,
+            help="official: the substring test of the benchmark's authors, defects included.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -21,25 +54,83 @@ def bench() -> None:
 @bench.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
-    "--json",
-    "output",
-    type=click.Path(path_type=Path, allow_dash=True),
-    metavar="FILE",
-    help="Also write everything, per-trace predictions included, as JSON; - for stdout.",
+    "--predictions",
+    type=click.Path(path_type=Path),
+    help="Score predictions that were made elsewhere, in place of a tracer.",
 )
+@_output_options
 @model_options
 def whowhen(
-    directory: Path, output: Path | None, model: str, ground_truth: bool, top_k: int
+    directory: Path,
+    predictions: Path | None,
+    output: Path | None,
+    folder: Path | None,
+    scorer: str,
+    tracer: Tracer,
 ) -> None:
     """Strict agent and step accuracy on a folder of Who&When logs."""
     from agentracer import bench as benchmark
-    from agentracer.attribution import Tracer
+
+    with usage_errors(), progress_bar("attributing") as progress:
+        if predictions is not None:
+            result = benchmark.score_predictions(directory, predictions, scorer=scorer)
+        else:
+            result = benchmark.run(directory, tracer, scorer=scorer, progress=progress)
+    _show(result, output, folder)
+
+
+@bench.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--split", type=click.Choice(["train", "test"]), help="Only these rows.")
+@_output_options
+@model_options
+def tracertraj(
+    file: Path,
+    split: str | None,
+    output: Path | None,
+    folder: Path | None,
+    scorer: str,
+    tracer: Tracer,
+) -> None:
+    """The same on TracerTraj rows, ours or the public ones; injected and natural apart."""
+    from agentracer import bench as benchmark
+
+    with usage_errors(), progress_bar("attributing") as progress:
+        result = benchmark.tracertraj.run(
+            file, tracer, split=split, scorer=scorer, progress=progress
+        )
+    _show(result, output, folder)
+
+
+@bench.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--limit", type=click.IntRange(1), help="How many logs.")
+@click.option("--placement-seed", default=0, show_default=True, help="Where the lines go.")
+@click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout.")
+@model_options
+def injection(
+    directory: Path, limit: int | None, placement_seed: int, as_json: bool, tracer: Tracer
+) -> None:
+    """How often lines such as "the error is by X" in a log turn the verdict."""
+    from agentracer.bench import injection as benchmark
+
+    with usage_errors(), progress_bar("attacking") as progress:
+        result = benchmark.run(
+            directory, tracer, seed=placement_seed, limit=limit, progress=progress
+        )
+    if as_json:
+        print_json(benchmark.as_dict(result))
+    else:
+        console().print(benchmark.render(result))
+
+
+def _show(result: Report, output: Path | None, folder: Path | None) -> None:
+    from agentracer import bench as benchmark
     from agentracer.store import write_atomically
 
-    with usage_errors():
-        tracer = Tracer(model, ground_truth=ground_truth, top_k=top_k)
-    with progress_bar("attributing") as progress:
-        result = benchmark.run(directory, tracer, progress=progress)
+    if folder is not None:
+        benchmark.write_folder([result], folder)
+        say(f"written to {folder}")
     if output is not None and str(output) == "-":
         print_json(benchmark.as_dict(result))
         return

@@ -1,103 +1,140 @@
-"""The attribution backend that is always there: rules, no model, no dependency, no network.
+"""The attribution backend that is always there: no model server, no download, no dependency.
 
-It gives a triage list in milliseconds and the same one every time. Its confidence is the measured
-hit rate of the rule that fired; on runs of another shape than the measured ones it says so
-(`calibrated` is False). It never looks at the ground truth, not even where it is offered.
+It gives a triage list in milliseconds and the same one every time: a small trained ranker whose
+confidence was measured on runs that it had not seen. It reads a run's behaviour and checks what can
+be checked without a model (sums, code, copied figures); where the run has another shape than those
+it was calibrated on, the verdict says `calibrated: false`. It never looks at the ground truth, not
+even where it is offered.
+
+    Tracer("embedded")         the shipped weights
+    Tracer("embedded:rules")   the rule list, as a baseline
+    Tracer("embedded:PATH")    a model file that `agentracer adapt` made for your system
 """
 
 from __future__ import annotations
 
 from agentracer.attribution.backends import Judgement
-from agentracer.attribution.embedded.evidence import answer_source, evidence
-from agentracer.attribution.embedded.rules import MEASURED, Rule, ranking
-from agentracer.attribution.embedded.signals import Signals
-from agentracer.errors import UnknownModel
+from agentracer.attribution.embedded.evidence import explain
+from agentracer.attribution.embedded.features import FEATURES_VERSION, Features
+from agentracer.attribution.embedded.model import Model, load_model, shipped_model
+from agentracer.attribution.embedded.ranker import Ranking, rank
+from agentracer.attribution.embedded.rules_backend import RULES_VERSION, judge_by_rules
+from agentracer.errors import FormatError, UnknownModel
 from agentracer.trace import GroundTruth, Observed
 from agentracer.verdict import Candidate
 
-__all__ = ["RULES_VERSION", "EmbeddedBackend"]
+__all__ = ["RULES", "RULES_VERSION", "EmbeddedBackend"]
 
-RULES_VERSION = "1"
-"""Changes whenever the same run may get another verdict."""
+RULES = "rules"
+"""The argument that asks for the rule list instead of a model."""
 
 _EXPLAINED = 10  # candidates with evidence; the rest of the ranking goes without
-_MEASURED_LENGTHS = range(5, 131)  # steps of the logs that the rules were measured on
+_LISTED = 1_000  # candidates of a very long run; nobody looks further down
+_NAMED = 10  # steps of the 80 % set that a reason names
 
 
 class EmbeddedBackend:
-    """A rule list over the behaviour of the speakers; see `embedded.rules`.
+    """The trained ranker, or the rule list; see the module.
 
     Args:
-        argument: what follows `embedded:` in a spec; must be empty, as there are no weights yet.
+        argument: what follows `embedded:` in a spec: nothing, `rules`, or the path of a model.
+        target_error: abstain where the confidence is too low for at most this share of the
+            verdicts to be wrong. Without it every failed run gets a list.
+
+    Attributes:
+        trained_ids: of the traces whose labels the model has seen, as far as it tells.
 
     Raises:
-        UnknownModel: a path to weights was given.
+        UnknownModel: there is no readable model at the path.
+        ValueError: `target_error` is not between 0 and 1.
     """
 
     name = "embedded"
-    method = "rules"
 
-    def __init__(self, argument: str = "") -> None:
-        if argument:
-            raise UnknownModel(
-                f"embedded:{argument}: the embedded backend of this version loads no weights\n"
-                '  remedy: use model="embedded"'
-            )
+    def __init__(self, argument: str = "", *, target_error: float | None = None) -> None:
+        if target_error is not None and not 0 < target_error < 1:
+            raise ValueError(f"target_error must lie between 0 and 1, not {target_error}")
+        self.target_error = target_error
+        self.method = "rules" if argument == RULES else "ranker"
+        self.model: Model | None = None if argument == RULES else _model(argument)
+        trained = self.model.trained_on.get("ids", ()) if self.model else ()
+        self.trained_ids = frozenset(map(str, trained))
 
     def attribute(self, run: Observed, *, ground_truth: GroundTruth | None = None) -> Judgement:  # noqa: ARG002 - part of the protocol
         """Rank the steps of a run. O(length of its text)."""
-        signals = Signals(run)
-        rule, order = ranking(signals)
-        source = answer_source(signals)
-        candidates = tuple(
-            _candidate(signals, rule, rank, index, source) for rank, index in enumerate(order)
-        )
-        measured = MEASURED[rule.name]
-        known = measured.rate(0)
+        if self.model is None:
+            return judge_by_rules(run)
+        features = Features(run)
+        ranking = rank(features, self.model)
+        versions = {"weights": self.model.name, "features": FEATURES_VERSION}
+        # Whether the run failed at all is not asked here: the model only saw failed ones.
+        calibrated = ranking.strange is None and run.outcome.success is False
+        needed = self._needed(self.model)
+        if ranking.confidence < needed:
+            return Judgement(
+                abstain_reason=self._unsure(ranking.confidence, needed),
+                confidence=ranking.confidence,
+                calibrated=calibrated,
+                versions=versions,
+            )
+        candidates = _candidates(features, ranking)
         return Judgement(
             candidates=candidates,
-            agents=_shares(candidates),
-            # Where nothing was measured, the only honest figure is that of a blind guess.
-            confidence=1 / len(run.steps) if known is None else known,
-            calibrated=measured.runs > 0 and _is_like_the_measured(signals),
-            versions={"rules": RULES_VERSION},
+            agent=next(iter(ranking.agents)),
+            agents=ranking.agents,
+            confidence=ranking.confidence,
+            calibrated=calibrated,
+            reason=_reason(run, ranking, candidates[0]),
+            versions=versions,
         )
 
+    def _needed(self, model: Model) -> float:
+        return 0.0 if self.target_error is None else model.calibration.threshold(self.target_error)
 
-def _candidate(
-    signals: Signals, rule: Rule, rank: int, index: int, source: int | None
-) -> Candidate:
-    measured = MEASURED[rule.name]
-    if rank == 0:
-        reason = f"rule '{rule.name}': {rule.because}"
-        if measured.runs:
-            reason += f" (right in {measured.first} of {measured.runs} measured runs)"
-    else:
-        reason = f"rank {rank + 1} of rule '{rule.name}'"
-    return Candidate(
-        agent=signals.run.steps[index].agent,
-        step=index,
-        probability=measured.rate(rank),
-        reason=reason,
-        evidence=evidence(signals, index, source) if rank < _EXPLAINED else (),
-    )
+    def _unsure(self, confidence: float, needed: float) -> str:
+        error = f"at most {self.target_error:.0%} wrong verdicts"
+        if needed > 1:
+            return f"no measured confidence promises {error}"
+        return f"the confidence of {confidence:.2f} is below the {needed:.2f} needed for {error}"
 
 
-def _shares(candidates: tuple[Candidate, ...]) -> dict[str, float]:
-    shares: dict[str, float] = {}
-    for candidate in candidates:
-        if candidate.probability is not None:
-            shares[candidate.agent] = shares.get(candidate.agent, 0.0) + candidate.probability
-    return shares
+def _model(argument: str) -> Model:
+    if not argument:
+        return shipped_model()
+    try:
+        return load_model(argument)
+    except FormatError as error:
+        raise UnknownModel(
+            f"embedded:{argument} names no usable model: {error}\n"
+            '  remedy: use model="embedded", "embedded:rules", or make one with `agentracer adapt`'
+        ) from error
 
 
-def _is_like_the_measured(signals: Signals) -> bool:
-    """Whether a run has the shape of those logs: a failed chat of several agents about a task."""
-    run = signals.run
-    return (
-        run.outcome.success is False
-        and len(run.steps) in _MEASURED_LENGTHS
-        and len(run.agent_names) >= 2
-        and all(step.kind == "message" for step in run.steps)
-        and (signals.briefing is not None or bool(signals.users))
-    )
+def _candidates(features: Features, ranking: Ranking) -> tuple[Candidate, ...]:
+    steps = features.run.steps
+    found = []
+    for place, index in enumerate(ranking.order[:_LISTED]):
+        explained = place < _EXPLAINED
+        reason, evidence = explain(features, ranking, index) if explained else ("", ())
+        found.append(
+            Candidate(
+                agent=steps[index].agent,
+                step=index,
+                probability=min(ranking.probabilities[index], 1.0),
+                reason=reason,
+                evidence=evidence,
+            )
+        )
+    return tuple(found)
+
+
+def _reason(run: Observed, ranking: Ranking, first: Candidate) -> str:
+    """Why this step, what else to look at, and how far to trust it."""
+    listed = ", ".join(map(str, ranking.likely[:_NAMED]))
+    more = f" and {len(ranking.likely) - _NAMED} more" if len(ranking.likely) > _NAMED else ""
+    parts = [f"{first.reason}; the 80 % set is step {listed}{more}"]
+    if ranking.strange is not None:
+        parts.append(f"uncalibrated: {ranking.strange}")
+    elif run.outcome.success is None:
+        parts.append("uncalibrated: nobody said whether this run failed")
+    return "; ".join(parts)

@@ -1,0 +1,133 @@
+"""Adapting the embedded tracer to one system: labelled traces in, a model file and figures out.
+
+The fit starts from the shipped weights and moves away from them as far as the labels ask for; the
+adapted model also knows the agents of the system by name and the first step numbers, since within
+one system these mean something. Labels come from replay, injection or people. Before and after are
+figures for runs that the respective model has not seen. Needs numpy and scipy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agentracer.attribution.embedded.crossval import Outcome, cross_validate, judge
+from agentracer.attribution.embedded.fit import Example, example_of, fit_model
+from agentracer.attribution.embedded.model import Model, shipped_model
+from agentracer.errors import FormatError
+from agentracer.formats import load_any
+from agentracer.trace import Trace
+
+__all__ = ["FEWEST", "Adaptation", "adapt", "adapt_directory"]
+
+FEWEST = 10
+"""Labelled traces below which an adapted model could not be told from luck."""
+
+_SEEDS = range(3)
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """An adapted model, and what adapting brought.
+
+    Attributes:
+        model: for `Tracer("embedded:PATH")` once saved.
+        runs: labelled runs that it was made from.
+        unlabelled: runs that were left out.
+        before: outcomes of the model it started from.
+        after: cross-validated outcomes of adapted models, one a seed and run.
+    """
+
+    model: Model
+    runs: int
+    unlabelled: int
+    before: list[Outcome]
+    after: list[Outcome]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as JSON data; shares are fractions of 1."""
+        return {
+            "runs": self.runs,
+            "unlabelled": self.unlabelled,
+            "before": _figures(self.before),
+            "after": _figures(self.after),
+            "step_gain": _paired(self.before, self.after),
+        }
+
+
+def adapt_directory(
+    directory: Path | str, output: Path | str | None = None, *, start: Model | None = None
+) -> Adaptation:
+    """Adapt to the labelled traces below a folder; write the model if `output` is given.
+
+    Raises:
+        FormatError: a file cannot be read, or there are too few labelled traces or tasks.
+        MissingExtra: numpy or scipy is not installed.
+    """
+    adapted = adapt(load_any(directory), source=directory, start=start)
+    if output is not None:
+        adapted.model.save(output)
+    return adapted
+
+
+def adapt(
+    traces: Sequence[Trace], *, source: Path | str | None = None, start: Model | None = None
+) -> Adaptation:
+    """Adapt to labelled traces of one system.
+
+    Args:
+        traces: of failed runs, with labels; those without are counted and left out.
+        source: where they come from, for messages.
+        start: the model to start from; the shipped one by default.
+
+    Raises:
+        FormatError: there are too few labelled traces, or they are all of one task.
+        MissingExtra: numpy or scipy is not installed.
+    """
+    start = start or shipped_model()
+    examples = [e for t in traces if (e := example_of(t, by_name=True)) is not None]
+    _check(examples, source)
+    after = cross_validate(examples, seeds=_SEEDS, start=start)
+    before = [judge(example, start) for example in examples]
+    fitted = fit_model(examples, name=f"{start.name}+{len(examples)}", start=start)
+    made = Adaptation(fitted.model, len(examples), len(traces) - len(examples), before, after)
+    facts = {"start": start.name, "penalty": fitted.penalty, **made.as_dict()}
+    return replace(made, model=replace(fitted.model, trained_on={"adapted": facts}))
+
+
+def _check(examples: Sequence[Example], source: Path | str | None) -> None:
+    groups = {example.group for example in examples}
+    if len(examples) >= FEWEST and len(groups) > 1:
+        return
+    raise FormatError(
+        f"{len(examples)} labelled traces of {len(groups)} tasks are too few to adapt to",
+        source=source,
+        remedy=f"give at least {FEWEST} failed runs of 2 or more tasks with labels; "
+        "replay makes them (`agentracer replay`), or add them by hand",
+    )
+
+
+def _figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    count = len(outcomes)
+    return {
+        "agent_accuracy": sum(o.agent_correct for o in outcomes) / count,
+        "step_accuracy": sum(o.step_correct for o in outcomes) / count,
+        "step_top3": sum(o.rank < 3 for o in outcomes) / count,
+        "step_top5": sum(o.rank < 5 for o in outcomes) / count,
+        "confidence": sum(o.ranking.confidence for o in outcomes) / count,
+    }
+
+
+def _paired(before: Sequence[Outcome], after: Sequence[Outcome]) -> dict[str, float]:
+    """The gain in step accuracy with its 95 % interval, resampled over runs."""
+    from agentracer.bench.comparison import paired_difference
+
+    known = {outcome.example.id: float(outcome.step_correct) for outcome in before}
+    sums: dict[str, list[float]] = {}
+    for outcome in after:
+        sums.setdefault(outcome.example.id, []).append(float(outcome.step_correct))
+    gains = [sum(hits) / len(hits) - known[key] for key, hits in sums.items()]
+    low, high = paired_difference(gains)
+    return {"value": sum(gains) / len(gains), "low": low, "high": high}

@@ -1,0 +1,127 @@
+"""Nested, grouped, repeated cross-validation of the ranker: figures for runs it has not seen.
+
+Every fold chooses its own penalty and calibration inside the runs it trains on. Groups are
+questions: runs of one question are never in fit and test at once, whatever framework made them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from agentracer.attribution.embedded.fit import Example, fit_model, folds_of, scores_of
+from agentracer.attribution.embedded.model import Model
+from agentracer.attribution.embedded.ranker import Ranking, settle
+
+__all__ = ["Outcome", "cross_validate", "judge", "shuffled", "transfer_trust"]
+
+OUTER_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a model that had not seen a run said of it."""
+
+    example: Example
+    ranking: Ranking
+    seed: int
+
+    @property
+    def step(self) -> int:
+        """The step that is blamed."""
+        return self.ranking.order[0]
+
+    @property
+    def agent(self) -> str:
+        """The agent that is blamed."""
+        return next(iter(self.ranking.agents))
+
+    @property
+    def rank(self) -> int:
+        """Position of the labelled step in the list, from 0."""
+        return self.ranking.order.index(self.example.step)
+
+    @property
+    def step_correct(self) -> bool:
+        """Whether the labelled step is blamed."""
+        return self.rank == 0
+
+    @property
+    def agent_correct(self) -> bool:
+        """Whether the labelled agent is blamed."""
+        return self.agent == self.example.agent
+
+
+def judge(example: Example, model: Model, seed: int = 0) -> Outcome:
+    """Let a model judge one run."""
+    scores = scores_of(example, model.weights)
+    return Outcome(example, settle(scores, example.speakers, example.shape, model), seed)
+
+
+def cross_validate(
+    examples: Sequence[Example],
+    *,
+    seeds: Iterable[int] = range(5),
+    start: Model | None = None,
+    strange_trust: float = 1.0,
+    folds: int = OUTER_FOLDS,
+) -> list[Outcome]:
+    """Judge every example, once a seed, by a model that saw no run of its question."""
+    outcomes = []
+    for seed in seeds:
+        place = folds_of(examples, seed, folds)
+        for fold in sorted(set(place)):
+            seen = [e for e, f in zip(examples, place, strict=True) if f != fold]
+            model = fit_model(
+                seen,
+                name=f"fold {fold}",
+                seed=seed,
+                start=start,
+                strange_trust=strange_trust,
+            ).model
+            held_out = (e for e, f in zip(examples, place, strict=True) if f == fold)
+            outcomes += [judge(example, model, seed) for example in held_out]
+    return outcomes
+
+
+def shuffled(examples: Sequence[Example], seed: int) -> list[Example]:
+    """The same runs, each with a step of its own drawn at random as its label."""
+    draw = random.Random(seed)  # noqa: S311 - a permutation test, not a secret
+    changed = []
+    for example in examples:
+        step = draw.randrange(len(example.rows))
+        changed.append(replace(example, step=step, agent=example.speakers[step]))
+    return changed
+
+
+def transfer_trust(examples: Sequence[Example]) -> tuple[float, list[Outcome]]:
+    """How far to trust a model on runs of a shape it was not trained on, and what it said there.
+
+    It is trained on runs of one kind and tried on those of the other, both ways. The trust is
+    the largest (in steps of a twentieth) at which its mean confidence exceeds its accuracy by no
+    more than 0.05 in either direction; 0.5 if there is only one kind.
+    """
+    kinds = sorted({example.kind for example in examples})
+    directions: list[list[Outcome]] = []
+    for kind in kinds if len(kinds) > 1 else ():
+        seen = [example for example in examples if example.kind != kind]
+        if len({example.group for example in seen}) < 2:
+            continue
+        model = fit_model(seen, name="transfer").model
+        blind = replace(model, calibration=replace(model.calibration, strange_trust=1.0))
+        directions.append([judge(e, blind) for e in examples if e.kind == kind])
+    if not directions:
+        return 0.5, []
+    fitting = [t / 20 for t in range(21) if all(_excess(d, t / 20) <= 0.05 for d in directions)]
+    return max(fitting, default=0.0), [outcome for d in directions for outcome in d]
+
+
+def _excess(outcomes: Sequence[Outcome], trust: float) -> float:
+    """By how much the mean confidence exceeds the accuracy at a given trust."""
+    stated = sum(
+        trust * outcome.ranking.probabilities[outcome.step]
+        + (1 - trust) / len(outcome.example.rows)
+        for outcome in outcomes
+    )
+    return (stated - sum(outcome.step_correct for outcome in outcomes)) / len(outcomes)

@@ -1,0 +1,275 @@
+"""Fitting the ranker: labelled runs in, a `Model` out. Needs numpy and scipy; ranking does not.
+
+The loss is that of a conditional logit over the steps of each run, and half as much that of the
+summed probability of the labelled agent's steps: agents are labelled more reliably than steps.
+A penalty draws the weights to their start (the priors of the catalogue, or those of a model to be
+adapted); signs are kept. How strong the penalty is, is chosen by an inner cross-validation, and
+its held-out predictions are what the model is calibrated on.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from agentracer.attribution.embedded.calibration import HeldOut, fit_calibration, fit_shapes
+from agentracer.attribution.embedded.catalogue import CATALOGUE, MANAGED, bounds, prior
+from agentracer.attribution.embedded.features import Features, Row
+from agentracer.attribution.embedded.model import Model
+from agentracer.attribution.embedded.ranker import system_row
+from agentracer.errors import MissingExtra
+from agentracer.trace import Trace
+
+__all__ = ["Example", "Fitted", "example_of", "fit_model", "folds_of", "scores_of"]
+
+PENALTIES = (2.0, 4.0)
+"""Tried for a model that starts from the catalogue."""
+
+ADAPTING_PENALTIES = (0.5, 2.0, 8.0, 32.0)
+"""Tried for a model that starts from another; the strongest nearly keeps the weights."""
+
+_AGENT_LOSS = 0.5
+MANAGED_KIND = "managed"
+_INNER_FOLDS = 4
+_ITERATIONS = 300
+
+
+@dataclass(frozen=True)
+class Example:
+    """A labelled run as a fit needs it.
+
+    Attributes:
+        id: of the trace.
+        rows: the features of its steps, copies for managed runs included.
+        speakers: agent of each step.
+        step: the labelled one.
+        agent: the labelled one.
+        group: runs of one group (of one question) are never split between fit and test.
+        kind: runs of one kind (managed or not) are balanced against those of the other.
+        shape: see `Features.shape`.
+    """
+
+    id: str
+    rows: list[Row]
+    speakers: list[str]
+    step: int
+    agent: str
+    group: str
+    kind: str
+    shape: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model, the penalty that was chosen for it, and its inner held-out scores."""
+
+    model: Model
+    penalty: float
+    held_out: list[HeldOut]
+
+
+def example_of(trace: Trace, *, by_name: bool = False) -> Example | None:
+    """Turn a trace into an example; None if it has no label or no such step.
+
+    Args:
+        trace: with a label.
+        by_name: let the model know the agents by their names; only for adapting to one system.
+    """
+    if not trace.labels or trace.labels[0].step >= len(trace.steps):
+        return None
+    features = Features(trace.observed)
+    rows = [features.full_row(index) for index in range(len(features))]
+    if by_name:
+        rows = [row | system_row(features, index) for index, row in enumerate(rows)]
+    label = trace.labels[0]
+    return Example(
+        id=trace.id,
+        rows=rows,
+        speakers=[step.agent for step in trace.steps],
+        step=label.step,
+        agent=label.agent.split(" (", 1)[0].strip(),
+        group=" ".join(trace.task.split()),
+        kind=MANAGED_KIND if features.managed else "peers",
+        shape=features.shape(),
+    )
+
+
+def fit_model(
+    examples: Sequence[Example],
+    *,
+    name: str,
+    seed: int = 0,
+    start: Model | None = None,
+    strange_trust: float = 1.0,
+) -> Fitted:
+    """Choose a penalty, calibrate on the held-out scores of that choice, and fit on everything.
+
+    Args:
+        examples: labelled runs.
+        name: of the model.
+        seed: of the inner folds.
+        start: the model to adapt; without it, a new one is made.
+        strange_trust: see `Calibration`.
+
+    Raises:
+        MissingExtra: numpy or scipy is not installed.
+        ValueError: fewer than two groups of examples.
+    """
+    folds = folds_of(examples, seed, _INNER_FOLDS)
+    penalties = ADAPTING_PENALTIES if start else PENALTIES
+    trials: dict[float, list[HeldOut | None]] = {p: [None] * len(examples) for p in penalties}
+    for fold in sorted(set(folds)):
+        seen = [e for e, f in zip(examples, folds, strict=True) if f != fold]
+        left_out = {i: e for i, (e, f) in enumerate(zip(examples, folds, strict=True)) if f == fold}
+        for penalty, weights in fit_path(seen, penalties, start).items():
+            for position, example in left_out.items():
+                scores = scores_of(example, weights)
+                trials[penalty][position] = HeldOut(scores, example.step)
+    tried = {penalty: [r for r in runs if r is not None] for penalty, runs in trials.items()}
+    loss = {penalty: _balanced_loss(examples, runs) for penalty, runs in tried.items()}
+    best = min(loss, key=lambda penalty: (loss[penalty], -penalty))
+    shapes = fit_shapes([e.shape for e in examples], [e.group for e in examples])
+    model = Model(
+        name=name,
+        weights=fit_weights(examples, best, start),
+        calibration=fit_calibration(tried[best], shapes=shapes, strange_trust=strange_trust),
+    )
+    return Fitted(model, best, tried[best])
+
+
+def folds_of(examples: Sequence[Example], seed: int, count: int) -> list[int]:
+    """A fold for each example; examples of one group share theirs.
+
+    Raises:
+        ValueError: fewer than two groups.
+    """
+    groups = sorted({example.group for example in examples})
+    if len(groups) < 2:
+        raise ValueError("cross-validation needs labelled runs of at least two different tasks")
+    random.Random(seed).shuffle(groups)  # noqa: S311 - folds, not secrets
+    place = {group: position % min(count, len(groups)) for position, group in enumerate(groups)}
+    return [place[example.group] for example in examples]
+
+
+def scores_of(example: Example, weights: dict[str, float]) -> list[float]:
+    """The score of every step of an example."""
+    return [sum(weights.get(k, 0.0) * v for k, v in row.items()) for row in example.rows]
+
+
+def _balanced_loss(examples: Sequence[Example], held_out: Sequence[HeldOut]) -> float:
+    total = 0.0
+    for weight, run in zip(_balance(examples), held_out, strict=True):
+        top = max(run.scores)
+        spread = math.fsum(math.exp(score - top) for score in run.scores)
+        total += weight * (math.log(spread) - (run.scores[run.step] - top))
+    return total
+
+
+def _balance(examples: Sequence[Example]) -> list[float]:
+    """Weights that make up half-way (by the square root) for a kind of run being rare."""
+    counts = Counter(example.kind for example in examples)
+    most = max(counts.values())
+    return [math.sqrt(most / counts[example.kind]) for example in examples]
+
+
+def fit_weights(
+    examples: Sequence[Example], penalty: float, start: Model | None = None
+) -> dict[str, float]:
+    """Fit the weights at one strength of the penalty; see `fit_path`."""
+    return fit_path(examples, [penalty], start)[penalty]
+
+
+def fit_path(
+    examples: Sequence[Example], penalties: Iterable[float], start: Model | None = None
+) -> dict[float, dict[str, float]]:
+    """Fit the weights at several strengths of the penalty, from the strongest on.
+
+    Raises:
+        MissingExtra: numpy or scipy is not installed.
+    """
+    np, optimize = _libraries()
+    names = _names(examples, start)
+    begin = np.array([start.weights.get(n, 0.0) if start else prior(n) for n in names])
+    limits = [_around(bounds(name), value) for name, value in zip(names, begin, strict=True)]
+    loss = _loss_of(np, examples, names, begin)
+    found, at = {}, begin
+    for penalty in sorted(penalties, reverse=True):
+        at = optimize.minimize(
+            loss,
+            at,
+            args=(penalty,),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=limits,
+            options={"maxiter": _ITERATIONS},
+        ).x
+        found[penalty] = {name: float(weight) for name, weight in zip(names, at, strict=True)}
+    return found
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        return import_module("numpy"), import_module("scipy.optimize")
+    except ImportError as error:
+        raise MissingExtra("adapt", needed_for="fitting the embedded tracer") from error
+
+
+def _names(examples: Iterable[Example], start: Model | None) -> list[str]:
+    seen = {name for example in examples for row in example.rows for name in row}
+    seen |= set(start.weights) if start else set(CATALOGUE) | {MANAGED + n for n in CATALOGUE}
+    return sorted(seen)
+
+
+def _around(
+    limits: tuple[float | None, float | None], value: float
+) -> tuple[float | None, float | None]:
+    """Limits that hold the start, so that rounding in a file does not make it infeasible."""
+    low, high = limits
+    return (
+        None if low is None else min(low, float(value)),
+        None if high is None else max(high, float(value)),
+    )
+
+
+def _loss_of(
+    np: Any,
+    examples: Sequence[Example],
+    names: Sequence[str],
+    begin: Any,
+) -> Callable[[Any, float], tuple[float, Any]]:
+    """The loss and its gradient as a function of the weights and the penalty."""
+    place = {name: position for position, name in enumerate(names)}
+    starts = np.cumsum([0] + [len(example.rows) for example in examples])
+    matrix = np.zeros((int(starts[-1]), len(names)))
+    hit, named = np.zeros(int(starts[-1])), np.zeros(int(starts[-1]))
+    for begin_row, example in zip(starts, examples, strict=False):
+        for offset, row in enumerate(example.rows):
+            for name, value in row.items():
+                matrix[begin_row + offset, place[name]] = value
+            named[begin_row + offset] = example.speakers[offset] == example.agent
+        hit[begin_row + example.step] = 1.0
+    first = starts[:-1]
+    run = np.repeat(np.arange(len(examples)), np.diff(starts))
+    weight = np.array(_balance(examples))
+    spoke = weight * _AGENT_LOSS * (np.add.reduceat(named, first) > 0)
+
+    def loss(weights: Any, penalty: float) -> tuple[float, Any]:
+        scores = matrix @ weights
+        raised = np.exp(scores - np.maximum.reduceat(scores, first)[run])
+        share = raised / np.add.reduceat(raised, first)[run]
+        of_agent = np.maximum(np.add.reduceat(share * named, first), 1e-12)
+        away = weights - begin
+        value = (
+            -float((weight[run] * hit * np.log(share + 1e-300)).sum())
+            - float((spoke * np.log(of_agent)).sum())
+            + 0.5 * penalty * float(away @ away)
+        )
+        slope = weight[run] * (share - hit) + spoke[run] * (share - share * named / of_agent[run])
+        return value, matrix.T @ slope + penalty * away
+
+    return loss

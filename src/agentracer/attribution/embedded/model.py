@@ -1,0 +1,118 @@
+"""A model as a file: weights, calibration, and where both come from. JSON, never code."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from agentracer.attribution.embedded.calibration import Calibration
+from agentracer.attribution.embedded.features import FEATURES_VERSION
+from agentracer.errors import FormatError
+
+__all__ = ["DEFAULT", "Model", "load_model", "shipped_model"]
+
+DEFAULT = "default"
+"""The weights that `Tracer("embedded")` uses."""
+
+_FORMAT = "agentracer-embedded"
+_FORMAT_VERSION = 1
+_LARGEST = 5_000_000  # bytes
+_REMEDY = "give a file written by `agentracer adapt` or training/embedded.py of this version"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A trained ranker.
+
+    Attributes:
+        name: what it is called in verdicts.
+        weights: of the features, by name.
+        agent_power: of the agent head; see `ranker`.
+        calibration: how its probabilities relate to hits.
+        trained_on: what it has seen, for people and for the model card.
+    """
+
+    name: str
+    weights: dict[str, float]
+    agent_power: float = 1.5
+    calibration: Calibration = field(default_factory=Calibration)
+    trained_on: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def knows_names(self) -> bool:
+        """Whether it was adapted to one system and knows its agents by name."""
+        return any(name.startswith(("agent: ", "step: ")) for name in self.weights)
+
+    def to_json(self) -> str:
+        """The file."""
+        data = {
+            "format": _FORMAT,
+            "format_version": _FORMAT_VERSION,
+            "features": FEATURES_VERSION,
+            "name": self.name,
+            "agent_power": self.agent_power,
+            "weights": {k: round(w, 5) for k, w in sorted(self.weights.items()) if round(w, 5)},
+            "calibration": self.calibration.as_dict(),
+            "trained_on": self.trained_on,
+        }
+        return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def save(self, path: Path | str) -> None:
+        """Write the file."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+
+def load_model(path: Path | str) -> Model:
+    """Read a model file. Nothing in it is ever run.
+
+    Raises:
+        FormatError: it cannot be read, is no model, or needs another version of the features.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise FormatError("too large for a model", source=path, remedy=_REMEDY)
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"cannot be read: {error}", source=path, remedy=_REMEDY) from error
+    return _parse(text, path)
+
+
+@cache
+def shipped_model(name: str = DEFAULT) -> Model:
+    """A model that is part of the package."""
+    file = resources.files("agentracer.attribution.embedded") / "weights" / f"{name}.json"
+    return _parse(file.read_text(encoding="utf-8"), f"weights/{name}.json")
+
+
+def _parse(text: str, source: str | Path) -> Model:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"not JSON: {error}", source=source, remedy=_REMEDY) from error
+    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+        raise FormatError("not a model of the embedded tracer", source=source, remedy=_REMEDY)
+    versions = data.get("format_version"), data.get("features")
+    if versions != (_FORMAT_VERSION, FEATURES_VERSION):
+        problem = f"made for version {versions}, this is {(_FORMAT_VERSION, FEATURES_VERSION)}"
+        raise FormatError(problem, source=source, remedy="train or adapt it again")
+    try:
+        weights = {str(name): float(weight) for name, weight in data["weights"].items()}
+        model = Model(
+            name=str(data["name"]),
+            weights=weights,
+            agent_power=float(data["agent_power"]),
+            calibration=Calibration.from_dict(data["calibration"]),
+            trained_on=dict(data.get("trained_on", {})),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        problem = f"a field is missing or wrong: {type(error).__name__}: {error}"
+        raise FormatError(problem, source=source, remedy=_REMEDY) from error
+    if not all(map(math.isfinite, weights.values())) or not model.agent_power >= 1:
+        raise FormatError("a weight is not a finite number", source=source, remedy=_REMEDY)
+    return model

@@ -1,0 +1,333 @@
+"""One pass over the text of a run: what each step says, and what of it is new or unsupported.
+
+Only plain words count: identifiers such as `WebSurfer`, `math_expert` or `agent_2` are left out,
+whether they name an agent or a variable, so that renaming agents changes nothing. Facts are figures
+of two digits or more and names inside sentences. The pass is linear in the text, including
+the messages that steps read, each of which is looked at once; what it keeps of a step does not
+grow with the step's text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from agentracer.attribution.embedded.checks import (
+    CodeFacts,
+    Sum,
+    inspect_code,
+    misread,
+    wrong_sums,
+)
+from agentracer.attribution.embedded.lexicon import CLASSES, STOPWORDS, VAGUE_KEYS
+from agentracer.attribution.embedded.signals import Signals
+from agentracer.trace import Step
+
+__all__ = ["Change", "Reading", "StepReading", "read_run"]
+
+_WORD = re.compile(r"\b[^\W\d_][^\W\d_A-Z]+\b")
+_NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?!\w)")
+_NAME = re.compile(r"(?<=[a-z,;:] )[\"'(*]{0,3}([A-Z][a-z]+)(?!\w)")
+_MARKER = re.compile(r"(?m)^[ \t]*(?:\d{1,3}[.)]|[-*#>]+)[ \t]*|\b[Ss]tep \d+")
+_VALUE = re.compile(
+    r"(?:[=:]|\b(?:is|was|are)\b) ?\$?(\d[\d,]*(?:\.\d+)?)(?![\w%]|[.,]\d| ?[-+*/×÷=])"
+)
+_KEY = re.compile(r"\b([A-Za-z]\w{2,24}(?: [A-Za-z]\w{0,24}){0,2}) ?\Z")
+_KEY_REACH = 60  # characters before a value in which its name ends
+_CLOSING = re.compile(r"\W*\b(?:TERMINATE|DONE|STOP|END)\W*\Z")
+_CONCLUSION = 600  # characters at the end of the last contribution
+_VALUES = 200  # named values looked at in one step
+_EXAMPLES = 4
+_NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A named value that a step states, and another value that it had in an earlier step."""
+
+    name: str
+    value: str
+    before: str
+    step: int
+
+
+@dataclass(slots=True)  # not frozen: that would take twice as long to make
+class StepReading:
+    """What one step says, in figures that do not grow with its text.
+
+    Attributes:
+        given: whether it reports from outside (a tool, an execution, the user).
+        size: number of words and figures.
+        fresh: words that nothing earlier held.
+        facts: number of facts.
+        new: facts that neither the task nor anything earlier held.
+        examples: some of `new`.
+        uses: earlier step -> number of facts of this step that first came up there.
+        classes: different words of each class of the lexicon, in its order.
+        like_before: share of words in common with its agent's turn before.
+        task_words: share of the words of the task that it holds; likewise `task_facts`.
+        holds: share of the answer that it holds.
+        first_holds: share of the answer that nothing before it held.
+        source: the step of the last result from outside before it.
+        slip: a figure that it states, and the figure of that result it was miscopied from.
+        beyond: share of its facts that nothing earlier supports, right after a result.
+        ignores: whether it takes up nothing of a result right before it.
+        invented_argument: a figure in a tool call's arguments that nothing earlier held.
+        change: a named value that it states differently from before.
+        sums: sums in it that are not so.
+        code: what is visible in its code.
+    """
+
+    given: bool
+    size: int
+    fresh: int
+    facts: int
+    new: int
+    examples: tuple[str, ...]
+    uses: dict[int, int]
+    classes: tuple[int, ...]
+    like_before: float
+    task_words: float
+    task_facts: float
+    holds: float
+    first_holds: float
+    source: int | None
+    slip: tuple[str, str] | None
+    beyond: float
+    ignores: bool
+    invented_argument: str | None
+    change: Change | None
+    sums: tuple[Sum, ...]
+    code: CodeFacts
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A run, read.
+
+    Attributes:
+        steps: in order.
+        stated: whether the run has an answer of its own; else the last conclusion stands for it.
+        concluding: the step that the conclusion was taken from, if there is one.
+        has_task_facts: whether the task holds figures or names at all.
+    """
+
+    steps: list[StepReading]
+    stated: bool
+    concluding: int | None
+    has_task_facts: bool
+
+
+def read_run(signals: Signals) -> Reading:
+    """Read a run once, from its task to its end."""
+    return _Reader(signals).read()
+
+
+@dataclass(slots=True)
+class _Tokens:
+    words: frozenset[str]
+    numbers: frozenset[str]
+    facts: frozenset[str]
+    all: frozenset[str]
+
+
+def _tokens(text: str) -> _Tokens:
+    words = frozenset(map(str.lower, _WORD.findall(text)))
+    body = _MARKER.sub(" ", text)
+    numbers = frozenset(number.replace(",", "") for number in _NUMBER.findall(body))
+    names = frozenset(map(str.lower, _NAME.findall(body)))
+    facts = names.union([number for number in numbers if len(number) > 1])
+    return _Tokens(words, numbers, facts, words.union(numbers, names))
+
+
+@dataclass
+class _Memory:
+    """What has been said so far.
+
+    Attributes:
+        seen: every word and figure.
+        introduced: fact -> the step that brought it up.
+        links: prompt prefixes that were taken in.
+        last_words: agent -> the words of its last turn.
+        values: named value -> (what it was, at which step).
+        result: the last result from outside, and the step of it.
+        missing: what of the answer has not come up yet.
+    """
+
+    seen: set[str]
+    missing: set[str]
+    introduced: dict[str, int] = field(default_factory=dict)
+    links: set[int] = field(default_factory=set)
+    last_words: dict[str, frozenset[str]] = field(default_factory=dict)
+    values: dict[str, tuple[str, int]] = field(default_factory=dict)
+    result: tuple[int, _Tokens] | None = None
+
+
+class _Reader:
+    """Reads the steps of one run in order."""
+
+    def __init__(self, signals: Signals) -> None:
+        self.signals, self.run = signals, signals.run
+        self.outside = signals.executors | signals.users
+        task = _tokens(self.run.task)
+        self.task_words, self.task_facts = task.words - STOPWORDS, task.facts
+        self.answer, self.concluding = self._answer()
+        missing = self.answer - task.facts - self.task_words
+        self.whole = max(len(missing), 1)
+        self.memory = _Memory(seen=set(task.all), missing=set(missing))
+
+    def read(self) -> Reading:
+        steps = [self._step(step) for step in self.run.steps]
+        stated = bool((self.run.outcome.answer or "").strip())
+        return Reading(steps, stated, self.concluding, bool(self.task_facts))
+
+    def _answer(self) -> tuple[frozenset[str], int | None]:
+        """The facts of the answer; without facts in it, its words."""
+        stated = self.run.outcome.answer
+        if stated and stated.strip():
+            found = _tokens(" : " + (stated))
+            # All of a short answer counts, even one digit or a name at its start.
+            return found.facts | found.numbers | (found.words - STOPWORDS), None
+        for step in reversed(self.run.steps):
+            text = "" if step.agent in self.outside else _CLOSING.sub("", step.content)
+            if len(text) > 20:
+                found = _tokens(text[-_CONCLUSION:])
+                return found.facts | found.numbers, step.index
+        return _NOTHING, None
+
+    def _step(self, step: Step) -> StepReading:
+        self._recall(step)
+        memory = self.memory
+        given = step.agent in self.outside or step.kind == "tool"
+        said = "\n".join([step.content, *_asked(step)])
+        found = _tokens(said)
+        new = frozenset(fact for fact in found.facts if fact not in memory.seen)
+        fresh = len(found.words - memory.seen)
+        before = memory.last_words.get(step.agent, _NOTHING)
+        argument = self._invented_argument(step)
+        source, slip, beyond, ignores = (None, None, 0.0, False)
+        if not given and step.index != self.signals.briefing:
+            source, slip, beyond, ignores = self._citation(step.index, found, new)
+        reading = StepReading(
+            given=given,
+            size=said.count(" ") + said.count("\n") + 1,
+            fresh=fresh,
+            facts=len(found.facts),
+            new=len(new),
+            examples=tuple(sorted(new)[:_EXAMPLES]),
+            uses=self._uses(found.facts - new),
+            classes=tuple(len(found.words & members) for members in CLASSES.values()),
+            like_before=len(before & found.words) / max(len(before | found.words), 1),
+            task_words=_share(found.words, self.task_words),
+            task_facts=_share(found.facts, self.task_facts),
+            holds=_share(found.all, self.answer),
+            first_holds=self._first_holds(step.index, found),
+            source=source,
+            slip=slip,
+            beyond=beyond,
+            ignores=ignores,
+            invented_argument=argument,
+            change=self._change(step.index, said, given=given),
+            # Sums in a report from outside are those of a page or a program, not of an agent.
+            sums=() if given else tuple(wrong_sums(said)),
+            code=inspect_code(step.content),
+        )
+        self._remember(step, found, new, given=given)
+        return reading
+
+    def _recall(self, step: Step) -> None:
+        """Take in the messages that a step read and that are no step themselves."""
+        position = step.reads
+        while position is not None and position not in self.memory.links:
+            self.memory.links.add(position)
+            link = self.run.contexts[position]
+            text = self.run.messages[link.message].content
+            self.memory.seen |= _tokens(text).all
+            position = link.parent
+
+    def _uses(self, known: frozenset[str]) -> dict[int, int]:
+        uses: dict[int, int] = {}
+        for fact in known:
+            source = self.memory.introduced.get(fact)
+            if source is not None:
+                uses[source] = uses.get(source, 0) + 1
+        return uses
+
+    def _first_holds(self, index: int, found: _Tokens) -> float:
+        if index == self.signals.briefing or not self.memory.missing:
+            return 0.0
+        here = self.memory.missing & found.all
+        self.memory.missing -= here
+        return len(here) / self.whole
+
+    def _citation(
+        self, index: int, found: _Tokens, new: frozenset[str]
+    ) -> tuple[int | None, tuple[str, str] | None, float, bool]:
+        """How what a step states agrees with the last result from outside."""
+        if self.memory.result is None:
+            return None, None, 0.0, False
+        source, result = self.memory.result
+        slip = misread(new & found.numbers, result.numbers)
+        if index - source > 1 or not result.facts:
+            return source, slip, 0.0, False
+        beyond = len(new) / max(len(found.facts), 1)
+        return source, slip, beyond, not found.facts & result.facts
+
+    def _invented_argument(self, step: Step) -> str | None:
+        for call in step.tool_calls:
+            if call.arguments is None:
+                continue
+            asked = _tokens(f" {call.arguments} ")
+            unknown = sorted(n for n in asked.numbers - self.memory.seen if len(n) > 1)
+            if unknown:
+                return unknown[0]
+        return None
+
+    def _change(self, index: int, said: str, *, given: bool) -> Change | None:
+        change = None
+        values = self.memory.values
+        for count, match in enumerate(_VALUE.finditer(said)):
+            if count >= _VALUES:
+                break
+            key = _KEY.search(said, max(match.start() - _KEY_REACH, 0), match.start())
+            if key is None or key[1].lower().rpartition(" ")[2] in VAGUE_KEYS:
+                continue
+            name, value = key[1].lower(), match[1].replace(",", "")
+            before, step = values.get(name, (value, index))
+            if before != value and step != index and not given and change is None:
+                change = Change(key[1], value, before, step)
+            values[name] = (value, index)
+        return change
+
+    def _remember(self, step: Step, found: _Tokens, new: frozenset[str], *, given: bool) -> None:
+        memory = self.memory
+        memory.seen |= found.all
+        memory.introduced.update(dict.fromkeys(new, step.index))
+        memory.last_words[step.agent] = found.words
+        if given and step.agent not in self.signals.users:
+            memory.result = step.index, found
+        results = "\n".join(_results(step))
+        if results:
+            got = _tokens(results)
+            fresh = (fact for fact in got.facts if fact not in memory.seen)
+            memory.introduced.update(dict.fromkeys(list(fresh), step.index))
+            memory.seen |= got.all
+            memory.result = step.index, got
+
+
+def _share(part: frozenset[str], whole: frozenset[str]) -> float:
+    return len(part & whole) / len(whole) if whole else 0.0
+
+
+def _asked(step: Step) -> Iterator[str]:
+    for call in step.tool_calls:
+        yield f"{call.name} {call.arguments}" if call.arguments is not None else call.name
+
+
+def _results(step: Step) -> Iterator[str]:
+    for call in step.tool_calls:
+        if call.result is not None:
+            yield str(call.result)
+        if call.error is not None:
+            yield call.error.message

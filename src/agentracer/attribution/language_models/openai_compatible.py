@@ -1,0 +1,403 @@
+"""A model behind an OpenAI-compatible server: `openai:MODEL@URL`.
+
+vLLM, SGLang, llama.cpp, Ollama and hosted services speak this protocol, each a little differently:
+what a server does not know (structured outputs, a seed) it says with an error that names the
+parameter; the parameter is then left out, for good, and the verdict says so. A server may also
+answer with garbage, half an answer, or not at all. Every try has one deadline for the whole of
+it, and what fails after the stated retries is an error of that prompt alone.
+
+Keys come from the environment and go nowhere else: not into specs, logs or messages.
+`OPENAI_API_KEY` is sent to the host of `OPENAI_BASE_URL` or to api.openai.com, and
+`AGENTRACER_API_KEY` to whatever URL the spec names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Literal, TypeVar, cast
+from urllib.parse import urlsplit
+
+from agentracer.attribution.language_models import specs
+from agentracer.attribution.language_models.base import (
+    Completion,
+    ContextExceeded,
+    Form,
+    Reply,
+    Request,
+)
+from agentracer.attribution.language_models.grammar import slots_regex
+from agentracer.errors import BackendError, UnknownModel
+
+__all__ = ["OpenAICompatible"]
+
+_SETTINGS = ("context", "format", "tokenizer")
+_OFFICIAL = "https://api.openai.com/v1"
+_BYTES_PER_TOKEN = 3  # fewer than any tokenizer in use needs for text; code comes near
+_LEAST_BYTES_PER_TOKEN_READ = 16  # above that a server has not read all of the prompt
+_COUNTS_KEPT = 1_024  # token counts of texts
+_LONGEST_WAIT = 30.0  # seconds between two tries
+_RETRIED = frozenset({408, 409, 425, 429})
+_OPTIONAL = ("response_format", "structured_outputs", "seed", "temperature", "max_tokens")
+_TOO_LONG = re.compile(
+    r"context.{0,40}(?:length|window|size)|too (?:long|many tokens)", re.IGNORECASE
+)
+_LIMIT = re.compile(r"(?:maximum|max|limit|n_ctx)\D{0,60}?(\d{3,8})", re.IGNORECASE)
+
+T = TypeVar("T")
+
+
+class OpenAICompatible:
+    """A chat model behind a URL.
+
+    Args:
+        argument: `MODEL@URL`, then perhaps `?context=32768&format=json&tokenizer=PATH`.
+        timeout: seconds that one try may take, from the first byte out to the last byte in.
+        retries: further tries after the first.
+        concurrency: requests under way at a time.
+
+    Raises:
+        UnknownModel: the spec cannot be read.
+        MissingExtra: the extra [openai] is not installed.
+    """
+
+    remote = True
+
+    def __init__(
+        self, argument: str, *, timeout: float = 300.0, retries: int = 3, concurrency: int = 8
+    ) -> None:
+        specs.need("openai", "openai")
+        place, settings = specs.place_and_settings("openai", argument, _SETTINGS)
+        self.model, self.url = _model_and_url(place)
+        self.name = f"openai:{self.model}@{self.url}"
+        style = specs.answer_format("openai", settings.get("format"))
+        self.answer_format = cast("Literal['tagged', 'json']", style)
+        self.timeout, self.retries, self.concurrency = timeout, retries, concurrency
+        self._context = specs.whole_number("openai", settings, "context")
+        self._tokenizer = _tokenizer(settings.get("tokenizer"))
+        self._key = _key(self.url)
+        self._dropped: set[str] = set()
+        self._counts: dict[str, int] = {}
+        self._facts: Mapping[str, Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._gate: asyncio.Semaphore | None = None
+
+    @property
+    def context_length(self) -> int | None:
+        """As the spec or the server says; None if neither does."""
+        limit = self._context or self._about().get("max_model_len")
+        return limit if isinstance(limit, int) else None
+
+    @property
+    def special_tokens(self) -> frozenset[str]:
+        """Unknown: what stands in a trace is neutralised by its looks."""
+        return frozenset()
+
+    @property
+    def batch(self) -> int:
+        """As many as may be under way."""
+        return self.concurrency
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The model's name, what the server does not know, and how tokens are counted."""
+        counted = "tokenizer" if self._tokenizer else "server" if self._is_vllm() else "estimate"
+        found = {"model": self.model, "token_count": counted}
+        if self._dropped:
+            found["server_without"] = ",".join(sorted(self._dropped))
+        return found
+
+    def count_tokens(self, text: str) -> int:
+        """By the given tokenizer or the server's own; else an estimate that errs upwards."""
+        if self._tokenizer is not None:
+            return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        estimate = -(-len(text.encode(errors="replace")) // _BYTES_PER_TOKEN)
+        if not self._is_vllm():
+            return estimate
+        if text not in self._counts:
+            if len(self._counts) >= _COUNTS_KEPT:
+                self._counts.clear()
+            try:
+                self._counts[text] = self._run(self._server_count(text))
+            except Exception:  # noqa: BLE001 - the estimate is good enough wherever this fails
+                self._counts[text] = estimate
+        return self._counts[text]
+
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """All requests at once, as far as `concurrency` allows."""
+        self._about()
+        return self._run(self._all(requests))
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run it in a loop of our own: the caller may be inside one."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                name = "agentracer-openai"
+                threading.Thread(target=self._loop.run_forever, name=name, daemon=True).start()
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _all(self, requests: Sequence[Request]) -> list[Reply]:
+        return list(await asyncio.gather(*map(self._reply, requests)))
+
+    async def _reply(self, request: Request) -> Reply:
+        sampling = request.sampling
+        seeds = range(sampling.seed, sampling.seed + sampling.n)
+        done = await asyncio.gather(
+            *(self._completion(request, seed) for seed in seeds), return_exceptions=True
+        )
+        for one in done:
+            if isinstance(one, BackendError):
+                return one
+            if isinstance(one, BaseException):
+                raise one
+        return cast("list[Completion]", done)
+
+    async def _completion(self, request: Request, seed: int) -> Completion:
+        body = self._body(request, seed)
+        for _ in range(len(_OPTIONAL) + 1):
+            used = {key: value for key, value in body.items() if key not in self._dropped}
+            try:
+                data = await self._tried(used)
+            except _Refused as refused:
+                self._dropped.add(refused.parameter)
+                if refused.parameter == "max_tokens":
+                    body["max_completion_tokens"] = request.sampling.max_tokens
+                continue
+            return self._read(data, request)
+        raise self._error("refuses every request")  # pragma: no cover - each refusal drops one
+
+    def _body(self, request: Request, seed: int) -> dict[str, Any]:
+        messages = [{"role": turn.role, "content": turn.content} for turn in request.prompt]
+        body = {
+            "model": self.model,
+            "messages": messages,
+            "temperature": request.sampling.temperature,
+            "seed": seed,
+            "max_tokens": request.sampling.max_tokens,
+        }
+        if request.form.schema is not None:
+            schema = {"name": "answer", "strict": True, "schema": request.form.schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif request.form.slots and self._known_vllm():
+            body["structured_outputs"] = {"regex": _regex(request.form)}
+        return body
+
+    async def _tried(self, body: Mapping[str, Any]) -> Any:
+        """The parsed answer of the server, after as many tries as it takes and is allowed."""
+        tries = self.retries + 1
+        for attempt in range(1, tries + 1):
+            try:
+                return await self._once(body)
+            except _TryAgain as failed:
+                if attempt == tries:
+                    times = f"{tries} tries" if tries > 1 else "1 try"
+                    raise self._error(f"{failed} (after {times})") from failed.__cause__
+                await asyncio.sleep(min(failed.wait or 0.25 * 2**attempt, _LONGEST_WAIT))
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    async def _once(self, body: Mapping[str, Any]) -> Any:
+        import openai
+
+        if self._gate is None:
+            self._gate = asyncio.Semaphore(self.concurrency)
+        try:
+            async with self._gate, asyncio.timeout(self.timeout):
+                chat = self._api().chat.completions.with_raw_response
+                extra = {k: v for k, v in body.items() if k not in {"model", "messages"}}
+                answer = await chat.create(
+                    model=body["model"], messages=body["messages"], extra_body=extra
+                )
+                raw = answer.http_response
+        except openai.APIStatusError as error:
+            raise self._sorted(error, body) from error
+        except (TimeoutError, openai.APITimeoutError) as error:
+            raise _TryAgain(f"did not answer within {self.timeout:g} s") from error
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            raise _TryAgain(f"cannot be reached: {type(cause).__name__}: {cause}") from error
+        except Exception as error:
+            # Half a body ends in an exception of the HTTP library, which is openai's own choice.
+            if type(error).__module__.partition(".")[0] not in {"httpx", "httpx2", "httpcore"}:
+                raise
+            raise _TryAgain(f"broke off: {type(error).__name__}: {error}") from error
+        try:
+            return _checked(json.loads(raw.content))
+        except ValueError as error:
+            kind = raw.headers.get("content-type", "no content type")
+            start = raw.content[:60].decode(errors="replace")
+            raise _TryAgain(f"sent no chat completion ({kind}): {start!r}") from error
+
+    def _sorted(self, error: Any, body: Mapping[str, Any]) -> Exception:
+        """What an error status means: drop a parameter, try again, go shorter, or give up."""
+        status, message = error.status_code, self._clean(str(error.message))
+        if status in {400, 404, 413, 422, 501}:
+            if _TOO_LONG.search(message):
+                limit = _LIMIT.search(message)
+                said = self._error(f"finds the prompt too long: {message[:300]}")
+                return ContextExceeded(str(said), limit=int(limit[1]) if limit else None)
+            for name in _OPTIONAL:
+                if name in body and name in message:
+                    return _Refused(name)
+        if status >= 500 or status in _RETRIED:
+            wait = error.response.headers.get("retry-after", "")
+            seconds = float(wait) if re.fullmatch(r"\d{1,6}(\.\d+)?", wait) else None
+            # A server that only has unconstrained output may fail on a constraint with a 500.
+            return _TryAgain(f"answered {status}: {message[:300]}", wait=seconds)
+        return self._error(f"answered {status}: {message[:300]}")
+
+    def _read(self, data: Any, request: Request) -> Completion:
+        message, usage = data["choices"][0]["message"], data.get("usage") or {}
+        text = message.get("content") or ""
+        thought = message.get("reasoning_content") or message.get("reasoning")
+        if isinstance(thought, str) and thought:
+            text = f"<think>{thought}</think>{text}"
+        read = _number(usage.get("prompt_tokens"))
+        size = sum(len(turn.content.encode(errors="replace")) for turn in request.prompt)
+        if 0 < read < size / _LEAST_BYTES_PER_TOKEN_READ:
+            # Ollama cuts what does not fit without a word; the count gives it away.
+            raise ContextExceeded(
+                str(self._error(f"read only {read} tokens of a prompt of {size} bytes")), limit=read
+            )
+        details = usage.get("prompt_tokens_details") or {}
+        return Completion(
+            text=text,
+            input_tokens=read,
+            cached_tokens=_number(details.get("cached_tokens")),
+            output_tokens=_number(usage.get("completion_tokens")),
+        )
+
+    def _api(self) -> Any:
+        import openai
+
+        if self._client is None:
+            # Retries are ours: the library's own know no deadline for a whole try.
+            self._client = openai.AsyncOpenAI(
+                base_url=self.url, api_key=self._key, max_retries=0, timeout=self.timeout
+            )
+        return self._client
+
+    def _about(self) -> Mapping[str, Any]:
+        """What the server says of the model; nothing where it says nothing."""
+        if self._facts is None:
+            try:
+                self._facts = self._run(self._ask_about())
+            except Exception:  # noqa: BLE001 - the list of models is a courtesy of the server
+                self._facts = {}
+        return self._facts
+
+    async def _ask_about(self) -> Mapping[str, Any]:
+        async with asyncio.timeout(min(self.timeout, 10)):
+            listed = await self._api().models.list()
+        named = [one for one in listed.data if one.id == self.model]
+        return named[0].model_dump() if named else {}
+
+    def _is_vllm(self) -> bool:
+        return self._about().get("owned_by") == "vllm"
+
+    def _known_vllm(self) -> bool:
+        """As `_is_vllm`, from within the loop: it cannot wait for itself."""
+        return (self._facts or {}).get("owned_by") == "vllm"
+
+    async def _server_count(self, text: str) -> int:
+        url = f"{self.url.removesuffix('/v1')}/tokenize"
+        body = {"model": self.model, "prompt": text, "add_special_tokens": False}
+        answer = await self._api().post(url, body=body, cast_to=object)
+        return int(answer["count"])
+
+    def _error(self, what: str) -> BackendError:
+        return BackendError(
+            f"the server at {self.url} {self._clean(what)}\n"
+            "  remedy: see that it runs and serves the model; timeout= and retries= of Tracer "
+            "say how long it is waited for"
+        )
+
+    def _clean(self, text: str) -> str:
+        return text.replace(self._key, "***") if len(self._key) > 4 else text
+
+
+class _TryAgain(Exception):
+    def __init__(self, what: str, *, wait: float | None = None) -> None:
+        self.wait = wait
+        super().__init__(what)
+
+
+class _Refused(Exception):
+    def __init__(self, parameter: str) -> None:
+        self.parameter = parameter
+        super().__init__(parameter)
+
+
+def _model_and_url(place: str) -> tuple[str, str]:
+    model, at, url = place.rpartition("@http")
+    url = f"http{url}" if at else os.environ.get("OPENAI_BASE_URL", "")
+    model = model if at else place
+    example = "openai:MODEL@http://localhost:8000/v1"
+    if not url:
+        # No address is assumed: nothing is sent anywhere unless its user named the place.
+        raise UnknownModel(f"openai: {place!r} names no server\n  remedy: write {example}")
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise UnknownModel(
+            "openai: the URL holds a user name or password, which would land in every verdict\n"
+            "  remedy: set AGENTRACER_API_KEY instead"
+        )
+    if not model or not parts.hostname:
+        raise UnknownModel(f"openai: {place!r} is no MODEL@URL\n  remedy: write {example}")
+    return model, url.rstrip("/")
+
+
+def _key(url: str) -> str:
+    own = os.environ.get("AGENTRACER_API_KEY")
+    if own:
+        return own
+    official = os.environ.get("OPENAI_BASE_URL", _OFFICIAL)
+    same = urlsplit(url).netloc == urlsplit(official).netloc
+    return (os.environ.get("OPENAI_API_KEY") if same else None) or "none"
+
+
+def _tokenizer(path: str | None) -> Any:
+    if path is None:
+        return None
+    specs.need("transformers", "tokenizers")
+    from tokenizers import Tokenizer
+
+    file = os.path.join(path, "tokenizer.json") if os.path.isdir(path) else path  # noqa: PTH112, PTH118
+    try:
+        return Tokenizer.from_file(file)
+    except Exception as error:
+        raise UnknownModel(
+            f"openai: tokenizer={path}: {error}\n  remedy: name a tokenizer.json or its folder"
+        ) from error
+
+
+def _checked(data: Any) -> Any:
+    """The answer, if it has the shape of one.
+
+    Raises:
+        ValueError: it has not.
+    """
+    choices = data.get("choices") if isinstance(data, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(first, dict) or not isinstance(first.get("message"), dict):
+        raise ValueError("no choices with a message")
+    if not isinstance(first["message"].get("content"), str | None):
+        raise ValueError("the content is no text")
+    return data
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _regex(form: Form) -> str:
+    thought = (
+        f"{slots_regex([[form.lead]])}[^<]*{slots_regex([[form.until]])}" if form.until else ""
+    )
+    return f"{thought}{slots_regex(form.slots)}"

@@ -1,0 +1,149 @@
+"""What the methods cost: calls and tokens per run on a folder of logs.
+
+Tokens that a prefix cache saves are counted apart: `read` is what a naive loop would prefill,
+sending every prompt from its beginning, and `prefilled` what is really computed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agentracer.attribution.judge import LanguageModelBackend
+from agentracer.attribution.methods import Spent
+from agentracer.errors import AgentracerError
+from agentracer.formats import whowhen
+from agentracer.trace import Trace
+
+__all__ = ["MethodCost", "as_dict", "measure", "render", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodCost:
+    """The cost of one method over some runs.
+
+    Attributes:
+        method: its name.
+        subset: of the logs.
+        runs: logs.
+        failed: runs that ended in an error.
+        spent: calls and tokens of all of them together.
+        seconds: wall time.
+    """
+
+    method: str
+    subset: str
+    runs: int
+    failed: int
+    spent: Spent
+    seconds: float
+
+    @property
+    def saved(self) -> float:
+        """How many times fewer tokens are prefilled than a naive loop would."""
+        return self.spent.input_tokens / max(self.spent.prefilled_tokens, 1)
+
+
+def run(
+    directory: Path | str,
+    backend: LanguageModelBackend,
+    methods: Sequence[str],
+    *,
+    ground_truth: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[MethodCost]:
+    """Attribute every log below a folder with every method, and count.
+
+    Raises:
+        FormatError: a log cannot be read.
+        ValueError: there is no such method.
+    """
+    groups: dict[str, list[Trace]] = {}
+    for trace in whowhen.load_directory(directory):
+        groups.setdefault(str(trace.metadata["subset"]), []).append(trace)
+    jobs = [(method, subset) for method in methods for subset in sorted(groups)]
+    costs = []
+    for done, (method, subset) in enumerate(jobs, start=1):
+        judge = backend.configured(method=method)
+        costs.append(measure(groups[subset], judge, subset=subset, ground_truth=ground_truth))
+        if progress is not None:
+            progress(done, len(jobs))
+    return costs
+
+
+def measure(
+    traces: Sequence[Trace],
+    backend: LanguageModelBackend,
+    *,
+    subset: str = "",
+    ground_truth: bool = False,
+) -> MethodCost:
+    """Attribute runs with one backend, and count."""
+    started, failed, before = time.perf_counter(), 0, Spent()
+    before.plus(backend.spent)
+    for trace in traces:
+        truth = trace.ground_truth if ground_truth else None
+        found = backend.attribute_batch([(trace.observed, truth)])[0]
+        failed += isinstance(found, AgentracerError)
+    spent = Spent(
+        calls=backend.spent.calls - before.calls,
+        input_tokens=backend.spent.input_tokens - before.input_tokens,
+        cached_tokens=backend.spent.cached_tokens - before.cached_tokens,
+        output_tokens=backend.spent.output_tokens - before.output_tokens,
+    )
+    return MethodCost(
+        method=backend.method,
+        subset=subset,
+        runs=len(traces),
+        failed=failed,
+        spent=spent,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def as_dict(costs: Sequence[MethodCost]) -> list[dict[str, Any]]:
+    """The costs as JSON data, per run."""
+    return [
+        {
+            "method": one.method,
+            "subset": one.subset,
+            "runs": one.runs,
+            "failed": one.failed,
+            "calls_per_run": one.spent.calls / one.runs,
+            "read_tokens_per_run": one.spent.input_tokens / one.runs,
+            "prefilled_tokens_per_run": one.spent.prefilled_tokens / one.runs,
+            "output_tokens_per_run": one.spent.output_tokens / one.runs,
+            "times_fewer_prefilled": one.saved,
+            "seconds_per_run": one.seconds / one.runs,
+        }
+        for one in costs
+    ]
+
+
+def render(costs: Sequence[MethodCost], *, model: str = "") -> RenderableType:
+    """A table for `rich.console.Console.print`; figures are means per run."""
+    table = Table(title=Text(f"{model} per run".strip()), title_justify="left")
+    for name in ("subset", "method"):
+        table.add_column(name)
+    for name in ("runs", "calls", "tokens read", "prefilled", "times fewer", "written"):
+        table.add_column(name, justify="right")
+    for one in costs:
+        runs = f"{one.runs}" + (f" ({one.failed} failed)" if one.failed else "")
+        table.add_row(
+            Text(one.subset),
+            Text(one.method),
+            runs,
+            f"{one.spent.calls / one.runs:.1f}",
+            f"{one.spent.input_tokens / one.runs:,.0f}",
+            f"{one.spent.prefilled_tokens / one.runs:,.0f}",
+            f"{one.saved:.1f}",
+            f"{one.spent.output_tokens / one.runs:,.0f}",
+        )
+    return table

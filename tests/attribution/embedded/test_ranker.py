@@ -1,0 +1,264 @@
+"""The trained ranker: what must not sway it, what it promises, and how fast it is."""
+
+import json
+import resource
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentracer.attribution import Tracer
+from agentracer.attribution.embedded import EmbeddedBackend
+from agentracer.attribution.embedded.features import Features
+from agentracer.attribution.embedded.model import shipped_model
+from agentracer.attribution.embedded.ranker import agent_shares, likely_steps, rank
+from agentracer.formats import whowhen
+from agentracer.trace import (
+    ErrorInfo,
+    GroundTruth,
+    Observed,
+    Outcome,
+    Step,
+    ToolCall,
+    Trace,
+)
+
+TASK = "How many apples are in the basket of Paula?"
+CODE = "Let me compute.\n```python\nprint(3 + 4)\n```"
+CHAT = (
+    ("counter", f"# Task\n{TASK}\nPlan: look, then count."),
+    ("checker", "I will wait for the numbers, please go on."),
+    ("counter", CODE),
+    ("machine", "exitcode: 0 (execution succeeded)\nCode output: 5731"),
+    ("checker", "So there are 5371 apples, and 5371 + 20 = 5400."),
+)
+
+
+def trace_of(*steps, answer=None, success=False):
+    made = tuple(
+        Step(index=i, **(s if isinstance(s, dict) else {"agent": s[0], "content": s[1]}))
+        for i, s in enumerate(steps)
+    )
+    outcome = Outcome(success=success, answer=answer)
+    return Trace(id="t", observed=Observed(task=TASK, steps=made, outcome=outcome))
+
+
+def attribute(trace, **options):
+    return Tracer("embedded", **options).attribute(trace)
+
+
+def bare(verdict):
+    return verdict.model_copy(update={"provenance": None})
+
+
+def renamed(trace, names, *, in_text):
+    data = json.loads(trace.to_json())
+    observed = data["observed"]
+    observed["agents"] = [a | {"name": names[a["name"]]} for a in observed["agents"]]
+    for step in observed["steps"]:
+        step["agent"] = names[step["agent"]]
+        if step.get("to"):
+            step["to"] = names[step["to"]]
+        if in_text and "content" in step:
+            for old in sorted(names, key=len, reverse=True):
+                step["content"] = step["content"].replace(old, names[old])
+    return Trace.model_validate(data)
+
+
+# --- what must not sway it
+
+
+@pytest.mark.parametrize("in_text", [False, True], ids=["in fields", "in texts too"])
+def test_renaming_the_agents_renames_the_blamed_and_changes_no_step(in_text, whowhen_logs):
+    for trace in whowhen.load_directory(whowhen_logs):
+        involved = {a.name for a in trace.agents} | {s.to for s in trace.steps if s.to}
+        names = {name: f"agent_{i:02}x" for i, name in enumerate(sorted(involved))}
+        before = attribute(trace, top_k=200)
+        after = attribute(renamed(trace, names, in_text=in_text), top_k=200)
+        assert after.step == before.step
+        if not in_text:  # in texts, an ordinary word may be a name: further down ranks may swap
+            assert [c.step for c in after.candidates] == [c.step for c in before.candidates]
+            assert after.agent == names[before.agent]
+            assert after.confidence == pytest.approx(before.confidence)
+
+
+def test_without_labels_and_under_another_file_name_the_verdict_is_the_same(whowhen_logs, tmp_path):
+    for number, file in enumerate(sorted(whowhen_logs.glob("*/*.json"))[::4]):
+        log = json.loads(file.read_text())
+        kept = {k: v for k, v in log.items() if not k.startswith("mistake_")}
+        other = tmp_path / f"renamed-{number}.json"
+        other.write_text(json.dumps(kept | {"ground_truth": "something else"}))
+        assert bare(attribute(whowhen.load(file))) == bare(attribute(whowhen.load(other)))
+
+
+def test_the_ground_truth_changes_nothing():
+    trace = trace_of(*CHAT, answer="5371")
+    told = trace.model_copy(update={"ground_truth": GroundTruth(answer="5751")})
+    with_truth = Tracer("embedded", ground_truth=True).attribute(told)
+    assert bare(with_truth) == bare(attribute(trace))
+
+
+def test_the_same_run_gets_the_same_verdict_every_time():
+    assert bare(attribute(trace_of(*CHAT))) == bare(attribute(trace_of(*CHAT)))
+
+
+# --- what it says
+
+
+def test_a_successful_run_gets_no_blame():
+    verdict = attribute(trace_of(*CHAT, success=True))
+    assert verdict.abstained
+    assert verdict.candidates == ()
+
+
+def test_shares_and_probabilities_are_distributions():
+    verdict = attribute(trace_of(*CHAT), top_k=50)
+    assert sum(c.probability for c in verdict.candidates) == pytest.approx(1)
+    assert sum(verdict.agents.values()) == pytest.approx(1)
+    assert verdict.agent == next(iter(verdict.agents))
+    assert "80 % set is step" in verdict.reason
+
+
+def test_evidence_comes_from_what_lifted_the_score_and_shows_it():
+    run = trace_of(*CHAT, answer="5371")
+    last = next(c for c in attribute(run).candidates if c.step == 4)
+    says = " | ".join(e.says for e in last.evidence)
+    assert "it says 5371, the result at step 3 says 5731" in says
+    assert "gets a sum wrong: it comes to 5391" in says
+    for piece in last.evidence:
+        assert piece.quote in run.observed.text(piece.step)
+
+
+def test_features_that_show_as_evidence_really_lift():
+    features = Features(trace_of(*CHAT, answer="5371").observed)
+    ranking = rank(features, shipped_model())
+    lifts = ranking.contributions(features.row(4))
+    assert lifts["wrong sum"] > 0
+    assert list(lifts.values()) == sorted(lifts.values(), reverse=True)
+
+
+def test_a_wrong_sum_makes_a_step_more_suspicious():
+    right = [(a, text.replace("5400", "5391")) for a, text in CHAT]
+    probability = {
+        name: next(c.probability for c in attribute(trace_of(*chat)).candidates if c.step == 4)
+        for name, chat in (("wrong", CHAT), ("right", right))
+    }
+    assert probability["wrong"] > probability["right"]
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        trace_of(*CHAT, success=None),
+        trace_of(*[("a", TASK)] * 3),
+        trace_of(*CHAT, *[("checker", "And again.")] * 400),
+        trace_of(*({"agent": a, "content": t, "kind": "llm"} for a, t in CHAT)),
+    ],
+    ids=["success unknown", "one agent", "long", "captured"],
+)
+def test_a_run_of_another_shape_is_called_uncalibrated(trace):
+    verdict = attribute(trace)
+    assert not verdict.calibrated
+    assert "uncalibrated" in verdict.reason
+
+
+def test_it_abstains_where_the_promised_error_cannot_be_kept():
+    trace = trace_of(*CHAT)
+    strict = Tracer(EmbeddedBackend(target_error=0.01)).attribute(trace)
+    assert strict.abstained
+    assert "at most 1%" in strict.abstain_reason
+    assert not Tracer(EmbeddedBackend(target_error=0.9)).attribute(trace).abstained
+    with pytest.raises(ValueError, match="target_error"):
+        EmbeddedBackend(target_error=1.5)
+
+
+def test_the_agent_head_lies_between_mass_and_the_top_step():
+    chances, speakers = [0.4, 0.3, 0.3], ["a", "b", "b"]
+    assert next(iter(agent_shares(chances, speakers, 1.0))) == "b"
+    assert next(iter(agent_shares(chances, speakers, 50.0))) == "a"
+    assert sum(agent_shares(chances, speakers, 1.5).values()) == pytest.approx(1)
+
+
+def test_the_set_holds_the_steps_before_which_little_mass_is_ranked():
+    assert likely_steps([2, 0, 1], [0.3, 0.1, 0.6], 0.0) == [2]
+    assert likely_steps([2, 0, 1], [0.3, 0.1, 0.6], 0.7) == [2, 0]
+    assert likely_steps([2, 0, 1], [0.3, 0.1, 0.6], 1.0) == [2, 0, 1]
+
+
+# --- anything at all
+
+words = st.sampled_from(
+    ["", "hello", CODE, "exitcode: 1\nTraceback", TASK, "```", "1 + 1 = 3", "\ud800", "a Berlin "]
+)
+contents = st.lists(words | st.text(max_size=12), max_size=4).map("\n".join)
+agents = st.sampled_from(["a", "b", "c", "$", "(x", "\\d+"])
+errors = st.none() | st.just(ErrorInfo(type="E", message="m"))
+calls = st.builds(ToolCall, name=words, arguments=st.none() | st.lists(words), error=errors)
+
+
+@st.composite
+def runs(draw):
+    count = draw(st.integers(0, 12))
+    steps = tuple(
+        Step(
+            index=index,
+            agent=draw(agents),
+            kind=draw(st.sampled_from(["llm", "message", "tool", "node"])),
+            content=draw(contents),
+            to=draw(st.none() | agents),
+            tool_calls=tuple(draw(st.lists(calls, max_size=2))),
+            error=draw(errors),
+            parent=draw(st.none() | st.integers(0, count - 1)),
+        )
+        for index in range(count)
+    )
+    outcome = Outcome(
+        success=draw(st.sampled_from([None, False])), answer=draw(st.none() | contents)
+    )
+    return Trace(id="r", observed=Observed(task=draw(contents), steps=steps, outcome=outcome))
+
+
+@given(runs())
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_run_at_all_gets_a_verdict_that_blames_only_what_it_holds(trace):
+    verdict = Tracer("embedded", top_k=100).attribute(trace)  # the Tracer checks quotes too
+    assert verdict.abstained == (not trace.steps)
+    assert sorted(c.step for c in verdict.candidates) == [step.index for step in trace.steps]
+    assert sum(verdict.agents.values()) <= 1 + 1e-9
+
+
+# --- how fast it is (processor time, as other programs run beside the tests)
+
+
+def test_a_run_takes_milliseconds(whowhen_logs):
+    tracer, spent = Tracer("embedded"), []
+    for trace in whowhen.load_directory(whowhen_logs):
+        started = time.process_time()
+        tracer.attribute(trace)
+        spent.append(time.process_time() - started)
+    spent.sort()
+    assert spent[len(spent) // 2] < 0.03  # measured: 5 ms
+    assert spent[int(0.95 * len(spent))] < 0.2  # measured: 29 ms
+
+
+def test_fifty_thousand_steps_take_seconds_and_little_memory():
+    steps = [
+        {"agent": f"agent_{i % 7}", "content": f"Note {i}: the total is {i * 7}, says Norbert."}
+        for i in range(50_000)
+    ]
+    trace = trace_of(*steps)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.process_time()
+    verdict = attribute(trace)
+    assert time.process_time() - started < 10.0  # measured: 3 to 5 s
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500 * 1024
+    assert not verdict.calibrated
+
+
+@pytest.mark.parametrize("filler", ["x", "\n", "1,", "A ", "is 1 ", "a = 1 ", "a_a", "1 + 1 = "])
+def test_the_time_grows_no_faster_than_the_text(filler):
+    trace = trace_of(*CHAT, ("b", filler * (300_000 // len(filler))), answer="zzz")
+    started = time.process_time()
+    attribute(trace)
+    assert time.process_time() - started < 3.0
