@@ -88,9 +88,9 @@ def main() -> None:
             team.invoke({"messages": [("user", QUESTION)]})
 
         verdict = agentracer.Tracer().attribute(run.trace)
-        print(verdict.agent, verdict.step, f"{verdict.confidence:.0%}", verdict.reason)
+        print(verdict)
         for candidate in verdict.candidates:
-            print(" ", candidate.step, candidate.agent, *(e.quote for e in candidate.evidence))
+            print(" ", candidate.step, candidate.agent, f"{candidate.probability or 0:.0%}")
 
 
 if __name__ == "__main__":

@@ -262,7 +262,7 @@ def own_test(made: Sequence[Trace], models: dict[str, Model]) -> dict[str, Any]:
 
 def chance_ece(outcomes: Sequence[Outcome]) -> float:
     """The ECE that perfect calibration would show on so few runs: mean of 200 simulations."""
-    draw = random.Random(0)  # noqa: S311 - a simulation, not a secret
+    draw = random.Random(0)
     stated = predictions_of([o for o in outcomes if o.seed == outcomes[0].seed])
     found = []
     for _ in range(200):
