@@ -4,7 +4,7 @@
     OPENAI_BASE_URL=http://localhost:8000/v1 python examples/langgraph_team.py --model NAME
 
 The team is planner -> solver (with a tool) -> reporter. The scripted planner reads the task wrong,
-so the answer is 80 and not 70. Needs the extra [demo].
+so the answer is 80 and not 70. Needs the extra [langgraph].
 """
 
 from __future__ import annotations

@@ -24,6 +24,9 @@ HEADINGS = ("agent", "step", "±1", "±3", "±5", "top-3", "top-5", "MRR")
 """Of the columns, in the order of `METRICS`."""
 
 
+_NAME_WIDTH, _CELL_WIDTH = 30, 16  # characters, borders included
+
+
 def as_dict(report: Report) -> dict[str, Any]:
     """The report as JSON data; shares are fractions of 1, steps 0-based."""
     return {
@@ -43,17 +46,22 @@ def as_dict(report: Report) -> dict[str, Any]:
     }
 
 
-def render(report: Report, *, compare: bool = True) -> RenderableType:
+def render(report: Report, *, compare: bool = True, width: int | None = None) -> RenderableType:
     """Tables for `rich.console.Console.print`, one a subset.
 
     Args:
         report: of a benchmark.
         compare: add the published numbers.
+        width: characters that a line has room for; the less telling columns give way.
     """
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     head = Text(f"{report.model} ({report.method}), {setting(report)}; {versions}", style="bold")
-    tables = [_table(report, subset, compare=compare) for subset in report.subsets]
+    shown = _columns(width)
+    tables = [_table(report, subset, shown, compare=compare) for subset in report.subsets]
     note = Text(" ".join(notes(report, compare=compare)), style="dim")
+    if len(shown) < len(HEADINGS):
+        hidden = [heading for i, heading in enumerate(HEADINGS) if i not in shown]
+        note.append(f" Not shown for want of room: {', '.join(hidden)}.")
     return Group(head, *tables, note)
 
 
@@ -105,15 +113,26 @@ def title(subset: SubsetReport) -> str:
     return ", ".join(parts)
 
 
-def _table(report: Report, subset: SubsetReport, *, compare: bool) -> Table:
+def _columns(width: int | None) -> list[int]:
+    """Which columns there is room for, in their order."""
+    room = len(HEADINGS) if width is None else max(2, (width - _NAME_WIDTH) // _CELL_WIDTH)
+    by_importance = [0, 1, 5, 6, 3, 2, 4, 7]  # agent, step, top-3, top-5, ±3, ±1, ±5, MRR
+    return sorted(by_importance[:room])
+
+
+def _table(report: Report, subset: SubsetReport, shown: Sequence[int], *, compare: bool) -> Table:
     table = Table(title=Text(title(subset)), title_justify="left")
-    table.add_column("")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_row(Text(report.model, style="bold"), *_cells(subset.scores), end_section=True)
+    table.add_column("", min_width=20)
+    for column in shown:
+        table.add_column(HEADINGS[column], justify="right", no_wrap=True)
+
+    def cells(scores: Scores) -> list[Text]:
+        return [cell for i, cell in enumerate(_cells(scores)) if i in shown]
+
+    table.add_row(Text(report.model, style="bold"), *cells(subset.scores), end_section=True)
     for place, rule in enumerate(subset.rules, start=1):
         name = Text(rule.name + (" *" if rule.fitted else ""))
-        table.add_row(name, *_cells(rule.scores), end_section=place == len(subset.rules))
+        table.add_row(name, *cells(rule.scores), end_section=place == len(subset.rules))
     for row in _published(report, subset) if compare else ():
         table.add_row(*map(Text, published_row(row)), style="dim")
     return table

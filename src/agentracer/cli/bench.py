@@ -137,4 +137,5 @@ def _show(result: Report, output: Path | None, folder: Path | None) -> None:
     if output is not None:
         write_atomically(output, json.dumps(benchmark.as_dict(result), indent=2) + "\n")
         say(f"written to {output}")
-    console().print(benchmark.render(result))
+    screen = console()
+    screen.print(benchmark.render(result, width=screen.width))
