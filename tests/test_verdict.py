@@ -34,6 +34,8 @@ def test_it_prints_as_one_line():
     proof = Verification(status="confirmed", flips=3, replays=3, control_flips=0, control_replays=3)
     proven = verdict.model_copy(update={"verification": proof, "calibrated": True})
     assert str(proven) == "a, step 3 (50%, confirmed by replay): why"
+    summed = verdict.model_copy(update={"candidates": (Candidate(agent="b", step=3),)})
+    assert str(summed) == "a, step 3 by b (50%, uncalibrated): why"
     silent = Verdict(trace_id="t", abstained=True, abstain_reason="it succeeded", provenance=SOURCE)
     assert str(silent) == "no verdict: it succeeded"
 

@@ -103,15 +103,21 @@ class Verdict(_Record):
     provenance: Provenance
     verification: Verification | None = None
 
+    @property
+    def speaker(self) -> str | None:
+        """Who acted at `step`: another agent than `agent` where the blame was summed by agent."""
+        first = self.candidates[0] if self.candidates else None
+        return first.agent if first is not None and first.step == self.step else self.agent
+
     def __str__(self) -> str:
         """The verdict in one line, for `print`."""
         if self.abstained:
             return f"no verdict: {self.abstain_reason}"
         doubt = "" if self.calibrated else ", uncalibrated"
         proof = f", {self.verification.status} by replay" if self.verification else ""
-        return (
-            f"{self.agent}, step {self.step} ({self.confidence:.0%}{doubt}{proof}): {self.reason}"
-        )
+        by = f" by {self.speaker}" if self.speaker != self.agent else ""
+        sure = f"{self.confidence:.0%}{doubt}{proof}"
+        return f"{self.agent}, step {self.step}{by} ({sure}): {self.reason}"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

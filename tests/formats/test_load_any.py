@@ -64,7 +64,7 @@ def test_a_path_that_does_not_exist_is_an_error(tmp_path):
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
-    with pytest.raises(FormatError, match=r"no \.json or \.jsonl file"):
+    with pytest.raises(FormatError, match=r"no \.json or \.jsonl"):
         load_any(tmp_path)
 
 

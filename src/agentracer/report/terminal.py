@@ -303,7 +303,11 @@ def _print_blame(verdict: Verdict, trace: Trace, paper: _Paper) -> None:
     step, agent = verdict.step, verdict.agent
     assert step is not None  # noqa: S101 - Verdict checks it; for mypy
     assert agent is not None  # noqa: S101
-    paper.line(_plain(f"{agent}, step {step}", _ACCENT), _plain(" made this run fail", "bold"))
+    if verdict.speaker == agent:
+        paper.line(_plain(f"{agent}, step {step}", _ACCENT), _plain(" made this run fail", "bold"))
+    else:  # the blame was summed by agent, and its worst step is another's
+        paper.line(_plain(agent, _ACCENT), _plain(" made this run fail", "bold"))
+        paper.line(_plain(f"the most suspicious step is {step}, by {verdict.speaker}"), indent=2)
     if verdict.reason:
         paper.text(verdict.reason, indent=2, rows=8)
     paper.line(_plain(f"confidence: {wording.confidence(verdict)}"), indent=2)

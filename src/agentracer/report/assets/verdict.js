@@ -23,7 +23,7 @@ class VerdictPanel {
   blame(verdict) {
     const parts = [
       make('h2', '', 'Why it failed'),
-      make('p', 'blamed', this.link(verdict.step, make('b', '', verdict.agent), ` step ${verdict.step}`)),
+      make('p', 'blamed', this.link(verdict.step, make('b', '', verdict.agent), ` step ${verdict.step}${this.by(verdict)}`)),
     ];
     if (verdict.reason) parts.push(make('p', 'reason', verdict.reason));
     parts.push(this.confidence(verdict));
@@ -84,6 +84,13 @@ class VerdictPanel {
   }
 
   // Each agent: steps, share of the blame, and folded its prompt and tools.
+  // Who acted at the step, where the blame was summed by agent and names another.
+  by(verdict) {
+    const first = (verdict.candidates ?? [])[0];
+    const other = first && first.step === verdict.step && first.agent !== verdict.agent;
+    return other ? `, by ${first.agent}` : '';
+  }
+
   agents() {
     const section = make('section', 'agents', make('h3', '', 'Agents'));
     const share = this.model.verdict?.agents ?? {};
