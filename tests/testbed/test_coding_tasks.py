@@ -2,8 +2,9 @@
 
 import pytest
 
+from agentracer.testbed.code_tests import run_cases
 from agentracer.testbed.coding_tasks import TASKS, code_in, examples_in, task_named_in
-from agentracer.testbed.coding_team import check, run_cases
+from agentracer.testbed.coding_team import check
 
 EVERY_TASK = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.function)
 

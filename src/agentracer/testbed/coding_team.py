@@ -2,16 +2,12 @@
 
 The planner and the coder are plain function nodes, the tester is a `create_agent` with a tool, and
 a failed test sends the work back to the coder; so one run shows what an adapter has to cope with.
-Knows how the team works together, and how code is tested in the sandbox. Does not know which model
-answers (any OpenAI-compatible endpoint does), nor that anybody watches: capture is done from
-outside.
+Knows how the team works together. Does not know which model answers (any OpenAI-compatible endpoint
+does), nor that anybody watches: capture is done from outside.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from langchain.agents import create_agent
@@ -22,10 +18,10 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import SecretStr
 
-from agentracer.sandbox import Limits, run_python
-from agentracer.testbed.coding_tasks import Case, CodingTask, code_in, examples_in
+from agentracer.testbed.code_tests import run_cases
+from agentracer.testbed.coding_tasks import CodingTask, code_in, examples_in
 
-__all__ = ["PROMPTS", "TestReport", "build", "check", "run_cases", "solve"]
+__all__ = ["PROMPTS", "build", "check", "solve"]
 
 Team = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -46,81 +42,6 @@ PROMPTS = {
         "has to change, if anything. Close with the line VERDICT: PASS or VERDICT: FAIL."
     ),
 }
-
-_TEST_LIMITS = Limits(wall_seconds=10.0, cpu_seconds=2.0)
-
-# Runs inside the sandbox. What the tested code prints is swallowed: a program may print whatever
-# it likes, and only the lines of this harness count. Code that wants to cheat can.
-_HARNESS = """\
-import contextlib, io, json
-
-def outcome(expression, names):
-    try:
-        return repr(eval(expression, names))
-    except BaseException as error:
-        return "raises " + type(error).__name__
-
-def main(code, cases):
-    names = {"__name__": "solution"}
-    results = []
-    with contextlib.redirect_stdout(io.StringIO()):
-        try:
-            exec(compile(code, "solution.py", "exec"), names)
-        except BaseException as error:
-            return {"broken": f"{type(error).__name__}: {error}", "results": []}
-        for case in cases:
-            got = outcome(case["call"], names)
-            wanted = "raises " + case["error"] if case["error"] else outcome(case["value"], {})
-            results.append([wanted, got])
-    return {"broken": "", "results": results}
-
-print(json.dumps(main(*json.loads(PAYLOAD))))
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class TestReport:
-    """What came of some tests.
-
-    Attributes:
-        passed: True when all of them ran and passed.
-        text: The report as the tool returns it.
-    """
-
-    __test__ = False  # not a test class, whatever pytest makes of the name
-
-    passed: bool
-    text: str
-
-
-def run_cases(code: str, cases: Sequence[Case]) -> TestReport:
-    """Run tests on a program in the sandbox; failures of any kind are part of the report."""
-    payload = json.dumps(
-        [code, [{"call": c.call, "value": c.value, "error": c.error} for c in cases]]
-    )
-    run = run_python(f"PAYLOAD = {payload!r}\n{_HARNESS}", limits=_TEST_LIMITS)
-    try:
-        answer = json.loads(run.stdout)
-        broken, results = str(answer["broken"]), list(answer["results"])
-    except (ValueError, KeyError, TypeError):
-        why = f"stopped by its {run.stopped_by} limit" if run.stopped_by else run.stderr[-400:]
-        return TestReport(False, f"The tests did not finish (exit code {run.exit_code}): {why}")
-    if broken:
-        return TestReport(False, f"The program could not be loaded: {broken}")
-    lines = []
-    failed = 0
-    for case, (wanted, got) in zip(cases, results, strict=False):
-        if wanted == got:
-            lines.append(f"PASSED  {case}")
-        else:
-            failed += 1
-            lines.append(
-                f"FAILED  {case.call}\n        expected: {wanted}\n        got:      {got}"
-            )
-    lines.append(
-        f"{failed} of {len(cases)} tests failed." if failed else f"All {len(cases)} tests passed."
-    )
-    return TestReport(not failed and len(results) == len(cases), "\n".join(lines))
 
 
 @tool
