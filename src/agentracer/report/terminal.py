@@ -416,13 +416,18 @@ def _print_shortlist(verdict: Verdict, paper: _Paper) -> None:
 
 def _why(candidate: Candidate, verdict: Verdict) -> Text:
     parts = []
-    if candidate.reason and (candidate.reason != verdict.reason or not candidate.evidence):
+    said = verdict.reason + "".join(piece.says for piece in candidate.evidence)
+    repeated = candidate.reason in said or any(
+        piece.says in candidate.reason for piece in candidate.evidence
+    )
+    if candidate.reason and not (repeated and candidate.evidence):
         parts.append(_plain(_short(candidate.reason)))
     for piece in candidate.evidence[:3]:
         line = Text()
         if piece.quote.strip():
             line.append_text(_plain(f"“{_short(piece.quote)}” "))
-        line.append_text(_plain(f"{_short(piece.says)} (step {piece.step})", "dim"))
+        where = f" (step {piece.step})" if piece.step != candidate.step else ""
+        line.append_text(_plain(f"{_short(piece.says)}{where}", "dim"))
         parts.append(line)
     if len(candidate.evidence) > 3:
         parts.append(_plain(f"… {len(candidate.evidence) - 3} more pieces of evidence", "dim"))
