@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["Adapter", "Advice"]
+__all__ = ["Adapter", "Advice", "Retracts"]
 
 
 class Advice:
@@ -59,3 +59,14 @@ class Adapter(Protocol):
         Raises:
             ValueError: the system has no agent of that name.
         """
+
+    def retract(self, advice: Advice) -> None:
+        """Take advice back exactly."""
+
+
+class Retracts:
+    """The part of the contract that is the same for all: an `Advice` knows how it is undone."""
+
+    def retract(self, advice: Advice) -> None:
+        """Take advice back exactly: the same as `advice.retract()`."""
+        advice.retract()

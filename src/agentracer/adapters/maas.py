@@ -36,7 +36,7 @@ from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from agentracer._guard import guard
-from agentracer.adapters._base import Advice
+from agentracer.adapters._base import Advice, Retracts
 from agentracer.encoding import to_json
 from agentracer.recorder import RunRecorder, describe_error
 from agentracer.recording import Run, current_run, open_run
@@ -402,7 +402,7 @@ class _Finder(MetaPathFinder):
             self._executed(module)
 
 
-class _MaasAdapter:
+class _MaasAdapter(Retracts):
     """See `agentracer.adapters._base.Adapter`."""
 
     name = "maas"

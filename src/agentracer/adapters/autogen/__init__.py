@@ -22,14 +22,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from agentracer.adapters._base import Advice
+from agentracer.adapters._base import Advice, Retracts
 from agentracer.adapters.autogen.advice import advise
 from agentracer.adapters.autogen.seams import Seams
 
 __all__ = ["adapter"]
 
 
-class _AutoGenAdapter:
+class _AutoGenAdapter(Retracts):
     """See `agentracer.adapters._base.Adapter`."""
 
     name = "autogen"

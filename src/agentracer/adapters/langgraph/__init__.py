@@ -17,7 +17,7 @@ from typing import Any, Final
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers import context as _hooks
 
-from agentracer.adapters._base import Advice
+from agentracer.adapters._base import Advice, Retracts
 from agentracer.adapters.langgraph.capture import CaptureHandler
 from agentracer.adapters.langgraph.seams import ADVISED, Seams
 from agentracer.adapters.langgraph.shapes import agents_of
@@ -25,7 +25,7 @@ from agentracer.adapters.langgraph.shapes import agents_of
 __all__ = ["adapter"]
 
 
-class _LangGraphAdapter:
+class _LangGraphAdapter(Retracts):
     """See `agentracer.adapters._base.Adapter`."""
 
     name = "langgraph"
