@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import agentracer
+
+WHOWHEN = Path(__file__).parents[1].parent / "shared" / "data" / "whowhen"
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +26,11 @@ def captured():
     agentracer.instrument()
     yield
     agentracer.uninstrument()
+
+
+@pytest.fixture(scope="session")
+def whowhen_logs() -> Path:
+    """The folder of the development half; other people's data is not part of this repository."""
+    if not WHOWHEN.is_dir():
+        pytest.skip(f"the Who&When logs are not at {WHOWHEN}")
+    return WHOWHEN

@@ -10,19 +10,45 @@ not name counts as an abstention; a name that no run has is an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from agentracer.bench.evaluation import file_of
+from agentracer.bench.evaluation import Report, file_of, report_of
 from agentracer.bench.metrics import Prediction
 from agentracer.errors import FormatError
 from agentracer.formats._files import parse_json, read_text
 from agentracer.trace import Trace
 
-__all__ = ["read_predictions"]
+__all__ = ["read_predictions", "report_of_predictions"]
 
 _REMEDY = "see agentracer.bench.predictions for the layout"
+
+
+def report_of_predictions(
+    traces: Sequence[Trace],
+    predictions: Path | str,
+    *,
+    benchmark: str,
+    source: Path | str,
+    subset_of: Callable[[Trace], str],
+    scorer: str,
+    started: float,
+) -> Report:
+    """Score a file of predictions on the traces of a benchmark; see `report_of`."""
+    return report_of(
+        traces,
+        read_predictions(predictions, traces),
+        benchmark=benchmark,
+        source=source,
+        subset_of=subset_of,
+        scorer=scorer,
+        model=str(predictions),
+        method="predictions",
+        ground_truth=False,
+        versions={},
+        started=started,
+    )
 
 
 def read_predictions(path: Path | str, traces: Sequence[Trace]) -> list[Prediction | None]:

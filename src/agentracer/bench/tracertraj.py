@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agentracer.attribution import Tracer
-from agentracer.bench.evaluation import Progress, Report, evaluate, report_of
-from agentracer.bench.predictions import read_predictions
+from agentracer.bench.evaluation import Progress, Report, evaluate
+from agentracer.bench.predictions import report_of_predictions
 from agentracer.errors import FormatError
 from agentracer.formats import tracertraj
 from agentracer.trace import Trace
@@ -84,17 +84,13 @@ def score_predictions(
     """
     started = time.perf_counter()
     traces = _load(file, split)
-    return report_of(
+    return report_of_predictions(
         traces,
-        read_predictions(predictions, traces),
+        predictions,
         benchmark=NAME,
         source=file,
         subset_of=origin,
         scorer=scorer,
-        model=str(predictions),
-        method="predictions",
-        ground_truth=False,
-        versions={},
         started=started,
     )
 

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from agentracer.attribution import Tracer
-from agentracer.bench.evaluation import Progress, Report, SubsetReport, evaluate, report_of
-from agentracer.bench.predictions import read_predictions
+from agentracer.bench.evaluation import Progress, Report, SubsetReport, evaluate
+from agentracer.bench.predictions import report_of_predictions
 from agentracer.formats import whowhen
 from agentracer.trace import Trace
 
@@ -61,17 +61,13 @@ def score_predictions(
     """
     started = time.perf_counter()
     traces = whowhen.load_directory(directory)
-    return report_of(
+    return report_of_predictions(
         traces,
-        read_predictions(predictions, traces),
+        predictions,
         benchmark=NAME,
         source=directory,
         subset_of=_subset,
         scorer=scorer,
-        model=str(predictions),
-        method="predictions",
-        ground_truth=False,
-        versions={},
         started=started,
     )
 

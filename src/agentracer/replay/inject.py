@@ -20,11 +20,11 @@ from agentracer.replay.engine import UNLIMITED, Budget, BudgetSpent, Engine, Spe
 from agentracer.replay.operators import Corruption, Operator
 from agentracer.replay.operators import operators as all_operators
 from agentracer.replay.override import Override, changes_nothing, to_facts, unchanged
-from agentracer.replay.rerun import load_trace
 from agentracer.replay.seamless import seamless
 from agentracer.replay.stats import ALPHA, Design, smallest_sample
 from agentracer.replay.system import System
 from agentracer.replay.trial import Plan, Play, Replayed
+from agentracer.store import Store
 from agentracer.trace import Label, Trace
 
 __all__ = ["LabelledFailure", "ainject", "inject"]
@@ -264,7 +264,8 @@ def _labelled(trace: Trace, system: System, made: list[_Made]) -> Iterator[Label
     for one in made:
         override = one.corruption.override
         attributes: dict[str, Any] = {"operator": one.operator.name, "source": trace.id}
-        failed, at = seamless(load_trace(system.store, one.results[0].trace), trace, override)
+        store = system.store or Store()
+        failed, at = seamless(store.load(one.results[0].trace), trace, override)
         label = Label(
             agent=trace.steps[override.step].agent,
             step=at,

@@ -11,10 +11,9 @@ from agentracer.replay.override import Override, to_facts
 from agentracer.replay.policy import LIVE, ToolPolicy
 from agentracer.replay.session import ReplaySession
 from agentracer.store import Store
-from agentracer.store.fold import fold, read_events
 from agentracer.trace import Trace
 
-__all__ = ["arerun", "load_trace", "rerun"]
+__all__ = ["arerun", "rerun"]
 
 OnDivergence = Literal["raise", "report"]
 Overrides = Override | Sequence[Override] | None
@@ -63,7 +62,7 @@ def rerun(
                 _note(handle, session, override)
         except Exception as error:  # noqa: BLE001 - how the rerun ended, not an error of ours
             handle.finish(error=error)
-    return _conclude(handle, session, store, on_divergence)
+    return _conclude(handle, session, on_divergence)
 
 
 async def arerun(
@@ -87,7 +86,7 @@ async def arerun(
                 _note(handle, session, override)
         except Exception as error:  # noqa: BLE001 - how the rerun ended, not an error of ours
             handle.finish(error=error)
-    return _conclude(handle, session, store, on_divergence)
+    return _conclude(handle, session, on_divergence)
 
 
 def _prepare(
@@ -133,19 +132,7 @@ def _as_list(override: Overrides) -> Sequence[Override]:
     return (override,) if isinstance(override, Override) else override
 
 
-def _conclude(
-    handle: Run, session: ReplaySession, store: Store | None, on_divergence: OnDivergence
-) -> Trace:
+def _conclude(handle: Run, session: ReplaySession, on_divergence: OnDivergence) -> Trace:
     if session.divergences and on_divergence == "raise":
         raise ReplayDiverged(handle.id, session.divergences)
-    try:
-        return load_trace(store, handle.id)
-    except FileNotFoundError:  # the store could not be written: the run is in memory
-        return handle.trace
-
-
-def load_trace(store: Store | None, trace_id: str) -> Trace:
-    """A trace by its full id. `Store.load` would list all traces first: too slow for thousands."""
-    path = (store or Store()).home / "traces" / f"{trace_id}.jsonl"
-    events, torn = read_events(path)
-    return fold(events, torn=torn, source=path)
+    return handle.trace

@@ -89,6 +89,7 @@ class ReplaySession:
         policy: which tools may really run.
 
     Attributes:
+        trace: the record.
         divergences: where the rerun asked for something that the record does not have, or read
             something else than was read then; one sentence each.
         refused: names of the tools that the policy did not let run.
@@ -105,7 +106,7 @@ class ReplaySession:
     ) -> None:
         changes = () if override is None else override
         changes = (changes,) if isinstance(changes, Override) else changes
-        self._trace, self._policy = trace, policy
+        self.trace, self._policy = trace, policy
         self._overrides = {change.step: change for change in changes}
         self._target = min(self._overrides, default=len(trace.steps))
         self._target_reached = not self._overrides
@@ -140,7 +141,7 @@ class ReplaySession:
                 self._count_live(None)
                 return None
             # Behind the target the run is another one, so what is read there differs rightly.
-            if list(reads) != self._reads(step) and step.index <= self._target:
+            if list(reads) != self.reads(step) and step.index <= self._target:
                 self._note(f"{agent} reads another prompt than at step {step.index} of the record")
             self.answered += 1
             if override is None:
@@ -249,7 +250,7 @@ class ReplaySession:
         return None
 
     def _known_result(self, name: str, arguments: Any) -> _Turn | None:
-        turns = (_Turn(step, k) for step in self._trace.steps for k in range(len(step.tool_calls)))
+        turns = (_Turn(step, k) for step in self.trace.steps for k in range(len(step.tool_calls)))
         return next(
             (
                 turn
@@ -285,7 +286,7 @@ class ReplaySession:
         """
         if not lane:
             return None
-        likest = max(range(len(lane)), key=lambda i: (_likeness(self._reads(lane[i]), reads), -i))
+        likest = max(range(len(lane)), key=lambda i: (_likeness(self.reads(lane[i]), reads), -i))
         return lane.pop(likest)
 
     def _find_call(
@@ -306,15 +307,16 @@ class ReplaySession:
         """Whether a step had finished before the target began."""
         if step.index >= self._target:
             return False
-        if self._target >= len(self._trace.steps):
+        if self._target >= len(self.trace.steps):
             return True
-        began = self._trace.steps[self._target].started_at
+        began = self.trace.steps[self._target].started_at
         return began is None or step.ended_at is None or step.ended_at <= began
 
-    def _reads(self, step: Step) -> list[str]:
+    def reads(self, step: Step) -> list[str]:
+        """What a recorded step read, as `RunRecorder.shapes` gives it."""
         known = self._read.get(step.index)
         if known is None:
-            observed, position, ids = self._trace.observed, step.reads, []
+            observed, position, ids = self.trace.observed, step.reads, []
             while position is not None:
                 link = observed.contexts[position]
                 ids.append(self._shapes[link.message])

@@ -29,7 +29,6 @@ from typing import Any, Final
 
 from agentracer.replay.engine import UNLIMITED, Budget, BudgetSpent, Engine, Spent
 from agentracer.replay.policy import LIVE, ToolPolicy
-from agentracer.replay.rerun import load_trace
 from agentracer.replay.system import System
 from agentracer.replay.trial import Plan, Play, Replayed
 from agentracer.store import Store
@@ -164,8 +163,9 @@ def _ranked(
     spent: Spent,
 ) -> Spectrum:
     usable = [result for result in results if result.success is not None and result.trace]
-    failing = [load_trace(system.store, result.trace) for result in usable if not result.success]
-    passing = [load_trace(system.store, result.trace) for result in usable if result.success]
+    store = system.store or Store()
+    failing = [store.load(result.trace) for result in usable if not result.success]
+    passing = [store.load(result.trace) for result in usable if result.success]
     if trace is None:
         if not failing:
             note = "no run failed, so there is nothing to rank"

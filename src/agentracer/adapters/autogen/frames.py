@@ -201,7 +201,7 @@ class Pace:
     def of(cls, session: ReplaySession) -> Pace:
         """The pace of a replay; all its runs share it."""
         if session not in cls._of:
-            cls._of[session] = cls(session._trace)
+            cls._of[session] = cls(session.trace)
         return cls._of[session]
 
     def __init__(self, trace: Trace) -> None:

@@ -39,7 +39,7 @@ class Translator:
     """Knows which run-specific id of the record is which one in the rerun. One per session."""
 
     def __init__(self, session: ReplaySession) -> None:
-        self.trace = session._trace
+        self.trace = session.trace
         self._lock = threading.Lock()
         self._ids: dict[str, str] = {}
         self._lanes: dict[tuple[str, str], list[Step]] = defaultdict(list)
@@ -61,7 +61,7 @@ class Translator:
         with self._lock:
             lane = self._lanes[agent, path]
             for position, step in enumerate(lane):
-                if session._reads(step) == shapes:
+                if session.reads(step) == shapes:
                     del lane[position]
                     return shapes
             if not lane:
@@ -72,7 +72,7 @@ class Translator:
                 if (ids := _same_but_for_ids(recorded, live)) is not None:
                     self._ids.update(ids)
                     del lane[position]
-                    return session._reads(step)
+                    return session.reads(step)
             del lane[0]  # the session will take it, too, and report that it reads otherwise
             return shapes
 
