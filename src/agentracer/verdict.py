@@ -46,6 +46,7 @@ class Provenance(_Record):
         seconds: wall time of the attribution.
         calls: model calls made.
         input_tokens: tokens that the judge read.
+        cached_tokens: of these, tokens that the judge's server had already read.
         output_tokens: tokens that the judge wrote.
     """
 
@@ -56,6 +57,7 @@ class Provenance(_Record):
     seconds: float = Field(default=0.0, ge=0.0)
     calls: int = 0
     input_tokens: int = 0
+    cached_tokens: int = 0
     output_tokens: int = 0
 
 
@@ -83,10 +85,13 @@ class Verdict(_Record):
 
     Attributes:
         confidence: probability that agent *and* step are right, as far as the method can tell.
-        candidates: ranked shortlist, best first.
+        candidates: ranked shortlist, best first; kept where the verdict abstains.
+        likely_steps: the smallest set of steps that holds the decisive error with probability
+            0.8, as measured on held-out runs; empty where the method has no such measurement.
         agents: share of the blame by agent, summing to at most 1.
         calibrated: False where the method has no measured relation of confidence to accuracy
             on runs of this shape.
+        notes: what the reader should know of how it was reached: windows, retries, cut text.
         verification: the proof by replay, where one was made.
     """
 
@@ -96,10 +101,12 @@ class Verdict(_Record):
     reason: Text = ""
     confidence: Probability = 0.0
     candidates: tuple[Candidate, ...] = ()
+    likely_steps: tuple[Annotated[int, Field(ge=0)], ...] = ()
     agents: dict[Text, Probability] = Field(default_factory=dict)
     abstained: bool = False
     abstain_reason: Text | None = None
     calibrated: bool = False
+    notes: tuple[Text, ...] = ()
     provenance: Provenance
     verification: Verification | None = None
 
