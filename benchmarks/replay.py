@@ -2,10 +2,11 @@
 
     python benchmarks/replay.py [--lengths 5 10 20 40 60] [--tasks 6] [--json FILE]
 
-Two systems, both LangGraph and offline: chains of 5 to 60 agents with one planted error, repaired
-decoys before it and consequences after it; and the testbed's coding team with its planted mishaps.
-The oracle has a correction for every step of a chain, as a language model would; for the coding
-team it is a successful run of the same task. The ranking is that of the embedded tracer.
+Three kinds of systems, all LangGraph and offline: chains of 5 to 60 agents with one planted error,
+repaired decoys before it and consequences after it; the demo's coding team with its mishaps; and
+the testbed's teams on math, documents and code, as a pipeline, a hub and a review loop. The oracle
+has a proposal for every step of a chain or team, as a language model would; for the coding team it
+is a successful run of the same task. The ranking is that of the embedded tracer.
 
 *Naive* is what the definition costs without this engine: for each candidate, first to last, restart
 the run from scratch with the step corrected, as often as the exact test asks for, and the control
@@ -32,9 +33,13 @@ from typing import Annotated, Any, TypedDict
 
 import agentracer
 from agentracer.replay import Override, ReferenceOracle, Search, System, find_decisive
+from agentracer.replay.override import unchanged
 from agentracer.replay.search import Strategy
 from agentracer.store import Store
 from agentracer.trace import Trace
+
+TEAM_SEED = 20
+"""Of the testbed's runs; not that of any data the embedded tracer was trained on."""
 
 STRATEGIES: tuple[Strategy, ...] = ("sequential", "ranked", "bisect")
 
@@ -48,7 +53,7 @@ class Case:
     system: System
     oracle: Any
     step: int
-    ranking: tuple[int, ...]
+    ranking: dict[int, float]
 
 
 @dataclass
@@ -184,6 +189,46 @@ def coding_cases(tasks: int, store: Store, *, declared: bool | None) -> Iterator
             yield Case("coding team", trace, system, oracle, step, ranking(trace))
 
 
+# -- the testbed's teams
+
+
+def team_cases(runs: int, store: Store, *, declared: bool | None) -> Iterator[Case]:
+    """Natural failures of all topologies and domains, in turn; see `agentracer.collect`.
+
+    The oracle knows what the scripted model says without its slips. Where nothing is wrong it
+    proposes the step as it was, as a language model that is asked for a correction would.
+    """
+    from agentracer.collect.plan import items, resolve
+    from agentracer.testbed.systems import DOMAINS, Bench
+    from agentracer.testbed.truth import decisive_step
+    from agentracer.testbed.truth import oracle as corrects
+
+    for item in items(DOMAINS, ("langgraph",), runs, TEAM_SEED):
+        domain, scene = resolve(item, None)
+        policy = scene.policy(domain, item.seed)
+        with Bench(domain, item.framework) as bench:
+            bench.play(policy)
+            team = bench.team(item.topology)
+
+            def run(team: Any = team, scene: Any = scene) -> str:
+                return str(team.solve(scene.problem))
+
+            def passes(answer: str, domain: Any = domain, scene: Any = scene) -> bool:
+                return bool(domain.check(scene.problem, answer))
+
+            trace = recorded(run, passes, store)
+            step = decisive_step(trace, scene, policy.log)
+            if trace.outcome.success is not False or step is None:
+                continue
+            known = corrects(policy)
+
+            def oracle(trace: Trace, at: int, known: Any = known) -> Override:
+                return known(trace, at) or unchanged(trace, at)
+
+            system = System(run, passes, store, deterministic=declared)
+            yield Case("testbed teams", trace, system, oracle, step, ranking(trace))
+
+
 # -- measuring
 
 
@@ -193,9 +238,10 @@ def recorded(run: Any, check: Any, store: Store) -> Trace:
     return handle.trace
 
 
-def ranking(trace: Trace) -> tuple[int, ...]:
-    verdict = agentracer.Tracer().attribute(trace)
-    return tuple(candidate.step for candidate in verdict.candidates)
+def ranking(trace: Trace) -> dict[int, float]:
+    """The embedded tracer's probabilities, of all steps."""
+    verdict = agentracer.Tracer(top_k=len(trace.steps)).attribute(trace)
+    return {c.step: c.probability for c in verdict.candidates if c.probability is not None}
 
 
 def measure(case: Case) -> Iterator[Row]:
@@ -257,6 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--lengths", type=int, nargs="*", default=[5, 10, 20, 40, 60])
     parser.add_argument("--tasks", type=int, default=6, help="tasks of the coding team")
+    parser.add_argument("--runs", type=int, default=90, help="runs of the testbed's teams")
     parser.add_argument(
         "--undeclared", action="store_true",
         help="do not tell the search that the systems are deterministic: it has to test for luck",
@@ -272,6 +319,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for cases in (
             chain_cases(options.lengths, store, declared=declared),
             coding_cases(options.tasks, store, declared=declared),
+            team_cases(options.runs, store, declared=declared),
         ):
             for case in cases:
                 rows += measure(case)

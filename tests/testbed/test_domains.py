@@ -132,6 +132,15 @@ def test_numbers_are_compared_up_to_rounding():
     assert not same_number("twelve", "12")
 
 
+def test_every_document_question_has_wrong_values_even_of_one_digit():
+    domain = domain_named("qa")
+    for problem in domain.problems():
+        values = values_of(domain, problem)
+        for goal in problem.goals:
+            wrong = [value for _, value in domain.wrong_values(problem, goal, values)]
+            assert values[goal.key] not in wrong, problem.id
+
+
 def test_there_are_forty_documents_and_the_search_finds_them():
     assert len(DOCUMENTS) == 40
     for document in DOCUMENTS:

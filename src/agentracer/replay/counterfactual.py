@@ -7,11 +7,11 @@ less; this module starts them and says what their result is worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from agentracer._version import __version__
 from agentracer.replay.engine import UNLIMITED, Budget, BudgetSpent, Engine, Spent, signature
@@ -33,6 +33,9 @@ from agentracer.trace import Trace
 from agentracer.verdict import Candidate, Provenance, Verdict, Verification
 
 __all__ = ["Search", "afind_decisive", "find_decisive"]
+
+Ranking: TypeAlias = Sequence[int] | Mapping[int, float]
+"""Where to look first: an order of steps, or the probability of each."""
 
 UNSTEADY_REPEATS = 8
 """Replays of each kind for a system that gives another run each time: enough to tell a correction
@@ -79,7 +82,7 @@ def find_decisive(
     oracle: Oracle,
     *,
     strategy: Strategy = "sequential",
-    ranking: Sequence[int] = (),
+    ranking: Ranking = (),
     repeats: int | None = None,
     earliest: Earliest = "together",
     budget: Budget = UNLIMITED,
@@ -98,7 +101,8 @@ def find_decisive(
         system: what to run.
         oracle: proposes a minimal correction of a step, or None.
         strategy: see `agentracer.replay.search`.
-        ranking: steps to try first, most suspicious first, such as a verdict's candidates.
+        ranking: where to look first: steps, most suspicious first, or the probability of each,
+            such as `{c.step: c.probability for c in verdict.candidates}`.
         repeats: replays of each kind for a step that flips. None: as few as can confirm anything,
             or 8 where the system turns out not to repeat itself. Never fewer than can confirm.
         earliest: how `ranked` excludes earlier steps: `together` corrects them in one replay;
@@ -127,7 +131,7 @@ async def afind_decisive(
     oracle: Oracle | AsyncOracle,
     *,
     strategy: Strategy = "sequential",
-    ranking: Sequence[int] = (),
+    ranking: Ranking = (),
     repeats: int | None = None,
     earliest: Earliest = "together",
     budget: Budget = UNLIMITED,
@@ -146,7 +150,7 @@ async def afind_decisive(
 
 
 def _state(
-    trace: Trace, ranking: Sequence[int], earliest: Earliest, progress: Progress | None
+    trace: Trace, ranking: Ranking, earliest: Earliest, progress: Progress | None
 ) -> State:
     if trace.outcome.success is not False:
         raise ValueError(
@@ -157,7 +161,18 @@ def _state(
     beyond = [step for step in ranking if not 0 <= step < len(trace.steps)]
     if beyond:
         raise ValueError(f"the ranking names step {beyond[0]}: the trace has {len(trace.steps)}")
-    return State(trace, Design(1), tuple(ranking), earliest, progress)
+    return State(trace, Design(1), _weighed(ranking), earliest, progress)
+
+
+def _weighed(ranking: Ranking) -> dict[int, float]:
+    """A ranking with a probability for each step; where only an order is given, each has half of
+    what the steps before it leave."""
+    if isinstance(ranking, Mapping):
+        wrong = [value for value in ranking.values() if not 0.0 <= value <= 1.0]
+        if wrong:
+            raise ValueError(f"the ranking gives a step the probability {wrong[0]}")
+        return dict(sorted(ranking.items(), key=lambda item: -item[1]))
+    return {step: 0.5**place for place, step in enumerate(dict.fromkeys(ranking), start=1)}
 
 
 def _journal(
@@ -172,7 +187,7 @@ def _journal(
     settings: dict[str, Any] = {
         "version": __version__,
         "strategy": strategy,
-        "ranking": list(state.ranking),
+        "ranking": [[step, share] for step, share in state.ranking.items()],
         "earliest": state.earliest,
         "repeats": repeats,
         "deterministic": system.deterministic,

@@ -4,17 +4,17 @@ All of them look for the decisive error: the earliest step whose correction turn
 a success. They are plans (see `trial`), so they know neither threads nor event loops.
 
     sequential   the definition: every step, first to last, until one is confirmed.
-    ranked       where a tracer points first; if none of that flips the run, binary search for the
-                 step up to which all corrections together do. Once a step flips the run, only
-                 earlier ones can take its place: they are corrected all together, and one by one
-                 only if that succeeds.
+    ranked       a search by halves of a tracer's likelihood: a step that has half of it is
+                 corrected by itself, else all steps up to the half are corrected together. Once a
+                 step flips the run, only earlier ones can take its place: they are corrected all
+                 together, and one by one only if that succeeds.
     bisect       binary search. It assumes that corrections before the decisive error do not help,
                  and that all after it do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,12 +26,6 @@ from agentracer.trace import Trace
 from agentracer.verdict import Verification
 
 __all__ = ["STRATEGIES", "Earliest", "State", "Strategy", "pilot"]
-
-_SUSPECTS = 3
-"""Ranked steps that are tried before the binary search, which finds the others as cheaply."""
-
-_WORTH_NARROWING = 4
-"""Fewer steps than this are tried one by one as cheaply."""
 
 Strategy = Literal["sequential", "ranked", "bisect"]
 Earliest = Literal["together", "each"]
@@ -45,7 +39,7 @@ class State:
     Attributes:
         trace: the failed run.
         design: how many replays decide about one step.
-        ranking: steps to try first (`ranked`).
+        ranking: how likely each suspected step is, most likely first (`ranked`).
         earliest: how `ranked` makes sure that no earlier step would do.
         progress: told of each step that is done with.
         trials: of each step that was replayed.
@@ -59,7 +53,7 @@ class State:
 
     trace: Trace
     design: Design
-    ranking: Sequence[int] = ()
+    ranking: Mapping[int, float] = field(default_factory=dict)
     earliest: Earliest = "together"
     progress: Progress | None = None
     trials: dict[int, Trial] = field(default_factory=dict)
@@ -80,6 +74,10 @@ class State:
     def promising(self) -> list[int]:
         """Steps that flipped the run and may still be confirmed, first to last."""
         return sorted(step for step, trial in self.trials.items() if trial.promising)
+
+    def settled(self, step: int) -> bool:
+        """Whether nothing more is to be learned from correcting this step by itself."""
+        return step in self.trials or step in self.uncorrected or step in self.failed
 
     def correction(self, step: int) -> Plan:
         """The oracle's correction, asked for once; None where there is none."""
@@ -153,16 +151,13 @@ def sequential(state: State) -> Plan:
 
 
 def ranked(state: State) -> Plan:
-    """The ranked steps, then the others; and then whatever is needed to claim *earliest*."""
-    suspects = [step for step in _in_order(state) if step in state.ranking]
-    if state.earliest == "together":
-        suspects = suspects[:_SUSPECTS]
-    narrowed = False
+    """Where a tracer points, narrowed by the likely half; then whatever makes it the *earliest*."""
+    narrow = state.earliest == "together"
     while True:
         flipped = state.promising
-        found = flipped[0] if flipped else (yield from state.first_that_flips(suspects))
-        if found is None and state.earliest == "together" and not narrowed:
-            narrowed = True
+        found = flipped[0] if flipped else None
+        if found is None and narrow:
+            narrow = False
             found = yield from _narrowed(state)
         if found is None:
             found = yield from state.first_that_flips(_in_order(state))
@@ -181,34 +176,60 @@ def _in_order(state: State) -> list[int]:
 
 
 def _narrowed(state: State) -> Plan:
-    """Where no suspect flips the run: binary search for the step up to which corrections do.
+    """Search for the first step that flips the run, by halves of what is still likely.
 
-    Corrected together, the first m steps flip the run from some m on, if corrections do not undo
-    each other. The step at which they begin to is tried by itself, like any other.
+    Two kinds of replay tell where it is. A step that has half of the remaining likelihood is
+    corrected by itself. Otherwise the steps are parted where half of it lies, and all corrections
+    up to there are made together: if corrections do not undo each other, they flip the run from the
+    decisive step on. Each replay settles about half of the doubt, so that a good ranking costs next
+    to nothing and a bad one little more than a binary search.
     """
     steps = state.steps
-    low, high = 0, len(steps) - 1
-    if high < _WORTH_NARROWING or state.together:
-        return None
-    sure = True
-    while low < high:
-        middle = (low + high) // 2
-        group = yield from _correctable(state, steps[: middle + 1])
+    mass = likelihood(steps, state.ranking)
+    low, high, sure = 0, len(steps), True
+    while high - low > 1:
+        window = [step for step in steps[low:high] if not state.settled(step)]
+        total = sum(mass[step] for step in window)
+        if not window:
+            return None
+        best = max(window, key=lambda step: mass[step])
+        if mass[best] >= total / 2:
+            if (yield from state.attempt(best)):
+                return best
+            continue
+        middle = _parting(steps, mass, window, low, high)
+        group = yield from _correctable(state, steps[:middle])
         trial = yield from _joint(state, group)
         if trial.problems:
             return None
         if trial.flips:
             high = middle
         else:
-            low, sure = middle + 1, trial.refuted or not group
-    if not (yield from state.attempt(steps[low])):
-        return None
-    if not sure:  # too few replays to exclude what is earlier
-        return steps[low]
-    state.together += [
-        step for step in (yield from _correctable(state, steps[:low])) if step not in state.trials
-    ]
-    return steps[low]
+            low, sure = middle, sure and (trial.refuted or not group)
+            if sure:  # else: too few replays to exclude what is earlier
+                state.together += [s for s in group if s not in (*state.trials, *state.together)]
+    step = steps[low]
+    return step if (yield from state.attempt(step)) else None
+
+
+def likelihood(steps: Sequence[int], ranking: Mapping[int, float]) -> dict[int, float]:
+    """What share each step has in the ranking; what the ranking leaves is spread evenly."""
+    rest = [step for step in steps if step not in ranking]
+    left = max(0.05, 1.0 - sum(ranking.values())) / max(1, len(rest))
+    return {step: ranking.get(step, left) for step in steps}
+
+
+def _parting(
+    steps: Sequence[int], mass: Mapping[int, float], window: Sequence[int], low: int, high: int
+) -> int:
+    """The position within (low, high) up to which about half of the likelihood lies."""
+    half, seen = sum(mass[step] for step in window) / 2, 0.0
+    open_ones = set(window)
+    for position in range(low, high - 1):
+        seen += mass[steps[position]] if steps[position] in open_ones else 0.0
+        if seen >= half:
+            return position + 1
+    return high - 1
 
 
 def _earlier(state: State, found: int) -> Plan:

@@ -201,7 +201,7 @@ class QaDomain:
     ) -> Sequence[tuple[str, str]]:
         """Something else of the same kind that the document says, or a name that looks alike."""
         right = values[goal.key]
-        if right.isdigit():
+        if right.isdigit() and len(right) > 1:
             typo = right[:-2] + right[-1] + right[-2]
             wrong = [("digits swapped", typo), ("digits swapped", right[1] + right[0] + right[2:])]
             return [(kind, value) for kind, value in wrong if value != right and value[0] != "0"]

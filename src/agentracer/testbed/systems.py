@@ -20,18 +20,22 @@ from agentracer.testbed.team_policy import TeamPolicy
 __all__ = [
     "DOMAINS",
     "FRAMEWORKS",
+    "OTHER_DOMAINS",
     "Bench",
     "Team",
     "domain_named",
 ]
 
 DOMAINS = ("math", "qa", "coding")
+OTHER_DOMAINS = ("sums",)
+"""Domains that are collected only where they are asked for by name."""
 FRAMEWORKS = ("langgraph", "autogen", "camel")
 
 _DOMAIN_CLASSES = {
     "math": ("math_domain", "MathDomain"),
     "qa": ("qa_domain", "QaDomain"),
     "coding": ("coding_domain", "CodingDomain"),
+    "sums": ("small_sums", "SmallSums"),
 }
 _TEAM_CLASSES = {
     "langgraph": ("langgraph_teams", "LangGraphTeam", "demo"),

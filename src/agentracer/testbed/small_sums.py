@@ -1,0 +1,65 @@
+"""Chains of one-digit sums: the smallest failures that a model can learn to attribute.
+
+The teams, their tools and their ways to err are those of word problems. Every mistake can be seen
+in the run itself (the task says each sum, the plan repeats it, the calculator gives its value), so
+that a model of a few hundred thousand weights can learn to find it. For training pipelines and
+their tests; it is collected only where it is asked for by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from agentracer.testbed.arithmetic import calculate, substituted
+from agentracer.testbed.math_domain import MathDomain
+from agentracer.testbed.math_problems import LETTERS
+from agentracer.testbed.problems import Goal, Problem, pick
+
+__all__ = ["SmallSums"]
+
+_TASKS = 1_200
+_SIGNS = ("+", "-")
+
+
+class SmallSums(MathDomain):
+    """See `agentracer.testbed.problems.Domain`; in everything but its problems it is `math`."""
+
+    @cached_property
+    def _own(self) -> list[Problem]:
+        found = {problem.question: problem for problem in map(_problem, range(_TASKS))}
+        return list(found.values())
+
+    @cached_property
+    def _read(self) -> list[Problem]:
+        return []
+
+    @cached_property
+    def _problems(self) -> list[Problem]:
+        return self._own
+
+
+def _problem(number: int) -> Problem:
+    """Three or four sums; no result leaves 0 to 9."""
+    specs = list(_specs(number))
+    goals = tuple(Goal(letter, spec) for letter, spec in zip(LETTERS, specs, strict=False))
+    values: dict[str, str] = {}
+    for goal in goals:
+        values[goal.key] = calculate(substituted(goal.spec, values))
+    said = [f"{'Add' if ' + ' in spec else 'Take away'} {spec[-1]}." for spec in specs]
+    question = " ".join((f"Begin with {specs[0][0]}.", *said))
+    return Problem(f"sums-{number:04d}", question, goals, values[goals[-1].key])
+
+
+def _specs(number: int) -> Iterator[str]:
+    value = pick(range(1, 9), "small sums", number)
+    before = str(value)
+    for place in range(pick((3, 4), "length", number)):
+        sign = pick(_SIGNS, "sign", number, place)
+        if value in {0, 9}:
+            sign = "-" if value else "+"
+        room = 9 - value if sign == "+" else value
+        other = pick(range(1, room + 1), "other", number, place)
+        value += other if sign == "+" else -other
+        yield f"{before} {sign} {other}"
+        before = LETTERS[place]
