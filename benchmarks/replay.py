@@ -33,7 +33,6 @@ from typing import Annotated, Any, TypedDict
 
 import agentracer
 from agentracer.replay import Override, ReferenceOracle, Search, System, find_decisive
-from agentracer.replay.override import unchanged
 from agentracer.replay.search import Strategy
 from agentracer.store import Store
 from agentracer.trace import Trace
@@ -195,8 +194,9 @@ def coding_cases(tasks: int, store: Store, *, declared: bool | None) -> Iterator
 def team_cases(runs: int, store: Store, *, declared: bool | None) -> Iterator[Case]:
     """Natural failures of all topologies and domains, in turn; see `agentracer.collect`.
 
-    The oracle knows what the scripted model says without its slips. Where nothing is wrong it
-    proposes the step as it was, as a language model that is asked for a correction would.
+    The oracle has a proposal for every model step, as a language model with the ground truth would:
+    what the scripted model says there without its slips; else, where a run without slips goes
+    another way, what it says; else the same in more words.
     """
     from agentracer.collect.plan import items, resolve
     from agentracer.testbed.systems import DOMAINS, Bench
@@ -220,10 +220,23 @@ def team_cases(runs: int, store: Store, *, declared: bool | None) -> Iterator[Ca
             step = decisive_step(trace, scene, policy.log)
             if trace.outcome.success is not False or step is None:
                 continue
+            able = policy.without_slips()
+            bench.play(able)
+            clean = ReferenceOracle(recorded(run, passes, store))
+            bench.play(policy)
             known = corrects(policy)
 
-            def oracle(trace: Trace, at: int, known: Any = known) -> Override:
-                return known(trace, at) or unchanged(trace, at)
+            def oracle(trace: Trace, at: int, known: Any = known, clean: Any = clean) -> Override:
+                step = trace.steps[at]
+                return (
+                    known(trace, at)
+                    or clean(trace, at)
+                    or Override(
+                        step=at,
+                        content=f"To be clear.\n\n{step.content}",
+                        tool_calls=step.tool_calls,
+                    )
+                )
 
             system = System(run, passes, store, deterministic=declared)
             yield Case("testbed teams", trace, system, oracle, step, ranking(trace))

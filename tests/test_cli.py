@@ -272,3 +272,59 @@ def test_the_demo_names_the_step_where_the_scripted_model_really_went_wrong(tmp_
     (page,) = (tmp_path / "demo").glob("*.html")
     assert str(page) in result.stdout
     assert len(json.loads(agentracer_command("list", "--json").stdout)) >= 7
+
+
+def test_verify_replays_a_run_of_the_demo_from_its_trace_alone(tmp_path):
+    pytest.importorskip("langchain_openai", reason="needs the extra [demo]")
+    agentracer_command("demo", "-o", tmp_path / "demo")
+    listed = json.loads(agentracer_command("list", "--failed", "--json").stdout)
+    found = []
+    for run in listed:
+        result = agentracer_command("attribute", run["id"], "--verify", "--json")
+        assert result.returncode == 0, result.stderr
+        found.append(json.loads(result.stdout)["verification"])
+    confirmed = [proof for proof in found if proof["status"] == "confirmed"]
+    assert confirmed
+    assert all(proof["flips"] == 1 and proof["control_flips"] == 0 for proof in confirmed)
+
+
+def test_list_leaves_replays_out_and_latest_is_no_replay(recorded):
+    with agentracer.record("count boxes", metadata={"replay": {}}, parent=recorded) as replay:
+        pass
+    listed = json.loads(agentracer_command("list", "--json").stdout)
+    assert [run["id"] for run in listed] == [recorded]
+    every = json.loads(agentracer_command("list", "--replays", "--json").stdout)
+    assert [run["id"] for run in every] == [replay.id, recorded]
+    assert agentracer.Store().resolve("latest") == recorded
+
+
+def test_verify_says_what_it_needs_where_the_system_is_unknown(recorded, log):
+    unknown = agentracer_command("attribute", recorded, "--verify")
+    assert unknown.returncode == 3
+    assert "--system MODULE:FUNCTION" in unknown.stderr
+    assert "made this run fail" in unknown.stdout  # the verdict itself is not lost
+    imported = agentracer_command("attribute", log, "--verify")
+    assert imported.returncode == 3
+    assert "not recorded in this store" in imported.stderr
+
+
+@pytest.mark.parametrize("spec", ["nonsense", "no_such_module:f", "os:no_such_function", "os:name"])
+def test_a_wrong_system_is_named_before_anything_runs(recorded, spec):
+    result = agentracer_command("attribute", recorded, "--verify", "--system", spec)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: --system {spec}: ")
+    assert result.stdout == ""
+
+
+def test_a_system_of_ones_own_is_given_by_name(recorded, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "from agentracer.replay import System\n"
+        "def rebuild(trace):\n"
+        "    print('asked for', trace.task)\n"
+        "    return System(run=lambda: None, check=lambda _: True), lambda trace, step: None\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    result = agentracer_command("attribute", recorded, "--verify", "--system", "mine:rebuild")
+    assert result.returncode == 0, result.stderr
+    assert "asked for count boxes" in result.stdout
+    assert "the oracle has no correction" in " ".join(result.stdout.split())

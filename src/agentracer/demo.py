@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -21,18 +21,19 @@ from rich.text import Text
 import agentracer
 from agentracer.attribution import Tracer
 from agentracer.errors import MissingExtra
-from agentracer.replay import Override, System, find_decisive
-from agentracer.report import html
+from agentracer.replay import find_decisive
+from agentracer.report import html, replays
 from agentracer.report.terminal import print_verdict
 from agentracer.store import Store
-from agentracer.trace import Message, Trace
+from agentracer.trace import Trace
 from agentracer.verdict import Verdict, Verification
 
 try:
-    from agentracer.testbed.coding_policy import CodingPolicy, Mistake, Role
+    from agentracer.testbed.coding_policy import CodingPolicy, Mistake
     from agentracer.testbed.coding_team import build, check, solve
     from agentracer.testbed.demo import Scenario, scenarios
-    from agentracer.testbed.server import ChatRequest, ModelServer
+    from agentracer.testbed.known import coding_oracle, coding_system, facts_of
+    from agentracer.testbed.server import ModelServer
 except ModuleNotFoundError as error:
     raise MissingExtra("demo", needed_for=f"the demo (no module {error.name!r})") from error
 
@@ -90,7 +91,8 @@ def run_demo(
             Store().save_verdict(verdict)
             _compare(first, verdict, console)
     _summarise(failures, console)
-    page = html.write(output / f"{first.trace.id}.html", first.trace, verdict)
+    again = replays.found(first.trace, verdict, Store())
+    page = html.write(output / f"{first.trace.id}.html", first.trace, verdict, again)
     console.print(f"\nreport  {page.resolve()}", soft_wrap=True)
     console.print(f"traces  {Store().home}  (`agentracer list`, `agentracer show`)", soft_wrap=True)
 
@@ -123,7 +125,7 @@ def _run(team: Any, scenario: Scenario, server: ModelServer | None) -> _Finished
     with agentracer.record(
         task=task.statement,
         check=lambda code: check(task, code),
-        metadata={"demo": task.function},
+        metadata=facts_of(scenario) if server is not None else None,
     ) as run:
         run.result = solve(team, task)
     trace = run.trace
@@ -156,13 +158,8 @@ def _prove(
     team: Any, run: _Finished, verdict: Verdict, server: ModelServer, console: Console
 ) -> Verdict:
     """Find the decisive error by replay, looking first where the tracer points."""
-    task = run.scenario.task
     server.model = run.scenario.policy
-    system = System(
-        run=lambda: solve(team, task),
-        check=lambda code: check(task, code),
-        deterministic=True,  # as the scripted model is
-    )
+    system = coding_system(team, run.scenario, Store())
     console.print(
         "\nReplaying the run with suspicious steps corrected, and with them as they were:"
     )
@@ -173,9 +170,9 @@ def _prove(
     search = find_decisive(
         run.trace,
         system,
-        lambda trace, step: _correction(run, trace, step),
+        coding_oracle(run.scenario.policy),
         strategy="ranked",
-        ranking=[candidate.step for candidate in verdict.candidates],
+        ranking={c.step: c.probability or 0.0 for c in verdict.candidates},
         progress=show,
     )
     return search.verdict
@@ -201,37 +198,6 @@ def _compare(run: _Finished, verdict: Verdict, console: Console) -> None:
     console.print(Text(f"\nverified verdict  {found}", style="bold"))
     console.print(Text(f"really went wrong {truth}"))
     console.print(Text("The verdict is right." if right else "The verdict is wrong."))
-
-
-def _correction(run: _Finished, trace: Trace, step: int) -> Override | None:
-    """What the scripted model says at a step when it makes no mistake there."""
-    policy, agent = run.scenario.policy, trace.steps[step].agent
-    every = [(role, k) for role in get_args(Role) if role == agent for k in range(20)]
-    if not every:
-        return None
-    careful = CodingPolicy(policy.seed, mishap=policy.mishap, correct=every)
-    messages = [_as_sent(message) for message in trace.observed.reads(step)]
-    model = trace.steps[step].model
-    body = {"tools": [{"function": {"name": name}} for name in (model.tools if model else ())]}
-    reply = careful.reply(ChatRequest("scripted", messages, body))
-    if reply.tool_calls or reply.content == trace.steps[step].content:
-        return None
-    return Override(step=step, content=reply.content or "")
-
-
-def _as_sent(message: Message) -> dict[str, Any]:
-    """A recorded message as it went over the wire."""
-    sent: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.name:
-        sent["name"] = message.name
-    if message.tool_call_id:
-        sent["tool_call_id"] = message.tool_call_id
-    if message.tool_calls:
-        sent["tool_calls"] = [
-            {"id": call.id, "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
-    return sent
 
 
 def _summarise(failures: list[_Finished], console: Console) -> None:

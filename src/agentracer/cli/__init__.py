@@ -13,7 +13,7 @@ import sys
 import click
 
 from agentracer._version import __version__
-from agentracer.cli import adapt, attribution, bench, collect, system, traces
+from agentracer.cli import adapt, attribution, bench, collect, report, system, traces
 from agentracer.cli._io import BAD_INPUT, PARTLY_DONE, fail
 from agentracer.errors import AgentracerError
 
@@ -34,7 +34,7 @@ for command in (
     attribution.attribute,
     traces.list_traces,
     traces.show,
-    attribution.report,
+    report.report,
     traces.import_otel,
     traces.export_trace,
     bench.bench,

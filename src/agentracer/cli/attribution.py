@@ -1,11 +1,10 @@
-"""`agentracer attribute` and `agentracer report`."""
+"""`agentracer attribute`, and the options that say who attributes."""
 
 from __future__ import annotations
 
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,14 +12,13 @@ import click
 from agentracer.cli._io import (
     BAD_INPUT,
     PARTLY_DONE,
-    console,
     fail,
     load,
-    print_json,
     progress_bar,
     say,
     usage_errors,
 )
+from agentracer.cli.verification import system_named, verify_all
 
 if TYPE_CHECKING:
     from agentracer.attribution import Tracer
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from agentracer.trace import Trace
     from agentracer.verdict import Verdict
 
-__all__ = ["attribute", "model_options", "report"]
+__all__ = ["attribute", "model_options"]
 
 
 _TRACER_OPTIONS = frozenset(
@@ -95,31 +93,62 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="The same as
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json"]),
+    type=click.Choice(["text", "json", "github", "junit", "markdown"]),
     default="text",
     show_default=True,
-    help="json: one verdict, or a list of them for several traces, alone on stdout.",
+    help="json: one verdict, or a list of them for several traces. github: annotations, and a "
+    "summary in $GITHUB_STEP_SUMMARY. All but text are alone on stdout.",
 )
 @_json_option
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Replay each run with the blamed step corrected, and as it was.",
+)
+@click.option(
+    "--system",
+    metavar="MODULE:FUNCTION",
+    help="For --verify: given a trace, returns the System that made it, and an oracle. "
+    "Runs of `agentracer demo` need none.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="For --verify: replays of each kind.",
+)
 @model_options
-def attribute(target: str, form: str, as_json: bool, tracer: Tracer) -> None:
+def attribute(
+    target: str,
+    form: str,
+    as_json: bool,
+    verify: bool,
+    system: str | None,
+    repeats: int,
+    tracer: Tracer,
+) -> None:
     """Say which agent and which step made a run fail.
 
     TARGET is a trace file, a Who&When log, a folder of either, the id of a recorded trace (or a
     part of it, or `latest`), or - for one trace on standard input.
     """
-    traces, store = load(target)
-    verdicts, failures = _attribute_all(tracer, traces, store)
-    if as_json or form == "json":
-        found = [verdict.model_dump(mode="json") for _, verdict in verdicts]
-        print_json(found[0] if len(traces) == 1 and found else found)
-    else:
-        from agentracer.report.terminal import print_verdict
+    from agentracer.cli._verdicts import print_verdicts
 
-        screen = console()
-        for trace, verdict in verdicts:
-            print_verdict(verdict, trace, screen)
+    traces, store = load(target)
+    if system is not None and not verify:
+        fail("--system is for --verify")
+    rebuild = system_named(system)
+    verdicts, failures = _attribute_all(tracer, traces, store)
+    unproven: list[str] = []
+    if verify:
+        verdicts, unproven = verify_all(verdicts, store, rebuild, repeats)
+    print_verdicts("json" if as_json else form, traces, verdicts, failures, target)
     _report_failures(failures, len(traces))
+    if unproven:
+        for problem in unproven:
+            say(f"error: {problem}")
+        sys.exit(PARTLY_DONE)
 
 
 def _attribute_all(
@@ -145,24 +174,3 @@ def _report_failures(failures: Sequence[str], total: int) -> None:
         say(f"error: {failure}")
     if failures:
         sys.exit(PARTLY_DONE if len(failures) < total else BAD_INPUT)
-
-
-@click.command()
-@click.argument("target", metavar="ID|PATH|-", default="latest")
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write it."
-)
-@model_options
-def report(target: str, output: Path | None, tracer: Tracer) -> None:
-    """Write a trace and its verdict as one self-contained HTML page."""
-    from agentracer.report import html
-
-    traces, store = load(target)
-    if len(traces) != 1:
-        fail(f"{target} holds {len(traces)} traces; a report shows one")
-    trace = traces[0]
-    verdict = store.load_verdict(trace.id) if store is not None else None
-    if verdict is None:
-        verdict = tracer.attribute(trace)
-    path = output or Path(f"{trace.id}.html")
-    click.echo(html.write(path, trace, verdict))

@@ -13,8 +13,13 @@ __all__ = ["collect"]
 
 
 @click.command()
-@click.option("--domain", multiple=True, help="math, qa or coding; all if not given.")
+@click.option(
+    "--domain",
+    multiple=True,
+    help="math, qa or coding; all three if not given. sums (one-digit sums) only if named.",
+)
 @click.option("--framework", multiple=True, help="langgraph, autogen or camel; all if not given.")
+@click.option("--topology", multiple=True, help="pipeline, hub or review; all if not given.")
 @click.option("--n", required=True, type=click.IntRange(1), help="How many runs.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
 @click.option("--seed", default=0, show_default=True)
@@ -28,6 +33,7 @@ __all__ = ["collect"]
 def collect(
     domain: tuple[str, ...],
     framework: tuple[str, ...],
+    topology: tuple[str, ...],
     n: int,
     out: Path,
     seed: int,
@@ -41,12 +47,14 @@ def collect(
     injection. Started again with the same folder, it goes on where it stopped.
     """
     from agentracer.collect import collect as run
+    from agentracer.testbed.rosters import TOPOLOGIES
     from agentracer.testbed.systems import DOMAINS, FRAMEWORKS
 
     with usage_errors(), progress_bar("collecting") as progress:
         done = run(
             domain or DOMAINS,
             framework or FRAMEWORKS,
+            topology or TOPOLOGIES,
             n=n,
             out=out,
             seed=seed,

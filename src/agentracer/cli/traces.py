@@ -21,9 +21,10 @@ __all__ = ["export_trace", "import_otel", "list_traces", "show"]
 @click.command("list")
 @click.option("-n", "limit", default=50, show_default=True, help="How many, newest first.")
 @click.option("--failed", is_flag=True, help="Only runs that failed.")
+@click.option("--replays", is_flag=True, help="Replays too.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list on stdout.")
-def list_traces(limit: int, failed: bool, as_json: bool) -> None:
-    """List recorded traces, newest first."""
+def list_traces(limit: int, failed: bool, replays: bool, as_json: bool) -> None:
+    """List recorded traces, newest first; replays only if asked for."""
     from dataclasses import asdict
     from itertools import islice
 
@@ -31,8 +32,8 @@ def list_traces(limit: int, failed: bool, as_json: bool) -> None:
     from agentracer.store import Store
 
     store = Store()
-    summaries = (s for s in store.summaries() if not failed or s.success is False)
-    chosen = list(islice(summaries, limit))
+    wanted = (s for s in store.summaries() if replays or s.replay_of is None)
+    chosen = list(islice((s for s in wanted if not failed or s.success is False), limit))
     if as_json:
         print_json([asdict(summary) for summary in chosen])
     else:

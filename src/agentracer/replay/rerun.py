@@ -105,7 +105,12 @@ def _prepare(
         change.check(trace)
     truth = trace.ground_truth.answer if trace.ground_truth is not None else None
     block = record(
-        trace.task or None, ground_truth=truth, check=check, store=store, parent=trace.id
+        trace.task or None,
+        ground_truth=truth,
+        check=check,
+        metadata={"replay": {}},  # from the first line on: a list of runs leaves replays out
+        store=store,
+        parent=trace.id,
     )
     return ReplaySession(trace, override, policy=policy), block
 

@@ -77,7 +77,8 @@ def _create_once(path: Path, content: bytes) -> None:
 class Summary:
     """One line of `agentracer list`, read from the ends of a journal only.
 
-    `steps` is a lower bound where the end of the journal names no step.
+    `steps` is a lower bound where the end of the journal names no step. `replay_of` is the trace
+    that this one replays, if it is a replay.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Summary:
     steps: int
     success: bool | None
     ending: Ending
+    replay_of: str | None = None
 
 
 class Store:
@@ -167,14 +169,17 @@ class Store:
         return fold(events, torn=torn, source=path)
 
     def resolve(self, prefix: str) -> str:
-        """The full id that a part of it stands for: its beginning or its end. `latest`: the newest.
+        """The full id that a part of it stands for: its beginning or its end.
+
+        `latest` is the newest that is not a replay.
 
         Raises:
             TraceNotFound: there is none, or more than one.
         """
         ids = self.ids()
         if prefix == "latest" and ids:
-            return ids[0]
+            runs = (found.id for found in self.summaries() if found.replay_of is None)
+            return next(runs, ids[0])
         matches = [i for i in ids if prefix and (i.startswith(prefix) or i.endswith(prefix))]
         if prefix in ids or len(matches) == 1:
             return prefix if prefix in ids else matches[0]
@@ -255,6 +260,7 @@ def _summarise(path: Path) -> Summary | None:
         steps=steps,
         success=outcome.get("success"),
         ending=outcome.get("ending", "unfinished"),
+        replay_of=first.get("parent") if "replay" in (first.get("metadata") or {}) else None,
     )
 
 
