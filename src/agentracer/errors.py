@@ -2,6 +2,7 @@
 
     AgentracerError                  catch this one to catch them all
     ├── FormatError (ValueError)     a file or a value is not what its format promises
+    │   └── TrainingError            a config, data or a model that training cannot begin with
     ├── TraceNotFound (LookupError)  the store has no such trace
     ├── StoreError (OSError)         the store itself cannot be used
     ├── MissingExtra (ImportError)   an optional dependency is not installed
@@ -11,6 +12,7 @@
     ├── ToolRefused                  a replay's policy does not let a tool run
     ├── BudgetSpent                  the next replay would cost more than the budget allows
     ├── OracleFailed                 an oracle raised, or proposed what does not fit the trace
+    ├── ContainerUnavailable (OSError) Docker was asked for, and does not answer
     └── CollectionMismatch           a folder holds another collection, or is in use
 
 Each message names the place and the remedy. None of them ever reaches a host program
@@ -29,6 +31,7 @@ __all__ = [
     "BackendError",
     "BudgetSpent",
     "CollectionMismatch",
+    "ContainerUnavailable",
     "FormatError",
     "MissingExtra",
     "OracleFailed",
@@ -36,6 +39,7 @@ __all__ = [
     "StoreError",
     "ToolRefused",
     "TraceNotFound",
+    "TrainingError",
     "UnknownModel",
 ]
 
@@ -68,6 +72,10 @@ class FormatError(AgentracerError, ValueError):
         where = ": ".join(str(part) for part in (source, place) if part is not None)
         text = f"{where}: {problem}" if where else problem
         super().__init__(f"{text}\n  remedy: {remedy}" if remedy else text)
+
+
+class TrainingError(FormatError):
+    """What training was given cannot be trained on; found before the first step."""
 
 
 class TraceNotFound(AgentracerError, LookupError):
@@ -122,6 +130,20 @@ class ToolRefused(AgentracerError):
 
 class BudgetSpent(AgentracerError):
     """The next replay would be over the budget; the search ends with what it has."""
+
+
+class ContainerUnavailable(AgentracerError, OSError):
+    """Code was to run in a Docker container, and Docker does not do it.
+
+    Args:
+        problem: what docker said.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"cannot run code in a container: {problem}\n"
+            "  remedy: start Docker and pull the image, or ask for no container"
+        )
 
 
 class OracleFailed(AgentracerError):

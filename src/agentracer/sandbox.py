@@ -25,7 +25,8 @@ user that exists for this run only and may still read every file. Not covered:
   meanwhile shift it (root's worker is counted alone);
 * anything that a kernel bug allows.
 
-Use a container or a virtual machine for code that may be hostile rather than merely wrong.
+Use a container (`image=`, see `agentracer.containers`) or a virtual machine for code that may be
+hostile rather than merely wrong.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["DEFAULT_LIMITS", "Execution", "Limits", "run_python"]
+__all__ = ["DEFAULT_LIMITS", "IMAGE_VARIABLE", "Execution", "Limits", "run_python"]
+
+IMAGE_VARIABLE = "AGENTRACER_SANDBOX_IMAGE"
+"""Names the Docker image in which code runs, where no other is asked for."""
 
 StopReason = Literal["wall", "cpu", "processes", "launcher"]
 
@@ -109,7 +113,9 @@ class Execution:
     stopped_by: StopReason | None = None
 
 
-def run_python(source: str, *, limits: Limits = DEFAULT_LIMITS) -> Execution:
+def run_python(
+    source: str, *, limits: Limits = DEFAULT_LIMITS, image: str | None = None
+) -> Execution:
     """Run `source` as a program of its own and wait for its end.
 
     Whatever the code does, this returns an `Execution`: a syntax error, a lone surrogate or a
@@ -118,10 +124,19 @@ def run_python(source: str, *, limits: Limits = DEFAULT_LIMITS) -> Execution:
     Args:
         source: The program. It sees no arguments, an empty stdin and an empty directory.
         limits: What it may use.
+        image: Run it in a Docker container of this local image instead, such as
+            `python:3.11-slim`; if None, that of the environment variable AGENTRACER_SANDBOX_IMAGE,
+            if it is set.
 
     Raises:
         OSError: The system cannot start a process or make a temporary directory, or is not POSIX.
+        ContainerUnavailable: A container was asked for, and Docker does not start it.
     """
+    wanted = image or os.environ.get(IMAGE_VARIABLE)
+    if wanted:
+        from agentracer.containers import run_in_container
+
+        return run_in_container(source, wanted, limits)
     if os.name != "posix":  # pragma: no cover
         msg = "agentracer.sandbox needs a POSIX system: it limits code with setrlimit"
         raise OSError(msg)
