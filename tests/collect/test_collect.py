@@ -211,14 +211,18 @@ def test_unknown_names_are_refused_before_anything_is_done(what, settings, tmp_p
     assert not (tmp_path / "no").exists()
 
 
-def test_ray_is_used_or_missed_with_a_remedy():
-    try:
-        import ray  # noqa: F401
-    except ModuleNotFoundError:
-        with pytest.raises(MissingExtra, match=r"\[ray\]"):
-            list(ENGINES["ray"]([], None, 1))
-    else:
-        pytest.skip("ray is installed")
+def test_ray_is_missed_with_a_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
+    with pytest.raises(MissingExtra, match=r"\[ray\]"):
+        list(ENGINES["ray"]([], None, 1))
+
+
+@pytest.mark.slow
+def test_ray_makes_the_same_data_as_processes(tmp_path):
+    pytest.importorskip("ray", reason="needs the extra [ray]")
+    for engine in ("ray", "local"):
+        collect("math", "langgraph", n=6, out=tmp_path / engine, engine=engine, workers=1)
+    assert data_of(tmp_path / "ray") == data_of(tmp_path / "local")
 
 
 SCRIPT = """
