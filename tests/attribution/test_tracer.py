@@ -110,6 +110,14 @@ def test_a_backend_may_abstain():
     assert verdict.abstain_reason == "too long"
 
 
+def test_a_backend_that_abstains_may_keep_its_shortlist():
+    unsure = Fixed(blames("solver", 1), abstain_reason="unsure", likely_steps=(1, 0))
+    verdict = Tracer(unsure).attribute(TRACE)
+    assert (verdict.agent, verdict.step) == (None, None)
+    assert [candidate.step for candidate in verdict.candidates] == [1]
+    assert verdict.likely_steps == (1, 0)
+
+
 def test_the_shortlist_has_at_most_top_k_candidates():
     backend = Fixed(blames("solver", 1), blames("planner", 0))
     assert len(Tracer(backend, top_k=1).attribute(TRACE).candidates) == 1
@@ -121,7 +129,7 @@ BROKEN = {
     "an agent that did not act": Fixed(blames("ghost", 1)),
     "a step that does not exist": Fixed(blames("solver", 2)),
     "nothing, without a reason": Fixed(),
-    "somebody, and abstains": Fixed(blames("solver", 1), abstain_reason="unsure"),
+    "a likely step that does not exist": Fixed(blames("solver", 1), likely_steps=(1, 9)),
     "one candidate twice": Fixed(blames("solver", 1), blames("solver", 1)),
     "a share for a stranger": Fixed(blames("solver", 1), agents={"ghost": 0.1}),
     "shares above one": Fixed(blames("solver", 1), agents={"solver": 0.9, "planner": 0.9}),

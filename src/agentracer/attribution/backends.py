@@ -45,10 +45,13 @@ class Judgement:
         confidence: probability that agent and step are right.
         calibrated: whether `confidence` was measured on runs of this shape.
         reason: why; that of the first candidate if empty.
-        abstain_reason: why it names nobody; then there are no candidates.
+        abstain_reason: why it names nobody, whatever candidates there are.
+        likely_steps: see `agentracer.verdict.Verdict`.
+        notes: what the reader should know of how the judgement was reached.
         versions: what the result depends on (weights, prompt hashes).
         calls: model calls made.
         input_tokens: tokens that the judge read.
+        cached_tokens: of these, tokens that its server had already read.
         output_tokens: tokens that the judge wrote.
     """
 
@@ -59,9 +62,12 @@ class Judgement:
     calibrated: bool = False
     reason: str = ""
     abstain_reason: str | None = None
+    likely_steps: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     calls: int = 0
     input_tokens: int = 0
+    cached_tokens: int = 0
     output_tokens: int = 0
 
 

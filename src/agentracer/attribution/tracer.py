@@ -183,7 +183,8 @@ class Tracer:
         return trace.ground_truth if self.ground_truth else None
 
     def _verdict(self, trace: Trace, judgement: Judgement, seconds: float) -> Verdict:
-        first = judgement.candidates[0] if judgement.candidates else None
+        abstains = judgement.abstain_reason is not None
+        first = None if abstains else next(iter(judgement.candidates), None)
         return Verdict(
             trace_id=trace.id,
             agent=(judgement.agent or first.agent) if first else None,
@@ -191,10 +192,12 @@ class Tracer:
             reason=judgement.reason or (first.reason if first else ""),
             confidence=judgement.confidence,
             candidates=judgement.candidates[: self.top_k],
+            likely_steps=judgement.likely_steps,
             agents=dict(judgement.agents),
             abstained=first is None,
             abstain_reason=judgement.abstain_reason,
             calibrated=judgement.calibrated,
+            notes=judgement.notes,
             provenance=Provenance(
                 model=self.model,
                 method=self.backend.method,
@@ -203,6 +206,7 @@ class Tracer:
                 seconds=seconds,
                 calls=judgement.calls,
                 input_tokens=judgement.input_tokens,
+                cached_tokens=judgement.cached_tokens,
                 output_tokens=judgement.output_tokens,
             ),
         )
@@ -250,8 +254,10 @@ def _nothing_to_attribute(run: Observed) -> str | None:
 def _problems(judgement: Judgement, run: Observed) -> Iterator[str]:
     """Every way in which a judgement does not fit the run that it is about."""
     agents = frozenset(run.agent_names)
-    if bool(judgement.candidates) == bool(judgement.abstain_reason):
+    if not judgement.candidates and not judgement.abstain_reason:
         yield "it must either name candidates or say why it names none"
+    if not all(0 <= step < len(run.steps) for step in judgement.likely_steps):
+        yield f"likely_steps: the run has {len(run.steps)} steps"
     if judgement.agent is not None and judgement.agent not in agents:
         yield f"the agent {judgement.agent!r} did not act in this run"
     for unknown in sorted(set(judgement.agents) - agents):

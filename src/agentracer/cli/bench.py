@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentracer.cli._io import console, print_json, progress_bar, say, usage_errors
+from agentracer.cli._io import (
+    console,
+    fail,
+    print_json,
+    progress_bar,
+    say,
+    usage_errors,
+)
 from agentracer.cli.attribution import model_options
 
 if TYPE_CHECKING:
@@ -122,6 +129,49 @@ def injection(
         print_json(benchmark.as_dict(result))
     else:
         console().print(benchmark.render(result))
+
+
+@bench.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--methods",
+    default="all-at-once,binary-search,step-by-step",
+    show_default=True,
+    help="Which, with commas between.",
+)
+@click.option(
+    "--tokenizer",
+    type=click.Path(exists=True, path_type=Path),
+    help="A tokenizer.json to count with; four bytes are one token without.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout.")
+@model_options
+def cost(
+    directory: Path, methods: str, tokenizer: Path | None, as_json: bool, tracer: Tracer
+) -> None:
+    """Calls and tokens per run of a language model's methods, on a folder of Who&When logs.
+
+    With no language model as --model, nothing is asked: it counts what each method would send, in
+    its worst case (no step is blamed).
+    """
+    from agentracer.attribution.judge import LanguageModelBackend
+    from agentracer.attribution.language_models.counting import CountingModel
+    from agentracer.bench import cost as benchmark
+
+    judge = tracer.backend
+    if not isinstance(judge, LanguageModelBackend):
+        judge = LanguageModelBackend(CountingModel(tokenizer))
+    elif tokenizer is not None:
+        fail("--tokenizer counts without a model; leave out --model")
+    names = [name.strip() for name in methods.split(",")]
+    with usage_errors(), progress_bar("attributing") as progress:
+        costs = benchmark.run(
+            directory, judge, names, ground_truth=tracer.ground_truth, progress=progress
+        )
+    if as_json:
+        print_json(benchmark.as_dict(costs))
+    else:
+        console().print(benchmark.render(costs, model=judge.name))
 
 
 def _show(result: Report, output: Path | None, folder: Path | None) -> None:

@@ -113,7 +113,7 @@ def test_hostile_runs_keep_the_contract(judge, style):
 def test_a_run_longer_than_the_context_is_read_in_windows(judge):
     long = run_of(*("0+1=1 " * 300 for _ in range(8)))
     verdict = Tracer(judge).attribute(Trace(id="long", observed=long))
-    assert "overlapping windows" in f"{verdict.reason}{verdict.abstain_reason}"
+    assert "overlapping windows" in " ".join(verdict.notes)
 
 
 def test_a_prompt_longer_than_the_context_is_an_error_of_that_prompt_alone(judge):

@@ -48,7 +48,7 @@ def test_the_longest_logs_are_attributed_with_small_windows_that_are_told(whowhe
         tracer = Tracer(counting(context=context))
         for trace in longest:
             verdict = tracer.attribute(trace)
-            told = f"{verdict.reason}"
+            told = " ".join(verdict.notes)
             assert "overlapping windows" in told
             assert f"{len(trace.steps) - 1}" in told
             assert verdict.provenance.calls > 1

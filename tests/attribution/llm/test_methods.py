@@ -45,7 +45,7 @@ def test_a_quote_that_the_step_does_not_say_is_dropped_and_said():
     judge, _ = tracer(blames(1, "Solver", quote="It is 54, clearly"))
     verdict = judge.attribute(TRACE)
     assert verdict.candidates[0].evidence == ()
-    assert "quote" in verdict.reason
+    assert "quote" in verdict.notes[0]
 
 
 def test_samples_vote_and_their_agreement_is_the_confidence():
@@ -157,7 +157,7 @@ LONG = trace_of(
 def test_a_run_that_does_not_fit_is_read_in_windows_that_miss_nothing(method):
     judge, model = tracer(blames(0), method=method, token_budget=1_500)
     verdict = judge.attribute(LONG)
-    assert "overlapping windows" in verdict.reason
+    assert "overlapping windows" in " ".join(verdict.notes)
     *windows, final = model.requests
     view = TraceView(LONG.observed)
     for index, text in enumerate(view.texts):
@@ -194,7 +194,7 @@ def test_a_long_task_is_cut_and_said():
         update={"observed": LONG.observed.model_copy(update={"task": "word " * 5_000})}
     )
     judge, _ = tracer(blames(0), token_budget=1_500)
-    assert "were cut to" in judge.attribute(trace).reason
+    assert "were cut to" in " ".join(judge.attribute(trace).notes)
 
 
 def test_a_budget_without_room_is_an_error_that_says_so():
@@ -217,7 +217,7 @@ def test_a_server_that_finds_a_prompt_too_long_is_asked_in_windows():
 
     model._reply = reply
     verdict = judge.attribute(LONG)
-    assert "overlapping windows" in verdict.reason
+    assert "overlapping windows" in " ".join(verdict.notes)
 
 
 def test_with_and_without_ground_truth():

@@ -51,15 +51,15 @@ def test_a_server_attributes_a_run():
 def test_the_context_length_of_the_server_is_heeded():
     with serving(blame(0), about={"max_model_len": 2_500}) as server:
         verdict = tracer(server).attribute(trace_of(*["word " * 400] * 12))
-    assert "overlapping windows" in verdict.reason
+    assert "overlapping windows" in " ".join(verdict.notes)
     assert len(server.asked) > 3
 
 
 def test_an_unknown_context_length_is_said():
     with serving(blame()) as server:
-        assert "context length is unknown" in tracer(server).attribute(TRACE).reason
+        assert "context length is unknown" in tracer(server).attribute(TRACE).notes[0]
         spec = server.spec(context=9_000)
-        assert "unknown" not in Tracer(spec, timeout=5).attribute(TRACE).reason
+        assert Tracer(spec, timeout=5).attribute(TRACE).notes == ()
 
 
 @pytest.mark.parametrize("name", ["response_format", "seed", "temperature"])
@@ -97,7 +97,7 @@ def test_a_context_error_leads_to_windows():
 
     with serving(script) as server:
         verdict = tracer(server).attribute(trace_of(*["word " * 300] * 12))
-    assert "overlapping windows" in verdict.reason
+    assert "overlapping windows" in " ".join(verdict.notes)
 
 
 def test_a_server_that_cuts_prompts_without_a_word_is_found_out():
