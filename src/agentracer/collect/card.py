@@ -135,12 +135,19 @@ def _steps(rows: Sequence[Row]) -> str:
     )
 
 
+_RARE = 0.005  # of all rows: kinds of mistakes below that are counted together
+
+
 def _kinds(rows: Sequence[Row]) -> str:
     kinds = Counter(
         f"{row['origin']}: {row['operator'] or row['mistake_kind'] or 'unknown'}" for row in rows
     )
     lines = ["## Mistakes\n", "| mistake | rows |", "|---|---:|"]
-    lines += [f"| {kind} | {count} |" for kind, count in kinds.most_common()]
+    common = [(kind, n) for kind, n in kinds.most_common() if n >= _RARE * len(rows)]
+    lines += [f"| {kind} | {count} |" for kind, count in common]
+    rest = len(rows) - sum(count for _, count in common)
+    if rest:
+        lines.append(f"| {len(kinds) - len(common)} kinds below {_RARE:.1%} each | {rest} |")
     return "\n".join(lines)
 
 
