@@ -13,7 +13,7 @@ import sys
 import click
 
 from agentracer._version import __version__
-from agentracer.cli import adapt, attribution, bench, collect, report, system, traces
+from agentracer.cli import adapt, attribution, bench, collect, lessons, report, system, traces
 from agentracer.cli._io import BAD_INPUT, PARTLY_DONE, fail
 from agentracer.errors import AgentracerError
 
@@ -40,6 +40,7 @@ for command in (
     bench.bench,
     collect.collect,
     adapt.adapt,
+    lessons.lessons,
     system.doctor,
 ):
     cli.add_command(command)

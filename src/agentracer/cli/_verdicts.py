@@ -40,11 +40,11 @@ def print_verdicts(
         failures: what went wrong with the others: `<trace id>: <why>`.
         target: what the command was given.
     """
-    found = {trace.id: verdict for trace, verdict in verdicts}
+    found = {id(trace): verdict for trace, verdict in verdicts}  # two files may hold one trace
     errors = dict(failure.split(": ", 1) for failure in failures if ": " in failure)
     file = target if Path(target).is_file() else ""
     _WRITERS[form](
-        [Attributed(t, found.get(t.id), errors.get(t.id, "no verdict"), file) for t in traces]
+        [Attributed(t, found.get(id(t)), errors.get(t.id, "no verdict"), file) for t in traces]
     )
 
 

@@ -1,0 +1,117 @@
+"""A failed test's trace and verdict, and how they get into its report."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agentracer._pytest.settings import Settings
+from agentracer.report.untrusted import visible
+from agentracer.trace import Trace
+from agentracer.verdict import Verdict
+
+__all__ = ["SECTION", "Finding", "shown_path"]
+
+SECTION = "agentracer"
+_WIDTH = 100
+
+
+@dataclass(slots=True)
+class Finding:
+    """What is known of one failed run of a test.
+
+    Attributes:
+        test: its node id.
+        trace: the recorded run.
+        verdict: None where attribution failed.
+        problems: what went wrong, and the user has to know: in attribution, proof or report.
+        note: what could be done besides.
+        page: the HTML report, once written.
+    """
+
+    test: str
+    trace: Trace
+    verdict: Verdict | None = None
+    problems: list[str] = field(default_factory=list)
+    note: str = ""
+    page: Path | None = None
+
+    def keep(self, settings: Settings) -> None:
+        """Write verdict and HTML report; what cannot be written is a problem to be told."""
+        from agentracer.report import html, replays
+
+        name = re.sub(r"[^A-Za-z0-9]+", "-", self.test)[-80:].strip("-")
+        path = settings.reports / f"{name}-{self.trace.id[-8:]}.html"
+        try:
+            if self.verdict is not None:
+                settings.store.save_verdict(self.verdict)
+        except OSError as error:
+            self.problems.append(f"the verdict is not kept: {error}")
+        try:
+            behind = replays.found(self.trace, self.verdict, settings.store)
+            self.page = html.write(path, self.trace, self.verdict, behind)
+        except Exception as error:  # noqa: BLE001 - the verdict is worth a section without a page
+            self.problems.append(f"no HTML report: {error}")
+
+    def attach(self, report: Any, properties: list[tuple[str, object]], settings: Settings) -> None:
+        """Add the verdict to a failed test's report, as a section and as properties.
+
+        Args:
+            report: the failed one.
+            properties: the item's own list, which later phases report, and JUnit XML with them.
+            settings: where paths are relative to.
+        """
+        facts = list(self._facts(settings))
+        properties += facts
+        report.user_properties += facts
+        report.sections.append((SECTION, self._text(settings)))
+
+    def _facts(self, settings: Settings) -> Iterator[tuple[str, object]]:
+        verdict = self.verdict
+        yield "agentracer.trace", self.trace.id
+        if verdict is not None and not verdict.abstained:
+            yield "agentracer.agent", visible(verdict.agent or "")
+            yield "agentracer.step", str(verdict.step)
+            if verdict.speaker != verdict.agent:
+                yield "agentracer.speaker", visible(verdict.speaker or "")
+            yield "agentracer.confidence", f"{verdict.confidence:.2f}"
+            yield "agentracer.calibrated", str(verdict.calibrated).lower()
+        elif verdict is not None:
+            yield "agentracer.no_verdict", visible(verdict.abstain_reason or "")
+        if verdict is not None and verdict.verification is not None:
+            yield "agentracer.verification", verdict.verification.status
+        if self.page is not None:
+            yield "agentracer.report", shown_path(self.page, settings.root)
+        for problem in self.problems:
+            yield "agentracer.problem", visible(problem)
+
+    def _text(self, settings: Settings) -> str:
+        """The verdict as the terminal shows it, without any styling."""
+        from rich.console import Console
+
+        from agentracer.report.terminal import print_verdict
+
+        paper = io.StringIO()
+        console = Console(
+            file=paper, width=_WIDTH, color_system=None, highlight=False, emoji=False, markup=False
+        )
+        if self.verdict is not None:
+            print_verdict(self.verdict, self.trace, console)
+        told = filter(None, [self.note, *self.problems])
+        lines = [paper.getvalue().rstrip("\n"), *(visible(text) for text in told)]
+        if self.page is not None:
+            lines.append(f"report  {shown_path(self.page, settings.root)}")
+        lines.append(f"trace   {self.trace.id}  (`agentracer show {self.trace.id[-8:]}`)")
+        return "\n".join(line for line in lines if line)
+
+
+def shown_path(path: Path, root: Path) -> str:
+    """A path as short as it can be and still be opened from where pytest was started."""
+    try:
+        return str(path.relative_to(root))
+    except ValueError:
+        return str(path)
