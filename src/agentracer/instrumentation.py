@@ -19,7 +19,7 @@ from agentracer._guard import guard
 if TYPE_CHECKING:
     from agentracer.adapters._base import Adapter
 
-__all__ = ["FRAMEWORKS", "instrument", "uninstrument"]
+__all__ = ["FRAMEWORKS", "instrument", "instrumented", "uninstrument"]
 
 logger: Final = logging.getLogger("agentracer")
 
@@ -79,6 +79,11 @@ def uninstrument() -> None:
             name, adapter = _installed.popitem()
             with guard(f"{name}.uninstall"):
                 adapter.uninstall()
+
+
+def instrumented() -> frozenset[str]:
+    """The frameworks that `instrument()` was asked to capture."""
+    return frozenset(_wanted)
 
 
 def _hook(name: str) -> None:

@@ -35,7 +35,7 @@ from agentracer.verdict import Verdict
 if TYPE_CHECKING:
     from agentracer.replay.session import ReplaySession
 
-__all__ = ["Run", "current_run", "open_run", "record"]
+__all__ = ["Run", "current_run", "inside", "open_run", "record"]
 
 logger: Final = logging.getLogger("agentracer")
 
@@ -238,6 +238,16 @@ class Run:
 def current_run() -> Run | None:
     """The run that the calling code belongs to, if a `record()` block encloses it."""
     return _current.get()
+
+
+@contextmanager
+def inside(run: Run) -> Iterator[None]:
+    """Let what the block runs belong to `run`; it neither starts nor ends the run."""
+    token = _current.set(run)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def open_run(**facts: Any) -> Run:

@@ -17,15 +17,15 @@ from typing import Any, Final
 import pytest
 
 import agentracer
-from agentracer import instrumentation
 from agentracer._pytest.finding import Finding
 from agentracer._pytest.handle import SYSTEM_FACTS, AgentRun, Replayable
 from agentracer._pytest.harmless import harmless, stop_clock
 from agentracer._pytest.settings import Settings
 from agentracer.attribution import Tracer
 from agentracer.errors import AgentracerError, FormatError
+from agentracer.instrumentation import instrumented
 from agentracer.recorder import describe_error
-from agentracer.recording import Run, _current, record
+from agentracer.recording import Run, inside, record
 from agentracer.store import Journal, Store
 from agentracer.trace import Trace
 
@@ -144,11 +144,8 @@ class Watcher:
 
         @functools.wraps(function)
         async def belonging(*args: Any, **kwargs: Any) -> Any:
-            token = _current.set(watch.run)
-            try:
+            with inside(watch.run):
                 return await function(*args, **kwargs)
-            finally:
-                _current.reset(token)
 
         pyfuncitem.obj = belonging
         try:
@@ -282,7 +279,7 @@ class Watcher:
 
     def _hook(self) -> None:
         # A test may have undone the capture; where the user's own code began it, it stays.
-        if not instrumentation._wanted:
+        if not instrumented():
             self._hooked = True
         agentracer.instrument()
 
