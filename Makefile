@@ -5,9 +5,10 @@ DEMO := .venv-demo
 TEST := .venv-test
 LLM := .venv-llm
 VLLM := .venv-vllm
+TRAIN := .venv-train
 WHOWHEN ?= ../shared/data/whowhen
 
-.PHONY: demo test test-slow test-llm test-vllm lint format docs-frameworks bench clean
+.PHONY: demo test test-slow test-llm test-vllm test-train train-tiny lint format docs-frameworks screenshots bench clean
 
 demo: $(DEMO)/ready ## run a real team that fails: capture, verdict, proof by replay, report
 	$(DEMO)/bin/agentracer demo
@@ -24,6 +25,12 @@ test-llm: $(LLM)/ready ## the language-model backends with a tiny model that the
 test-vllm: $(VLLM)/ready ## the same contract through vLLM on the CPU
 	$(VLLM)/bin/python -m pytest tests/attribution/llm/test_contract.py
 
+test-train: $(TRAIN)/ready ## training: stages, resume, export, with a model of a few thousand weights
+	$(TRAIN)/bin/python -m pytest tests/training
+
+train-tiny: $(TRAIN)/ready ## collect, SFT, GRPO, evaluate, export: a tiny tracer on two CPU cores
+	$(TRAIN)/bin/python -m training.tiny_run
+
 lint: $(TEST)/ready ## linters and type checks
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
@@ -35,6 +42,9 @@ format: $(TEST)/ready
 
 docs-frameworks: $(TEST)/ready ## the tables of docs/frameworks.md, from test results
 	$(TEST)/bin/python -m pytest -q tests/adapters --write-frameworks docs/frameworks.md
+
+screenshots: $(TEST)/ready ## the pictures in docs/img, from real runs in Chromium
+	$(TEST)/bin/python -m scripts.screenshots --whowhen $(WHOWHEN) --data $(dir $(WHOWHEN))
 
 bench: $(TEST)/ready ## the figures in docs/benchmarks.md and docs/performance.md
 	$(TEST)/bin/python training/embedded.py --whowhen $(WHOWHEN)
@@ -59,6 +69,12 @@ $(LLM)/ready: pyproject.toml
 	$(LLM)/bin/python -m pip install --quiet --editable '.[dev,transformers]'
 	touch $@
 
+$(TRAIN)/ready: pyproject.toml
+	$(PYTHON) -m venv $(TRAIN)
+	$(TRAIN)/bin/python -m pip install --quiet torch==2.13.0
+	$(TRAIN)/bin/python -m pip install --quiet --editable '.[dev,train]'
+	touch $@
+
 # vLLM's CPU build needs torch 2.13.0 for the CPU exactly, and breaks on torchvision for CUDA.
 $(VLLM)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VLLM)
@@ -68,4 +84,4 @@ $(VLLM)/ready: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(DEMO) $(TEST) $(LLM) $(VLLM)
+	rm -rf $(DEMO) $(TEST) $(LLM) $(VLLM) $(TRAIN)

@@ -171,7 +171,7 @@ class Step(_Record):
     started_at: Seconds | None = None
     ended_at: Seconds | None = None
     parent: int | None = None
-    attributes: dict[str, Json] = Field(default_factory=dict)
+    attributes: dict[Text, Json] = Field(default_factory=dict)
 
 
 class Outcome(_Record):
@@ -197,7 +197,7 @@ class Label(_Record):
     step: int = Field(ge=0)
     reason: Text | None = None
     source: Literal["human", "replay", "injection"] = "human"
-    attributes: dict[str, Json] = Field(default_factory=dict)
+    attributes: dict[Text, Json] = Field(default_factory=dict)
 
 
 class Observed(_Record):
@@ -284,8 +284,8 @@ class Trace(_Record):
     replayable: bool = False
     started_at: Seconds | None = None
     ended_at: Seconds | None = None
-    dropped: dict[str, int] = Field(default_factory=dict)
-    metadata: dict[str, Json] = Field(default_factory=dict)
+    dropped: dict[Text, int] = Field(default_factory=dict)
+    metadata: dict[Text, Json] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -326,6 +326,12 @@ class Trace(_Record):
     def json_schema(cls) -> dict[str, Any]:
         """The JSON Schema (draft 2020-12) of `to_json`."""
         return cls.model_json_schema()
+
+    def _repr_html_(self) -> str:
+        """The run in a notebook."""
+        from agentracer.report.notebook import trace_card
+
+        return trace_card(self)
 
 
 ToolCall.model_rebuild()

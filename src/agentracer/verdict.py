@@ -126,6 +126,12 @@ class Verdict(_Record):
         sure = f"{self.confidence:.0%}{doubt}{proof}"
         return f"{self.agent}, step {self.step}{by} ({sure}): {self.reason}"
 
+    def _repr_html_(self) -> str:
+        """The verdict in a notebook."""
+        from agentracer.report.notebook import verdict_card
+
+        return verdict_card(self)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.abstained and (self.agent is not None or self.step is not None):

@@ -7,6 +7,7 @@ Chromium speaks the DevTools protocol on file descriptors 3 and 4 when started w
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import json
 import os
@@ -103,22 +104,50 @@ class Page:
         return message
 
     def open(
-        self, path: Path, fragment: str = "", *, width: int = 1280, height: int = 900
+        self,
+        path: Path,
+        fragment: str = "",
+        *,
+        width: int = 1280,
+        height: int = 900,
+        scale: float = 1,
     ) -> float:
         """Open a file and wait until the report is painted; returns the seconds that took."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self.call("Page.navigate", url="about:blank")
         self.events.clear()
         started = time.perf_counter()
         self.call("Page.navigate", url=path.as_uri() + fragment)
-        ready = "document.documentElement?.dataset.ready === 'true'"
-        while not self.run(f"location.protocol === 'file:' && {ready}"):
-            if time.perf_counter() - started > PATIENCE:
-                raise TimeoutError(f"{path} was never drawn: {self.complaints()}")
-            time.sleep(0.01)
-        self.settle()
+        self.ready()
         return time.perf_counter() - started
+
+    def ready(self) -> None:
+        """Wait until a page that is being loaded says that it is drawn."""
+        started = time.perf_counter()
+        drawn = "document.documentElement?.dataset.ready === 'true'"
+        while True:
+            # A page that is on its way out may take the question with it.
+            with contextlib.suppress(RuntimeError):
+                if self.run(f"location.protocol === 'file:' && {drawn}"):
+                    return self.settle()
+            if time.perf_counter() - started > PATIENCE:
+                raise TimeoutError(f"the page was never drawn: {self.complaints()}")
+            time.sleep(0.01)
+
+    @contextmanager
+    def framed(self) -> Iterator[None]:
+        """Talk to the sandboxed frame inside the page, which is a target of its own."""
+        targets = self.call("Target.getTargets")["targetInfos"]
+        frame = next(target for target in targets if target["type"] == "iframe")
+        attached = self.call("Target.attachToTarget", targetId=frame["targetId"], flatten=True)
+        outer, self._session = self._session, attached["sessionId"]
+        try:
+            for domain in ("Runtime", "Network", "Log"):
+                self.call(f"{domain}.enable")
+            yield
+        finally:
+            self._session = outer
 
     def settle(self) -> None:
         """Wait until two frames were painted."""
@@ -170,6 +199,22 @@ class Page:
         return found
 
 
+def texts(page: Page, selector: str) -> list[str]:
+    """The text of each element that a selector finds."""
+    found: list[str] = page.run(
+        f"[...document.querySelectorAll({selector!r})].map(each => each.textContent)"
+    )
+    return found
+
+
+def selected(page: Page) -> str | None:
+    """The number of the step that is selected."""
+    found: str | None = page.run(
+        "document.querySelector('.step[aria-current]')?.dataset.step ?? null"
+    )
+    return found
+
+
 @contextmanager
 def browser() -> Iterator[Page]:
     """Start a Chromium with an empty profile, and end it with all its children."""
@@ -189,7 +234,7 @@ def browser() -> Iterator[Page]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(3, 4),
-            preexec_fn=connect,  # noqa: PLW1509 - before any thread  # noqa: PLW1509 - descriptors 3 and 4, before any thread
+            preexec_fn=connect,  # noqa: PLW1509 - descriptors 3 and 4, before any thread
             start_new_session=True,  # one group to end at once
         )
         os.close(commands[0])

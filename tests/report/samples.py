@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from agentracer.trace import (
     AgentInfo,
     ContextLink,
@@ -92,6 +94,100 @@ def hostile_trace() -> tuple[Trace, Verdict]:
         ),
     )
     return trace, verdict
+
+
+def rate(successes: int, runs: int = 20) -> dict[str, float]:
+    """A share as an evolution reports it."""
+    return {"successes": successes, "runs": runs, "low": 0.1, "high": 0.9}
+
+
+ROUNDS: dict[str, Any] = {
+    "strategy": "variant",
+    "tracer": "embedded",
+    "first": rate(8),
+    "rounds": [
+        {
+            "round": 1,
+            "success": rate(15),
+            "control": rate(8),
+            "failures": 12,
+            "abstained": 2,
+            "cost": {"runs": 20, "replays": 3, "model_calls": 40, "tokens": 1200},
+            "changes": [
+                {
+                    "agent": "solver",
+                    "says": "exact -> rounded",
+                    "why": "It rounds too early.",
+                    "evidence": ["run-1", "run-2", "run-3", "run-4"],
+                    "kept": True,
+                    "effect": {"finding": "helps", "wins": 7, "losses": 0, "ties": 13}
+                    | {"p_harm": 1.0, "p_help": 0.0078},
+                }
+            ],
+        },
+        {"round": 2, "success": rate(15), "control": rate(15)},
+    ],
+    "final": rate(15),
+    "unchanged": rate(8),
+    "cost": {"runs": 60},
+    "notes": ["one task was skipped"],
+}
+
+
+def hostile_rounds() -> dict[str, Any]:
+    """The rounds of an evolution with the corpus in every field that holds text."""
+    rate = {"successes": 1, "runs": 2, "low": 0.1, "high": 0.9}
+    effect = {
+        "finding": HOSTILE[0],
+        "wins": 1,
+        "losses": 0,
+        "ties": 1,
+        "p_harm": 1.0,
+        "p_help": 0.5,
+    }
+    changes = [
+        {"agent": text, "says": text, "why": text, "evidence": [text], "kept": True, "note": text}
+        | {"effect": effect}
+        for text in HOSTILE
+    ]
+    one = {"round": 1, "success": rate, "control": rate, "trial": rate, "changes": changes}
+    return {
+        "session": HOSTILE[0],
+        "tracer": HOSTILE[1],
+        "strategy": HOSTILE[3],
+        "first": rate,
+        "final": rate,
+        "unchanged": rate,
+        "effect": effect,
+        "rounds": [one],
+        "notes": HOSTILE,
+    }
+
+
+def replayed() -> tuple[Trace, Verdict, list[Trace]]:
+    """The failed run, confirmed: one replay with step 2 corrected, and one as it was."""
+    trace, verdict = failed_run()
+    fixed = trace.steps[2].model_copy(
+        update={"content": "Globex: 9.2 to 9.9", "attributes": {"replay": "override"}}
+    )
+    end = Step(index=3, agent="planner", kind="llm", content="Globex.")
+    corrected = _again(trace, "again-1", (*trace.steps[:2], fixed, end), success=True)
+    control = _again(trace, "again-2", trace.steps, success=False)
+    proof = Verification(
+        status="confirmed",
+        flips=1,
+        replays=1,
+        control_flips=0,
+        control_replays=1,
+        traces=("again-2", "again-1"),
+    )
+    return trace, verdict.model_copy(update={"verification": proof}), [corrected, control]
+
+
+def _again(trace: Trace, name: str, steps: tuple[Step, ...], *, success: bool) -> Trace:
+    outcome = Outcome(success=success, answer="Globex" if success else "Acme")
+    observed = trace.observed.model_copy(update={"steps": steps, "outcome": outcome})
+    return trace.model_copy(update={"id": name, "parent": trace.id, "observed": observed})
 
 
 def _hostile_step(index: int, text: str) -> Step:

@@ -63,6 +63,24 @@ class TestVerdict:
         assert "in 1 of 5 without" in text
         assert "luck" in text
 
+    def test_each_step_of_the_chain_is_one_line_with_agent_and_quote(self):
+        lines = verdict_text(*reversed(failed_run())).splitlines()
+        assert "  step 2, researcher  “took the figures from memory”" in lines
+        assert "  step 3, planner     “9.9 / 9.2”" in lines
+
+    def test_a_narrow_terminal_puts_the_quote_below(self):
+        lines = verdict_text(*reversed(failed_run()), width=50).splitlines()
+        place = lines.index("  step 2, researcher")
+        assert lines[place + 1] == "    “took the figures from memory”"
+
+    def test_notes_and_likely_steps(self):
+        trace, verdict = failed_run()
+        told = {"likely_steps": tuple(range(14)), "notes": ("read in 3 windows",)}
+        text = verdict_text(verdict.model_copy(update=told), trace)
+        first = "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more"
+        assert f"with 80 %, it is one of the steps {first}" in " ".join(text.split())
+        assert "\n- read in 3 windows\n" in text
+
     def test_abstention_says_why_and_names_nobody(self):
         trace, _ = failed_run()
         verdict = Verdict(

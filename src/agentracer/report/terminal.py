@@ -29,6 +29,8 @@ _WIDEST = 100  # longer lines are hard to read
 _PIPE_WIDTH = 160
 _CHAIN_LENGTH = 8
 _SHORTLIST_LENGTH = 5
+_NARROW = 60  # columns below which a quote goes under its step
+_NO_LEAD = Text()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ def print_verdict(verdict: Verdict, trace: Trace, console: Console) -> None:
     if verdict.candidates:
         paper.blank()
         _print_shortlist(verdict, paper)
+    for note in verdict.notes:
+        paper.text(note, rows=3, style="dim", lead=Text("- "))
     paper.blank()
     paper.text(wording.provenance(verdict.provenance), style="dim", rows=4)
 
@@ -162,19 +166,18 @@ class _Paper:
             self._put(row, indent)
 
     def text(
-        self, value: str, *, indent: int = 0, rows: int, style: str = "", lead: str = ""
+        self, value: str, *, indent: int = 0, rows: int, style: str = "", lead: Text = _NO_LEAD
     ) -> None:
         """A text of at most `rows` rows, the first after `lead`; what is cut is counted."""
         # Not splitlines: it would swallow the control characters that it splits at.
         lines = visible(value).strip("\n").rstrip().split("\n")
         left = rows
-        if lead:
-            indent += len(lead)
+        indent += lead.cell_len
         for number, line in enumerate(lines):
             wrapped = self._wrap(_plain(line[: left * self.width], style), indent)
             for row in wrapped[:left]:
                 self._put(row, indent, lead)
-                lead = ""
+                lead = _NO_LEAD
             cut = len(line) > left * self.width or len(wrapped) > left
             left -= len(wrapped)
             if left > 0 and not cut:
@@ -199,8 +202,8 @@ class _Paper:
     def _wrap(self, text: Text, indent: int) -> list[Text]:
         return list(text.wrap(self._console, max(10, self.width - indent)))
 
-    def _put(self, row: Text, indent: int, lead: str = "") -> None:
-        line = Text(" " * (indent - len(lead)) + lead).append_text(row)
+    def _put(self, row: Text, indent: int, lead: Text = _NO_LEAD) -> None:
+        line = Text.assemble(" " * (indent - lead.cell_len), lead, row)
         line.rstrip()
         self._console.print(line, no_wrap=True, crop=False, overflow="ignore")
 
@@ -267,7 +270,7 @@ def _print_call(call: ToolCall, paper: _Paper) -> None:
     if call.error is not None:
         _print_error(call.error, paper, indent=8)
     elif call.result is not None:
-        paper.text(_compact(call.result) or "(empty)", indent=8, rows=3, lead="-> ")
+        paper.text(_compact(call.result) or "(empty)", indent=8, rows=3, lead=Text("-> "))
     else:
         paper.line(_plain("-> no result recorded", "dim"), indent=8)
 
@@ -324,16 +327,21 @@ def _print_chain(verdict: Verdict, trace: Trace, paper: _Paper) -> None:
     steps = _chain(verdict, trace)
     if not steps:
         paper.line(_plain(f"step {verdict.step} is not in this trace", "bold"), indent=2)
+    leads = {index: _who(verdict, trace.steps[index]) for index in steps}
+    wide = min(max((lead.cell_len for lead in leads.values()), default=0), paper.width // 2)
     before = None
-    for index in steps:
+    for index, lead in leads.items():
         if before is not None and index > before + 1:
             gap = wording.plural(index - before - 1, "step")
             paper.line(_plain(f"… {gap}", "dim"), indent=2)
         before = index
-        step = trace.steps[index]
-        style = _ACCENT if index == verdict.step else "bold"
-        paper.line(_plain(f"step {index}, {step.agent}", style), indent=2)
-        paper.text(_quote(verdict, step), indent=4, rows=2)
+        quote = _quote(verdict, trace.steps[index])
+        if paper.width < _NARROW or lead.cell_len > wide:
+            paper.line(lead, indent=2)
+            paper.text(quote, indent=4, rows=2)
+        else:
+            lead.pad_right(wide - lead.cell_len + 2)
+            paper.text(quote, indent=2, rows=2, lead=lead)
     outcome = trace.outcome
     paper.line(_plain("end, ", "bold"), _outcome(wording.outcome(outcome)), indent=2)
     if outcome.error is not None:
@@ -342,6 +350,11 @@ def _print_chain(verdict: Verdict, trace: Trace, paper: _Paper) -> None:
         paper.text(f"answer: {outcome.answer}", indent=4, rows=2)
     if trace.ground_truth is not None and trace.ground_truth.answer is not None:
         paper.text(f"expected: {_compact(trace.ground_truth.answer)}", indent=4, rows=2)
+
+
+def _who(verdict: Verdict, step: Step) -> Text:
+    style = _ACCENT if step.index == verdict.step else "bold"
+    return _plain(_flat(f"step {step.index}, {step.agent}"), style)
 
 
 def _chain(verdict: Verdict, trace: Trace) -> list[int]:
@@ -412,6 +425,8 @@ def _print_shortlist(verdict: Verdict, paper: _Paper) -> None:
     rest = len(verdict.candidates) - _SHORTLIST_LENGTH
     if rest > 0:
         paper.line(_plain(f"… {wording.plural(rest, 'more candidate')}", "dim"))
+    if verdict.likely_steps:
+        paper.line(_plain(wording.likely_steps(verdict)))
 
 
 def _why(candidate: Candidate, verdict: Verdict) -> Text:

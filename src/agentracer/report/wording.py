@@ -14,7 +14,9 @@ from agentracer.verdict import Provenance, Verdict, Verification
 __all__ = [
     "confidence",
     "duration",
+    "failure_kind",
     "likelihood",
+    "likely_steps",
     "moment",
     "outcome",
     "plural",
@@ -78,6 +80,19 @@ def outcome(result: Outcome) -> str:
     return f"{word}: {ending}" if ending else word
 
 
+def failure_kind(result: Outcome) -> str:
+    """How a run failed, in words that many runs share; `succeeded` where it did not."""
+    if result.success:
+        return "succeeded"
+    if result.ending == "raised":
+        return f"raised {result.error.type}" if result.error is not None else "raised an exception"
+    if result.ending != "finished":
+        return f"not finished: {_ENDINGS[result.ending]}"
+    if result.success is None:
+        return "outcome unknown"
+    return "wrong answer" if result.answer else "no answer"
+
+
 def summary(trace: Trace) -> str:
     """One line of facts: steps, agents, time, framework, what was lost."""
     facts = [
@@ -103,6 +118,14 @@ def confidence(verdict: Verdict) -> str:
     """`likely, 72 % (uncalibrated)`."""
     words = f"{likelihood(verdict.confidence)}, {verdict.confidence:.0%}".replace("%", " %")
     return words if verdict.calibrated else f"{words} (uncalibrated)"
+
+
+def likely_steps(verdict: Verdict) -> str:
+    """`with 80 %, it is one of the steps 4, 8, 12 and 3 more`."""
+    most = 12
+    first = ", ".join(map(str, verdict.likely_steps[:most]))
+    left = len(verdict.likely_steps) - most
+    return f"with 80 %, it is one of the steps {first}" + (f" and {left} more" if left > 0 else "")
 
 
 def verification(proof: Verification) -> str:

@@ -124,8 +124,9 @@ class Lanes {
       const decisive = step === this.model.decisive;
       const width = Math.max(decisive ? 4 : 2, (end - start) * this.width - 1);
       const x = start * this.width;
-      context.globalAlpha = decisive ? 1 : 0.55;
-      context.fillRect(x, this.middle(step) - tall / 2, width, tall);
+      context.globalAlpha = decisive ? 1 : 0.4;
+      const height = decisive ? tall : tall - 4;
+      context.fillRect(x, this.middle(step) - height / 2, width, height);
       if (decisive) context.fillRect(Math.round(x + width / 2) - 0.5, 0, 1, this.height);
     }
     context.globalAlpha = 1;

@@ -87,6 +87,7 @@ class VirtualList {
 
   // Draw what the window shows; the row `anchor` (else the first one in view) stays in its place.
   draw(anchor = null) {
+    if (!this.box.getClientRects().length) return; // hidden: there is nothing to measure
     if (!this.length) {
       this.pad(0, 0);
       this.drawn();

@@ -1,112 +1,13 @@
-// Puts the page together: the data, the filters, the keys, the links. Loaded last.
+// The page of one run: the filters, the keys, the links, and what they show.
 'use strict';
 
 const MOST_PIXELS = 16e6; // Firefox stops laying out a little beyond this height
-const at = (id) => document.getElementById(id);
-
-// An integer that a double cannot hold stays as it was written, where the browser can do that.
-function parseExactly(text) {
-  if (!/[:[,]\s*-?\d{16}/.test(text) || !JSON.rawJSON) return JSON.parse(text);
-  return JSON.parse(text, (_, value, context) =>
-    Number.isInteger(value) && !Number.isSafeInteger(value) && context ? JSON.rawJSON(context.source) : value
-  );
-}
-
-// The data and what follows from it. Everything that a row needs is O(1) here.
-class Model {
-  constructor({ trace, verdict }) {
-    const seen = trace.observed;
-    Object.assign(this, { trace, verdict, steps: seen.steps ?? [], messages: seen.messages ?? {}, contexts: seen.contexts ?? [] });
-    this.stepsOf = new Map();
-    for (const step of this.steps) this.stepsOf.set(step.agent, (this.stepsOf.get(step.agent) ?? 0) + 1);
-    this.agents = [...this.stepsOf.keys()];
-    this.agentInfo = new Map((seen.agents ?? []).map((info) => [info.name, info]));
-    const table = laneTable(this.agents);
-    this.lanes = table.lanes;
-    this.laneOf = table.of;
-    this.kinds = [...new Set(this.steps.map((step) => step.kind ?? 'message'))];
-    this.timed = this.steps.length > 1 && this.steps.every((step) => step.started_at !== undefined);
-    this.errors = new Set(this.steps.filter((step) => step.error || step.tool_calls?.some((call) => call.error)).map((step) => step.index));
-    this.readVerdict();
-    this.labels = new Map();
-    for (const label of trace.labels ?? []) this.labels.set(label.step, [...(this.labels.get(label.step) ?? []), label]);
-  }
-
-  readVerdict() {
-    const { verdict } = this;
-    const known = (step) => step !== null && step !== undefined && step < this.steps.length;
-    this.decisive = known(verdict?.step) ? verdict.step : null;
-    this.shortlist = new Map();
-    this.quotes = new Map();
-    if (this.decisive !== null) this.shortlist.set(this.decisive, 1);
-    (verdict?.candidates ?? []).forEach((candidate, rank) => {
-      if (known(candidate.step) && !this.shortlist.has(candidate.step)) this.shortlist.set(candidate.step, rank + 1);
-      for (const { step, quote } of candidate.evidence ?? []) {
-        if (quote) this.quotes.set(step, [...(this.quotes.get(step) ?? []), quote]);
-      }
-    });
-  }
-
-  hasError(index) {
-    return this.errors.has(index);
-  }
-
-  // Whether step `index` follows on the one before it, rather than running beside it.
-  handsOff(index) {
-    const [before, step] = [this.steps[index - 1], this.steps[index]];
-    return before.ended_at === undefined || step.started_at === undefined || before.ended_at <= step.started_at;
-  }
-
-  railX(lane) {
-    return (lane + 0.5) * this.laneGap;
-  }
-
-  // How many messages the prompt `link` has.
-  depth(link) {
-    if (!this.depths) {
-      this.depths = new Int32Array(this.contexts.length);
-      this.contexts.forEach(({ parent }, i) => {
-        this.depths[i] = 1 + (parent === null || parent === undefined ? 0 : this.depths[parent]);
-      });
-    }
-    return this.depths[link];
-  }
-
-  // The names of the messages of a prompt, oldest first.
-  chain(link) {
-    const names = [];
-    for (let at = link; at !== null && at !== undefined; at = this.contexts[at].parent) names.push(this.contexts[at].message);
-    return names.reverse();
-  }
-
-  // How many of the messages that a step read its agent had read at an earlier step, and which.
-  knownReads(step) {
-    for (let i = step.index - 1; i >= 0; i--) {
-      const before = this.steps[i];
-      if (before.agent !== step.agent || before.reads === undefined) continue;
-      let at = step.reads;
-      const depth = this.depth(before.reads);
-      while (at !== null && at !== undefined && this.depth(at) > depth) at = this.contexts[at].parent;
-      return at === before.reads && depth < this.depth(step.reads) ? { known: depth, since: i } : { known: 0 };
-    }
-    return { known: 0 };
-  }
-
-  // All that a search looks at, in lower case; made for all steps at the first search.
-  haystack(index) {
-    this.haystacks ??= this.steps.map((step) =>
-      [step.agent, step.content ?? '', step.error ? JSON.stringify(step.error) : '',
-        ...(step.tool_calls ?? []).map((call) => [call.name, readable(call.arguments) ?? '', readable(call.result) ?? '', call.error ? readable(call.error) : ''].join('\n')),
-      ].join('\n').toLowerCase()
-    );
-    return this.haystacks[index];
-  }
-}
 
 class Report {
-  constructor(data) {
+  // data: see html.py. prefix: see Model.
+  constructor(data, prefix = '') {
     this.data = data;
-    this.model = new Model(data);
+    this.model = new Model(data, prefix);
     this.state = { open: new Set(), reading: new Set(), earlier: new Set(), query: '' };
     this.filter = { agent: '', kind: '', errors: false };
     this.selected = null;
@@ -125,6 +26,7 @@ class Report {
     });
     this.header();
     this.controls();
+    this.replays();
     this.keys();
     this.apply();
     window.addEventListener('hashchange', () => this.goToHash());
@@ -148,13 +50,13 @@ class Report {
     const success = trace.observed.outcome?.success;
     at('outcome').append(visible(words.outcome));
     at('outcome').dataset.success = String(success ?? 'unknown');
-    at('summary').append(visible(words.summary));
+    at('summary').append(visible(words.summary), trace.parent ? visible(` · replays or continues ${trace.parent}`) : '');
     at('summary').title = visible(trace.id);
     this.longText(at('task'), trace.observed.task || '(no task recorded)', 5);
     const outcome = trace.observed.outcome ?? {};
     const end = (name, value) => {
       if (value === undefined || value === null || value === '') return;
-      const text = make('dd', '');
+      const text = make('dd', /\n {2,}\S/.test(readable(value)) ? 'mono' : '');
       this.longText(text, readable(value), 3);
       at('ends').append(make('dt', '', name), text);
     };
@@ -165,6 +67,29 @@ class Report {
     if (!verdict && !trace.labels?.length) at('verdict').classList.add('verdict-none');
     new VerdictPanel(at('verdict'), this.model, words);
     at('verdict').hidden = false;
+  }
+
+  // The replays of this run, in place of its steps.
+  replays() {
+    const { replays, verdict } = this.model;
+    if (!replays.length) return;
+    at('views').hidden = false;
+    at('view-replays').textContent = count(replays.length, 'replay');
+    this.comparison = new Comparison(at('replays'), this.model, verdict?.step ?? null);
+    at('view-steps').addEventListener('click', () => this.view(null));
+    at('view-replays').addEventListener('click', () => this.view(this.comparison.shown ?? 0));
+  }
+
+  // Show a replay, or the steps where `replay` is null.
+  view(replay) {
+    if (!this.comparison) return;
+    at('replays').hidden = replay === null;
+    at('timeline').hidden = replay !== null;
+    at('view-steps').setAttribute('aria-pressed', String(replay === null));
+    at('view-replays').setAttribute('aria-pressed', String(replay !== null));
+    if (replay === null) this.list.draw();
+    else this.comparison.show(replay);
+    if (at('views').getBoundingClientRect().top < 0) at('views').scrollIntoView();
   }
 
   longText(box, text, lines) {
@@ -193,7 +118,6 @@ class Report {
     at('errors').addEventListener('click', () => this.setFilter({ errors: !this.filter.errors }));
     at('clear').addEventListener('click', () => this.clear());
     at('axis').addEventListener('click', () => this.toggleAxis());
-    at('theme').addEventListener('click', () => this.toggleTheme());
     at('help').addEventListener('click', () => at('keys').showModal());
     at('copy').addEventListener('click', () => this.copy());
     at('filters').addEventListener('submit', (event) => event.preventDefault());
@@ -201,35 +125,13 @@ class Report {
       clearTimeout(this.typing);
       this.typing = setTimeout(() => this.setQuery(at('search').value), this.model.steps.length > 5000 ? 150 : 40);
     });
-    const dark = window.matchMedia('(prefers-color-scheme: dark)');
-    dark.addEventListener('change', () => this.lanes.redraw());
-    document.documentElement.dataset.theme = this.remembered() ?? '';
+    this.theme = new Theme(at('theme'), () => this.lanes.redraw());
   }
 
   async copy() {
     const done = await copyText(safeJson({ trace: this.data.trace, verdict: this.data.verdict }, 1));
     at('copy').textContent = done ? 'Copied' : 'The browser refused';
     setTimeout(() => (at('copy').textContent = 'Copy JSON'), 1500);
-  }
-
-  remembered() {
-    try {
-      return localStorage.getItem('agentracer-theme');
-    } catch {
-      return null; // storage may be off for files
-    }
-  }
-
-  toggleTheme() {
-    const root = document.documentElement;
-    const system = window.matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
-    root.dataset.theme = (root.dataset.theme || system) === 'dark' ? 'light' : 'dark';
-    try {
-      localStorage.setItem('agentracer-theme', root.dataset.theme);
-    } catch {
-      // then it lasts as long as the page
-    }
-    this.lanes.redraw();
   }
 
   toggleAxis() {
@@ -346,7 +248,7 @@ class Report {
     this.selected = step;
     for (const each of [before, step]) if (each !== null) this.touched(each);
     try {
-      history.replaceState(null, '', `#step-${step}`);
+      history.replaceState(null, '', this.model.href(step));
     } catch {
       // some browsers refuse for files, or after many calls; the page works without
     }
@@ -355,6 +257,7 @@ class Report {
   // Select a step and show it, whatever the filters and the part of the list shown now.
   go(step, gently = false) {
     if (!this.model.steps[step]) return;
+    if (at('timeline').hidden) this.view(null);
     if (!this.matching.includes(step)) this.clear();
     if (this.placeOf(step) < 0) this.showFrom(Math.max(0, this.matching.indexOf(step) - 50));
     this.select(step);
@@ -362,19 +265,25 @@ class Report {
   }
 
   goToHash() {
-    const found = /^#step-(\d+)$/.exec(location.hash);
-    if (!found) return;
-    const step = Number(found[1]);
+    const replay = this.model.replayOf(location.hash);
+    if (replay !== null) {
+      this.view(replay);
+      if (at('views').getBoundingClientRect().top > innerHeight / 2) at('views').scrollIntoView();
+    }
+    const step = this.model.stepOf(location.hash);
+    if (step === null) return;
     if (this.quoteIsCut(step)) this.state.open.add(step);
     this.go(step);
   }
 
-  // A link to the step that the address names already would not be followed by the browser.
+  // Not left to the browser, which would not follow a link to where the address points already,
+  // and in a frame without an address of its own would look for the step in the page around it.
   followLink(event) {
-    const link = event.target instanceof Element ? event.target.closest('a[href^="#step-"]') : null;
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || link.hash !== location.hash) return;
+    const link = event.target instanceof Element ? event.target.closest('a[href^="#"]') : null;
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    this.goToHash();
+    if (link.hash === location.hash) this.goToHash();
+    else location.hash = link.hash;
   }
 
   // Whether a quoted passage of a step is in what its row does not show while folded.
@@ -394,6 +303,11 @@ class Report {
     this.go(this.listed[next], true);
   }
 
+  search() {
+    if (at('timeline').hidden) this.view(null);
+    at('search').focus();
+  }
+
   nextError() {
     const from = this.selected ?? -1;
     const next = this.matching.find((step) => step > from && this.model.hasError(step));
@@ -410,8 +324,9 @@ class Report {
       r: () => this.selected !== null && this.model.steps[this.selected].reads !== undefined && onSelected(this.state.reading),
       d: () => this.model.decisive !== null && this.go(this.model.decisive),
       e: () => this.nextError(),
-      t: () => this.toggleTheme(),
-      '/': () => at('search').focus(),
+      v: () => this.view(at('timeline').hidden ? null : (this.comparison?.shown ?? 0)),
+      t: () => this.theme.toggle(),
+      '/': () => this.search(),
       '?': () => at('keys').showModal(),
       Escape: () => this.clear(),
     };
@@ -443,6 +358,3 @@ class Report {
     return event.key === 'Enter' && target instanceof Element && target.closest('button, a, summary') !== null;
   }
 }
-
-window.agentracerReport = new Report(parseExactly(at('data').textContent));
-document.documentElement.dataset.ready = 'true';

@@ -75,7 +75,7 @@ class StepRows {
 
   head(step, open) {
     const number = make('a', 'step-number', String(step.index));
-    number.href = `#step-${step.index}`;
+    number.href = this.model.href(step.index);
     number.title = `Step ${step.index}: link to this step`;
     const fold = button('', 'step-fold', () => this.toggle(this.state.open, step.index));
     fold.setAttribute('aria-expanded', String(open));
@@ -107,7 +107,7 @@ class StepRows {
     const add = (item) => item && facts.append(facts.childNodes.length ? ' · ' : '', item);
     if (parent !== undefined) {
       const link = make('a', '', `inside step ${parent}`);
-      link.href = `#step-${parent}`;
+      link.href = this.model.href(parent);
       add(link);
     }
     if (this.model.kinds.length > 1 || step.kind === 'llm') add(make('span', '', step.kind ?? 'message'));
@@ -140,13 +140,28 @@ class StepRows {
     const open = this.state.open.has(index);
     const { shown, rest } = open ? cutText(value, Infinity, MOST_CHARACTERS) : cutText(value, lines, 110);
     const clipped = open && value.length > MOST_CHARACTERS ? value.slice(0, MOST_CHARACTERS) : shown;
-    writeMarked(box, visible(clipped.replace(/^\s*\n|\s+$/g, '')), this.marks(index));
+    this.write(box, visible(clipped.replace(/^\s*\n|\s+$/g, '')), index);
     const left = open ? value.length - clipped.length : 0;
     if (left) box.append(make('p', 'more', `… ${count(left, 'more character')}, in the copy as JSON`));
     if (!open && rest) {
       box.append(' ', button(`… ${rest}`, 'more', () => this.toggle(this.state.open, index)));
     }
     return box;
+  }
+
+  // Text, with what stands between fences as the code that it is.
+  write(box, text, index) {
+    const parts = text.split(/^(```.*)$/m);
+    let code = false;
+    if (parts.length === 1) writeMarked(box, text, this.marks(index));
+    else for (const part of parts) {
+      if (part.startsWith('```')) code = !code;
+      else if (part.trim()) {
+        const piece = make('div', code ? 'mono fenced' : '');
+        writeMarked(piece, part.replace(/^\n+|\s+$/g, ''), this.marks(index));
+        box.append(piece);
+      }
+    }
   }
 
   marks(index) {

@@ -48,6 +48,8 @@ function make(tag, className, ...children) {
   return element;
 }
 
+const at = (id) => document.getElementById(id);
+
 function button(label, className, action) {
   const element = make('button', className, label);
   element.type = 'button';

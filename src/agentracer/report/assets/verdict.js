@@ -8,6 +8,7 @@ class VerdictPanel {
     if (verdict) box.append(...(verdict.abstained ? this.abstention(verdict) : this.blame(verdict)));
     if (verdict?.verification) box.append(this.proof(verdict.verification));
     if (verdict?.candidates?.length) box.append(this.shortlist(verdict));
+    if (verdict?.notes?.length) box.append(this.notes(verdict));
     if (model.trace.labels?.length) box.append(this.labels(model.trace.labels));
     box.append(this.agents());
     if (verdict) box.append(make('p', 'provenance', words.provenance));
@@ -15,7 +16,7 @@ class VerdictPanel {
 
   link(step, ...content) {
     const link = make('a', 'step-link', ...(content.length ? content : [`step ${step}`]));
-    link.href = `#step-${step}`;
+    link.href = this.model.href(step);
     if (step >= this.model.steps.length) return make('span', 'step-link', `step ${step}, not in this trace`);
     return link;
   }
@@ -44,16 +45,53 @@ class VerdictPanel {
   }
 
   proof(proof) {
-    const parts = make('section', `proof proof-${proof.status}`, make('h3', '', 'Verification'), make('p', '', this.words.verification));
-    if (proof.note) parts.append(make('p', 'quiet', proof.note));
-    if (proof.traces?.length) parts.append(make('p', 'quiet', `Replays: ${proof.traces.slice(0, 10).join(', ')}${proof.traces.length > 10 ? ' …' : ''}`));
-    return parts;
+    const box = make('section', `proof proof-${proof.status}`, make('h3', '', 'Verification'),
+      make('p', 'proof-status', `${proof.status} by replay`));
+    box.append(this.tally('step corrected', proof.flips, proof.replays), this.tally('as it was', proof.control_flips, proof.control_replays));
+    if (proof.note) box.append(make('p', 'quiet', proof.note));
+    box.title = visible(this.words.verification);
+    const { replays } = this.model;
+    const shown = replays.findIndex((replay) => !replay.missing);
+    if (shown >= 0) {
+      const link = make('a', 'proof-link', 'Compare the runs side by side');
+      link.href = this.model.hrefReplay(shown);
+      box.append(make('p', '', link));
+    } else if (proof.traces?.length) {
+      box.append(make('p', 'quiet', `Replays: ${proof.traces.slice(0, 10).join(', ')}${proof.traces.length > 10 ? ` … ${proof.traces.length - 10} more` : ''}`));
+    }
+    return box;
+  }
+
+  // One dot a replay, filled where it succeeded, and the counts.
+  tally(label, succeeded, all) {
+    const dots = make('span', 'dots');
+    dots.setAttribute('aria-hidden', 'true');
+    for (let i = 0; i < Math.min(all, 24); i++) dots.append(make('i', i < succeeded ? 'dot dot-full' : 'dot'));
+    return make('p', 'tally', make('span', 'tally-label', label), dots, make('span', 'tally-count', all ? `${succeeded} of ${all} succeed` : 'not run'));
+  }
+
+  // What the reader should know of how the verdict was reached.
+  notes(verdict) {
+    const list = make('ul', 'notes');
+    for (const note of verdict.notes ?? []) list.append(make('li', '', note));
+    return make('section', '', make('h3', '', 'Notes'), list);
+  }
+
+  // The steps that hold the decisive one with probability 0.8, as measured.
+  likely(verdict) {
+    const most = 12;
+    const line = make('p', 'likely', 'With 80 %, it is one of the steps ');
+    verdict.likely_steps.slice(0, most).forEach((step, i) => line.append(i ? ', ' : '', this.link(step, String(step))));
+    const left = verdict.likely_steps.length - most;
+    if (left > 0) line.append(` and ${left.toLocaleString('en')} more`);
+    return line;
   }
 
   shortlist(verdict) {
     const list = make('ol', 'shortlist');
     for (const candidate of verdict.candidates) list.append(this.candidate(candidate, verdict));
-    return make('section', '', make('h3', '', 'Shortlist'), list);
+    const likely = verdict.likely_steps?.length ? this.likely(verdict) : null;
+    return make('section', '', make('h3', '', 'Shortlist'), list, likely);
   }
 
   candidate(candidate, verdict) {
@@ -61,15 +99,25 @@ class VerdictPanel {
     const item = make('li', step === verdict.step ? 'candidate candidate-first' : 'candidate');
     const share = probability === null || probability === undefined ? '' : `${Math.round(probability * 100)} %`;
     item.append(make('p', 'candidate-line', this.link(step, String(step)), make('span', 'candidate-agent', agent), make('span', 'share', share)));
-    if (reason && reason !== verdict.reason) item.append(make('p', 'candidate-reason', reason));
-    for (const piece of evidence ?? []) item.append(this.evidence(piece));
+    const pieces = evidence ?? [];
+    const repeated = verdict.reason?.includes(reason) || pieces.some(({ says }) => says && reason.includes(says));
+    if (reason && !repeated) item.append(make('p', 'candidate-reason', reason));
+    const shown = pieces.slice(0, 3).map((piece) => this.evidence(piece, step));
+    item.append(...shown);
+    const left = pieces.slice(3);
+    if (left.length) {
+      const more = button(`… ${left.length} more`, 'more', () => more.replaceWith(...left.map((piece) => this.evidence(piece, step))));
+      item.append(more);
+    }
     return item;
   }
 
-  evidence(piece) {
+  // The quote leads to where it was said; the number is added where that is another step.
+  evidence(piece, own) {
     const box = make('div', 'evidence');
-    if (piece.quote) box.append(make('q', '', cutText(piece.quote, 4, 60).shown), ' ');
-    box.append(make('span', 'evidence-says', piece.says, piece.says ? ' ' : ''), this.link(piece.step));
+    if (piece.quote) box.append(this.link(piece.step, make('q', '', cutText(piece.quote, 4, 60).shown)), ' ');
+    box.append(make('span', 'evidence-says', piece.says, piece.says ? ' ' : ''));
+    if (piece.step !== own) box.append(this.link(piece.step));
     return box;
   }
 
@@ -83,7 +131,6 @@ class VerdictPanel {
     return section;
   }
 
-  // Each agent: steps, share of the blame, and folded its prompt and tools.
   // Who acted at the step, where the blame was summed by agent and names another.
   by(verdict) {
     const first = (verdict.candidates ?? [])[0];
@@ -91,6 +138,7 @@ class VerdictPanel {
     return other ? `, by ${first.agent}` : '';
   }
 
+  // Each agent: steps, share of the blame, and folded its prompt and tools.
   agents() {
     const section = make('section', 'agents', make('h3', '', 'Agents'));
     const share = this.model.verdict?.agents ?? {};

@@ -1,0 +1,92 @@
+"""Many runs as one page: who is blamed how often, how they failed, and each run a click away.
+
+The runs are inside the file, each as an island of its own that is read when it is opened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agentracer.report import html, page, wording
+from agentracer.report.replays import Replay
+from agentracer.trace import Trace
+from agentracer.verdict import Verdict
+
+__all__ = ["Run", "render", "write"]
+
+_TASK_LENGTH = 200
+_MOST_CHARACTERS = 120_000_000
+"""Of all runs together: what a browser opens from a file without giving up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the page.
+
+    Attributes:
+        trace: the run.
+        verdict: who and what made it fail, if that was asked.
+        replays: runs that replayed it.
+        problem: why it has no verdict, where that was asked in vain.
+    """
+
+    trace: Trace
+    verdict: Verdict | None = None
+    replays: Sequence[Replay] = field(default=())
+    problem: str = ""
+
+
+def render(runs: Iterable[Run]) -> str:
+    """The page as the text of one HTML file.
+
+    Args:
+        runs: in the order in which they are listed. Those that would make the file larger than
+            a browser opens are listed without their steps, and the page says how many these are.
+
+    Returns:
+        HTML that refers to nothing outside itself.
+    """
+    rows: list[dict[str, Any]] = []
+    islands: dict[str, str] = {}
+    size = 0
+    for number, run in enumerate(runs):
+        text = html.data(run.trace, run.verdict, run.replays)
+        size += len(text)
+        inside = size <= _MOST_CHARACTERS
+        if inside:
+            islands[f"data-{number}"] = text
+        rows.append({**_row(run), "inside": inside})
+    return page.page(
+        "index.html.jinja",
+        title=wording.plural(len(rows), "run"),
+        islands={"index-data": json.dumps(rows, ensure_ascii=False), **islands},
+        scripts=(*html.SCRIPTS, "index.js", "runs.js"),
+    )
+
+
+def write(path: str | Path, runs: Iterable[Run]) -> Path:
+    """Write the page, all or nothing; returns the path written."""
+    return page.write(path, render(runs))
+
+
+def _row(run: Run) -> dict[str, Any]:
+    trace, verdict = run.trace, run.verdict
+    blamed = verdict is not None and not verdict.abstained
+    proof = verdict.verification if verdict is not None else None
+    return {
+        "id": trace.id,
+        "task": page.title(trace.task, trace.id, _TASK_LENGTH),
+        "when": wording.moment(trace.started_at),
+        "steps": len(trace.steps),
+        "success": trace.outcome.success,
+        "kind": wording.failure_kind(trace.outcome),
+        "agent": verdict.agent if verdict is not None else None,
+        "step": verdict.step if verdict is not None else None,
+        "confidence": wording.confidence(verdict) if verdict is not None and blamed else "",
+        "status": proof.status if proof is not None else "",
+        "why": run.problem if verdict is None else verdict.abstain_reason or verdict.reason,
+    }

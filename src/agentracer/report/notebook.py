@@ -1,0 +1,73 @@
+"""Runs and verdicts in a notebook: a card of plain HTML, and the report itself folded under it.
+
+The card has no script, so it is also there where a notebook is only looked at. The report is the
+same page as on disk, in a frame of its own: sandboxed, without the notebook's origin, so that
+nothing in a trace can reach the notebook.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from agentracer.report import html, page, wording
+from agentracer.trace import Step, Trace
+from agentracer.verdict import Evidence, Verdict
+
+__all__ = ["trace_card", "verdict_card"]
+
+_STEPS = 12
+_CANDIDATES = 5
+_TEXT = 160
+_MOST_CHARACTERS = 2_000_000
+"""Of a report inside a notebook, which keeps every output that it shows."""
+
+
+def trace_card(trace: Trace) -> str:
+    """A run as a fragment of HTML: outcome, task, the first steps, and the whole report folded."""
+    report = html.render(trace)
+    small = len(report) <= _MOST_CHARACTERS
+    return page.fragment(
+        "trace_card.html.jinja",
+        style=page.asset("card.css"),
+        trace=trace,
+        outcome=wording.outcome(trace.outcome),
+        summary=wording.summary(trace),
+        steps=[(step, _short(_first_line(step))) for step in trace.steps[:_STEPS]],
+        left=max(0, len(trace.steps) - _STEPS),
+        task=_short(trace.task, 400),
+        answer=_short(trace.outcome.answer or "", 400),
+        report=report if small else None,
+        size=wording.plural(len(report) // 1_000_000, "MB").rstrip("s"),
+    )
+
+
+def verdict_card(verdict: Verdict) -> str:
+    """A verdict as a fragment of HTML: who, which step, why, how sure, the shortlist."""
+    proof = verdict.verification
+    shown = list(islice(verdict.candidates, _CANDIDATES))
+    return page.fragment(
+        "verdict_card.html.jinja",
+        style=page.asset("card.css"),
+        verdict=verdict,
+        confidence=wording.confidence(verdict),
+        proof=wording.verification(proof) if proof is not None else "",
+        candidates=[(one, [_quoted(piece) for piece in one.evidence[:2]]) for one in shown],
+        left=len(verdict.candidates) - len(shown),
+        likely=wording.likely_steps(verdict) if verdict.likely_steps else "",
+        provenance=wording.provenance(verdict.provenance),
+    )
+
+
+def _quoted(piece: Evidence) -> tuple[str, str, int]:
+    return _short(piece.quote), _short(piece.says), piece.step
+
+
+def _first_line(step: Step) -> str:
+    said = next((line for line in step.content.splitlines() if line.strip()), "")
+    if said or not step.tool_calls:
+        return said
+    return ", ".join(f"{call.name}( )" for call in step.tool_calls)
+
+
+def _short(text: str, most: int = _TEXT) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
