@@ -6,9 +6,10 @@ TEST := .venv-test
 LLM := .venv-llm
 VLLM := .venv-vllm
 TRAIN := .venv-train
+DOCS := .venv-docs
 WHOWHEN ?= ../shared/data/whowhen
 
-.PHONY: demo test test-slow test-llm test-vllm test-train train-tiny lint format docs-frameworks screenshots bench clean
+.PHONY: demo test test-slow test-llm test-vllm test-train train-tiny lint format docs docs-frameworks screenshots bench clean
 
 demo: $(DEMO)/ready ## run a real team that fails: capture, verdict, proof by replay, report
 	$(DEMO)/bin/agentracer demo
@@ -46,6 +47,9 @@ docs-frameworks: $(TEST)/ready ## the tables of docs/frameworks.md, from test re
 screenshots: $(TEST)/ready ## the pictures in docs/img, from real runs in Chromium
 	$(TEST)/bin/python -m scripts.screenshots --whowhen $(WHOWHEN) --data $(dir $(WHOWHEN))
 
+docs: $(DOCS)/ready ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
 bench: $(TEST)/ready ## the figures in docs/benchmarks.md and docs/performance.md
 	$(TEST)/bin/python training/embedded.py --whowhen $(WHOWHEN)
 	$(TEST)/bin/agentracer bench whowhen $(WHOWHEN) --out build/bench
@@ -69,6 +73,11 @@ $(LLM)/ready: pyproject.toml
 	$(LLM)/bin/python -m pip install --quiet --editable '.[dev,transformers]'
 	touch $@
 
+$(DOCS)/ready: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 $(TRAIN)/ready: pyproject.toml
 	$(PYTHON) -m venv $(TRAIN)
 	$(TRAIN)/bin/python -m pip install --quiet torch==2.13.0
@@ -84,4 +93,4 @@ $(VLLM)/ready: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(DEMO) $(TEST) $(LLM) $(VLLM) $(TRAIN)
+	rm -rf $(DEMO) $(TEST) $(LLM) $(VLLM) $(TRAIN) $(DOCS)
