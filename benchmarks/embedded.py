@@ -3,7 +3,8 @@
     python benchmarks/embedded.py --whowhen DIR [--steps 50000]
 
 Prints median, 95th percentile and maximum per trace for both (`pip install agentdebugx`; its row is
-left out where it is not installed), on one core, and time and memory of one very long trace.
+left out where it is not installed), on one core, how many times as long ours takes, and time and
+memory of one very long trace. On a busy machine the processor time is the one to read.
 AgentDebugX is run in its two ways without a model: `HeuristicAnalyzer.analyze` and the local
 `DiagnosePipeline`, over its own trajectory type; turning a log into that type is not counted.
 """
@@ -34,14 +35,16 @@ def main() -> None:
     traces = whowhen.load_directory(asked.whowhen)
     print(f"{len(traces)} logs; milliseconds per trace, best of {_REPEATS}, wall / processor")
     tracer, rules = Tracer("embedded"), Tracer("embedded:rules")
-    report("agentracer embedded", traces, tracer.attribute)
+    ours = report("agentracer embedded", traces, tracer.attribute)
     report("agentracer embedded:rules", traces, rules.attribute)
-    agent_debug_x(traces)
+    for name, theirs in agent_debug_x(traces).items():
+        ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+        print(f"processor time, embedded / {name}: median {ratios[0]:.1f}, p95 {ratios[1]:.1f}")
     long_trace(asked.steps, tracer)
 
 
-def report(name: str, runs: Sequence[Any], judge: Callable[[Any], Any]) -> None:
-    """Time a function over runs and print one row."""
+def report(name: str, runs: Sequence[Any], judge: Callable[[Any], Any]) -> tuple[float, float]:
+    """Time a function over runs and print a row; median and 95th percentile of processor time."""
     judge(runs[0])  # imports and caches are not what is measured
     timed = sorted((measure(judge, run) for run in runs), key=lambda pair: pair[0])
     walls, cpus = [wall for wall, _ in timed], sorted(cpu for _, cpu in timed)
@@ -54,6 +57,7 @@ def report(name: str, runs: Sequence[Any], judge: Callable[[Any], Any]) -> None:
         )
     ]
     print(f"{name:28}", "  ".join(cells))
+    return cpus[len(cpus) // 2], cpus[int(0.95 * len(cpus))]
 
 
 def measure(judge: Callable[[Any], Any], run: Any) -> tuple[float, float]:
@@ -67,16 +71,19 @@ def measure(judge: Callable[[Any], Any], run: Any) -> tuple[float, float]:
     return min(walls), min(cpus)
 
 
-def agent_debug_x(traces: Sequence[Trace]) -> None:
-    """The row of AgentDebugX, where it is installed."""
+def agent_debug_x(traces: Sequence[Trace]) -> dict[str, tuple[float, float]]:
+    """The rows of AgentDebugX, where it is installed."""
     try:
         ways, convert = _agent_debug_x()
     except ImportError as error:
         print(f"{'AgentDebugX offline':28} not measured: {error}")
-        return
+        return {}
     version = metadata.version("agentdebugx")
-    for name, judge in ways.items():
-        report(f"AgentDebugX {version} {name}", [convert(trace) for trace in traces], judge)
+    rows = {}
+    for way, judge in ways.items():
+        name = f"AgentDebugX {version} {way}"
+        rows[name] = report(name, [convert(trace) for trace in traces], judge)
+    return rows
 
 
 def long_trace(count: int, tracer: Tracer) -> None:

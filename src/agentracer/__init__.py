@@ -20,6 +20,7 @@ from agentracer._version import __version__
 if TYPE_CHECKING:
     from agentracer.attribution import Tracer
     from agentracer.errors import AgentracerError
+    from agentracer.evolution import aevolve, evolve
     from agentracer.failures import flush, on_failure
     from agentracer.instrumentation import instrument, uninstrument
     from agentracer.recording import Run, current_run, record
@@ -42,7 +43,9 @@ __all__ = [
     "Tracer",
     "Verdict",
     "__version__",
+    "aevolve",
     "current_run",
+    "evolve",
     "flush",
     "instrument",
     "on_failure",
@@ -64,7 +67,9 @@ _HOME = {
     "Trace": "trace",
     "Tracer": "attribution",
     "Verdict": "verdict",
+    "aevolve": "evolution",
     "current_run": "recording",
+    "evolve": "evolution",
     "flush": "failures",
     "instrument": "instrumentation",
     "on_failure": "failures",
@@ -74,6 +79,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "evolution":  # a room, not a name in one: reached without importing it by hand
+        return import_module("agentracer.evolution")
     if name not in _HOME:
         raise AttributeError(f"module 'agentracer' has no attribute {name!r}")
     value = getattr(import_module(f"agentracer.{_HOME[name]}"), name)

@@ -17,9 +17,9 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from agentracer.attribution import prompts
 from agentracer.attribution.language_models.base import Form
@@ -28,6 +28,7 @@ from agentracer.attribution.rendering import ABSTAIN, TraceView
 __all__ = [
     "Answer",
     "AnswerFormat",
+    "Names",
     "Unreadable",
     "blame_form",
     "choice_form",
@@ -58,6 +59,7 @@ class Answer:
         quote: what it quoted; not yet held against the trace.
         also: other steps that it suspects, in order.
         note: how a near miss or a contradiction was resolved.
+        contradicts: whether it named another agent than the one whose step it blames.
     """
 
     step: int | None
@@ -66,6 +68,7 @@ class Answer:
     quote: str = ""
     also: tuple[int, ...] = ()
     note: str = ""
+    contradicts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,21 @@ class Unreadable:
 
     problem: str
     text: str
+
+
+class Names(Protocol):
+    """What the agents and steps of a run are called in its prompt; a `TraceView` is one."""
+
+    @property
+    def step_of(self) -> Mapping[str, int]:
+        """Steps by label."""
+
+    @property
+    def agent_of(self) -> Mapping[str, str]:
+        """The trace's agents by the name that they have in the prompt."""
+
+    def agent_at(self, step: int) -> str:
+        """Whose step it is."""
 
 
 @dataclass(slots=True)
@@ -139,7 +157,7 @@ def instruction(style: AnswerFormat, choices: Sequence[str] = ()) -> tuple[str, 
 
 
 def parse_blame(
-    style: AnswerFormat, text: str, view: TraceView, steps: Sequence[int]
+    style: AnswerFormat, text: str, view: Names, steps: Sequence[int]
 ) -> Answer | Unreadable:
     """What a text says of who is to blame, held against the trace and the steps in question."""
     raw = _tagged_blame(text) if style == "tagged" else _json_blame(text)
@@ -218,7 +236,7 @@ def _last_field(text: str, name: str) -> str | None:
     return found[-1] if found else None
 
 
-def _resolve(raw: _Raw, text: str, view: TraceView, steps: frozenset[int]) -> Answer | Unreadable:
+def _resolve(raw: _Raw, text: str, view: Names, steps: frozenset[int]) -> Answer | Unreadable:
     step = _step(raw.label, view)
     agent, near = _agent(raw.agent, view)
     if step is None:
@@ -229,9 +247,10 @@ def _resolve(raw: _Raw, text: str, view: TraceView, steps: frozenset[int]) -> An
         return Unreadable(f"{raw.label!r} is not the label of a step", text)
     if step not in steps:
         return Unreadable(f"the step {raw.label!r} is not one of those in question", text)
-    speaker = view.run.steps[step].agent
+    speaker = view.agent_at(step)
     notes = [f"{raw.agent!r} taken for {agent!r}"] if near else []
-    if raw.agent and agent != speaker:
+    contradicts = bool(raw.agent) and agent != speaker
+    if contradicts:
         notes.append(f"it names {raw.agent!r}, but the step is {speaker!r}'s: the step stands")
     also = dict.fromkeys(_step(str(label), view) for label in raw.also[:_ALSO])
     return Answer(
@@ -241,16 +260,17 @@ def _resolve(raw: _Raw, text: str, view: TraceView, steps: frozenset[int]) -> An
         raw.quote,
         tuple(other for other in also if other is not None and other != step and other in steps),
         "; ".join(notes),
+        contradicts,
     )
 
 
-def _step(label: str, view: TraceView) -> int | None:
+def _step(label: str, view: Names) -> int | None:
     plain = label.strip().strip("[]\"'`. ").casefold()
     plain = re.sub(r"^(?:step|label)\s*[:#]?\s*", "", plain).strip("[] ")
     return view.step_of.get(plain)
 
 
-def _agent(name: str, view: TraceView) -> tuple[str | None, bool]:
+def _agent(name: str, view: Names) -> tuple[str | None, bool]:
     """The trace's agent for a name, and whether it took guessing."""
     if name in view.agent_of:
         return view.agent_of[name], False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from agentracer.attribution import prompts
@@ -26,6 +26,7 @@ from agentracer.trace import GroundTruth, Observed
 
 __all__ = [
     "LanguageModelBackend",
+    "Question",
     "embedded_openai",
     "embedded_transformers",
     "embedded_vllm",
@@ -38,6 +39,21 @@ _ASSUMED_CONTEXT = 8_192  # tokens; where neither the user nor the server names 
 _SHRINKS = 4
 
 Item = tuple[Observed, GroundTruth | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One prompt that a judge would send, and what can be answered.
+
+    Attributes:
+        view: the run with the labels that stand in the prompt.
+        request: the prompt and the form of its answer.
+        steps: those that an answer may name.
+    """
+
+    view: TraceView
+    request: Request
+    steps: tuple[int, ...]
 
 
 class LanguageModelBackend:
@@ -93,6 +109,25 @@ class LanguageModelBackend:
     def undefended(self) -> Self:
         """The same judge without the defences against hostile text: for measuring them."""
         return type(self)(self.model, replace(self.options, defended=False))
+
+    def questions(
+        self, run: Observed, *, ground_truth: GroundTruth | None = None
+    ) -> list[Question]:
+        """What it would ask first of a run, without asking: one prompt, or one a window.
+
+        What a model is trained on is thereby what it will be asked.
+
+        Raises:
+            BackendError: the frame of the prompt alone does not fit.
+        """
+        case, steps = self._start((run, ground_truth), None)
+        found = []
+        for request in next(steps):
+            named = request.form.slots[-2] if request.form.slots else ()
+            known = case.view.step_of
+            in_question = tuple(known[label] for label in named if label in known)
+            found.append(Question(case.view, request, in_question))
+        return found
 
     def attribute(self, run: Observed, *, ground_truth: GroundTruth | None = None) -> Judgement:
         """Judge one run.
@@ -161,7 +196,6 @@ class LanguageModelBackend:
         assert one.case is not None  # noqa: S101
         finding, case = one.finding, one.case
         reason = finding.reason or (finding.candidates[0].reason if finding.candidates else "")
-        notes = f"({'; '.join(case.notes)})" if case.notes else ""
         blind = 1 / len(case.view.run.steps)
         # One sample says nothing of its chances; then the honest figure is that of a blind guess.
         confidence = finding.confidence if finding.confidence is not None else blind
@@ -169,8 +203,9 @@ class LanguageModelBackend:
             candidates=finding.candidates,
             agents=finding.shares,
             confidence=confidence if finding.candidates else 0.0,
-            reason="\n".join(filter(None, (reason, notes))),
+            reason=reason,
             abstain_reason=finding.abstain_reason,
+            notes=tuple(case.notes),
             versions={
                 **self.model.versions,
                 **case.versions,
@@ -180,6 +215,7 @@ class LanguageModelBackend:
             },
             calls=one.spent.calls,
             input_tokens=one.spent.input_tokens,
+            cached_tokens=one.spent.cached_tokens,
             output_tokens=one.spent.output_tokens,
         )
 

@@ -169,6 +169,10 @@ class TraceView:
         """Text of the trace as lines with the gutter."""
         return "\n".join(f"{self._gutter}{line}" for line in text.split("\n"))
 
+    def agent_at(self, step: int) -> str:
+        """The agent of a step under the trace's own name."""
+        return self.run.steps[step].agent
+
     def speaker(self, step: int) -> str:
         """The agent of a step under its name here."""
         return self.names[self.run.steps[step].agent]

@@ -39,6 +39,8 @@ class Tracer:
         concurrency: runs or requests under way at a time in `attribute_many`.
         timeout: seconds that a server has for one answer.
         retries: further tries after a server failed.
+        target_error: abstain where the measured confidence is too low for at most this share of
+            the verdicts to be wrong; the shortlist is kept. For the embedded tracer.
 
     Raises:
         UnknownModel: no backend answers to the spec.
@@ -60,6 +62,7 @@ class Tracer:
         concurrency: int | None = None,
         timeout: float | None = None,
         retries: int | None = None,
+        target_error: float | None = None,
     ) -> None:
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {top_k}")
@@ -75,6 +78,7 @@ class Tracer:
             concurrency=concurrency,
             timeout=timeout,
             retries=retries,
+            target_error=target_error,
         )
         self.concurrency = concurrency
         self.model = model if isinstance(model, str) else model.name

@@ -9,16 +9,18 @@ did are in `heuristics`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from agentracer.attribution.embedded.signals import Signals
 from agentracer.bench.heuristics import HEURISTICS, POST_HOC
 from agentracer.bench.metrics import METRICS, Prediction, Rate, Scores, normal_name, score
-from agentracer.trace import Label, Trace
+from agentracer.trace import Trace
 
 __all__ = ["Baseline", "baselines"]
 
+T = TypeVar("T", bound=Hashable)
 _Guess = tuple[str, Sequence[int]]  # the agent, and steps in order
 _LISTED = 5
 _TURNS = 6  # turns of a kind of speaker that the prior tells apart
@@ -121,31 +123,57 @@ def _reading(traces: Sequence[Trace], scorer: str) -> list[Baseline]:
 
 
 def _fitted(traces: Sequence[Trace], scorer: str) -> list[Baseline]:
-    found = []
-    for name, guesser in (("constant step", _constant_step), ("constant agent", _constant_agent)):
-        everything = guesser([trace.labels[0] for trace in traces])
-        guesses = [everything(trace) for trace in traces]
-        found.append(_scored(f"best {name}", True, traces, guesses, scorer))
-        guesses = [guesser(_labels_of_others(trace, traces))(trace) for trace in traces]
-        found.append(_scored(f"{name}, leave-one-out", False, traces, guesses, scorer))
+    steps = [trace.labels[0].step for trace in traces]
+    agents = [normal_name(trace.labels[0].agent) for trace in traces]
     return [
-        *found,
+        *_constant("step", traces, steps, _constant_step, scorer),
+        *_constant("agent", traces, agents, _constant_agent, scorer),
         _scored("speaker kind x turn, leave-one-out", False, traces, _prior(traces), scorer),
     ]
+
+
+def _constant(
+    what: str,
+    traces: Sequence[Trace],
+    values: Sequence[T],
+    guesser: Callable[[Counter[T]], Callable[[Trace], _Guess]],
+    scorer: str,
+) -> list[Baseline]:
+    """The best constant in hindsight, and the one chosen on the runs of other questions."""
+    best = guesser(Counter(values))
+    elsewhere = _elsewhere(traces, [Counter([value]) for value in values])
+    chosen = [guesser(elsewhere(trace))(trace) for trace in traces]
+    return [
+        _scored(f"best constant {what}", True, traces, [best(t) for t in traces], scorer),
+        _scored(f"constant {what}, leave-one-out", False, traces, chosen, scorer),
+    ]
+
+
+def _question(trace: Trace) -> str:
+    return " ".join(trace.task.split())
+
+
+def _elsewhere(
+    traces: Sequence[Trace], counts: Sequence[Counter[T]]
+) -> Callable[[Trace], Counter[T]]:
+    """For a run: the sum of the counts of all runs of other questions. Linear, as it subtracts."""
+    total: Counter[T] = Counter()
+    of_question: dict[str, Counter[T]] = {}
+    for trace, count in zip(traces, counts, strict=True):
+        total.update(count)
+        of_question.setdefault(_question(trace), Counter()).update(count)
+    return lambda trace: total - of_question[_question(trace)]
 
 
 def _prior(traces: Sequence[Trace]) -> list[_Guess]:
     """Steps by how often those of their kind of speaker and turn are to blame elsewhere."""
     places = [_places(trace) for trace in traces]
-    questions = [trace.task.split() for trace in traces]
+    blamed = [own[trace.labels[0].step] for trace, own in zip(traces, places, strict=True)]
+    hits_elsewhere = _elsewhere(traces, [Counter([place]) for place in blamed])
+    seen_elsewhere = _elsewhere(traces, [Counter(own) for own in places])
     guesses: list[_Guess] = []
-    for trace, own, question in zip(traces, places, questions, strict=True):
-        hits: Counter[tuple[str, int]] = Counter()
-        seen: Counter[tuple[str, int]] = Counter()
-        for other, others, asked in zip(traces, places, questions, strict=True):
-            if asked != question:
-                seen.update(others)
-                hits[others[other.labels[0].step]] += 1
+    for trace, own in zip(traces, places, strict=True):
+        hits, seen = hits_elsewhere(trace), seen_elsewhere(trace)
         rate = {place: hits[place] / (seen[place] + 1) for place in set(own)}
         order = sorted(range(len(own)), key=lambda index: (-rate[own[index]], index))
         guesses.append((trace.steps[order[0]].agent, order[:_LISTED]))
@@ -174,13 +202,8 @@ def _kind(signals: Signals, agent: str, index: int, *, addressed: bool) -> str:
     return "worker"
 
 
-def _labels_of_others(trace: Trace, traces: Sequence[Trace]) -> list[Label]:
-    question = trace.task.split()
-    return [other.labels[0] for other in traces if other.task.split() != question]
-
-
-def _constant_step(labels: Sequence[Label]) -> Callable[[Trace], _Guess]:
-    counts = Counter(label.step for label in labels)
+def _constant_step(counts: Counter[int]) -> Callable[[Trace], _Guess]:
+    """The step blamed most often, and those that follow."""
     steps = sorted(counts, key=lambda step: (-counts[step], step))[:_LISTED] or [0]
 
     def guess(trace: Trace) -> _Guess:
@@ -189,9 +212,8 @@ def _constant_step(labels: Sequence[Label]) -> Callable[[Trace], _Guess]:
     return guess
 
 
-def _constant_agent(labels: Sequence[Label]) -> Callable[[Trace], _Guess]:
+def _constant_agent(counts: Counter[str]) -> Callable[[Trace], _Guess]:
     """The agent blamed most often; and its steps in order."""
-    counts = Counter(normal_name(label.agent) for label in labels)
     agent = min(counts, key=lambda name: (-counts[name], name), default="")
     return lambda trace: (agent, [s.index for s in trace.steps if normal_name(s.agent) == agent])
 

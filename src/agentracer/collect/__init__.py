@@ -23,7 +23,8 @@ from agentracer.collect.engines import ENGINES
 from agentracer.collect.journal import CollectionMismatch, ItemJournal
 from agentracer.collect.plan import items
 from agentracer.collect.worker import Settings
-from agentracer.testbed.systems import DOMAINS, FRAMEWORKS
+from agentracer.testbed.rosters import TOPOLOGIES
+from agentracer.testbed.systems import DOMAINS, FRAMEWORKS, OTHER_DOMAINS
 
 __all__ = ["Audit", "Collected", "CollectionMismatch", "audit", "collect"]
 
@@ -36,6 +37,7 @@ Progress = Callable[[int, int, dict[str, Any]], None]
 def collect(
     domain: str | Sequence[str] = DOMAINS,
     framework: str | Sequence[str] = FRAMEWORKS,
+    topology: str | Sequence[str] = TOPOLOGIES,
     *,
     n: int,
     out: Path | str,
@@ -53,8 +55,10 @@ def collect(
     engine, the number of workers, or interruptions.
 
     Args:
-        domain: one or more of `math`, `qa`, `coding`.
+        domain: one or more of `math`, `qa`, `coding`; `sums` are one-digit sums, for training
+            pipelines.
         framework: one or more of `langgraph`, `autogen`, `camel`.
+        topology: one or more of `pipeline`, `hub`, `review`.
         n: how many runs; about seven in ten end as a labelled natural failure.
         out: the folder of the data set.
         seed: decides everything else.
@@ -65,12 +69,14 @@ def collect(
         progress: called with how many items are done, how many there are, and the last one.
 
     Raises:
-        ValueError: an unknown domain, framework or engine.
+        ValueError: an unknown domain, framework, topology or engine.
         CollectionMismatch: `out` holds another collection, or is in use.
         MissingExtra: the engine or a framework is not installed.
     """
-    domains = _known("domain", domain, DOMAINS)
+    domains = _known("domain", domain, (*DOMAINS, *OTHER_DOMAINS))
     frameworks = _known("framework", framework, FRAMEWORKS)
+    wanted = _known("topology", topology, TOPOLOGIES)
+    topologies = tuple(one for one in TOPOLOGIES if one in wanted)
     _known("engine", engine, tuple(ENGINES))
     folder, source = Path(out), Path(data) if data is not None else None
     settings = Settings(source.resolve() if source else None, injections)
@@ -82,7 +88,9 @@ def collect(
         "data": _contents(source),
         "injections": injections,
     }
-    plan = list(items(domains, frameworks, n, seed))
+    if topologies != TOPOLOGIES:
+        facts["topologies"] = list(topologies)
+    plan = list(items(domains, frameworks, n, seed, topologies))
     count = (os.cpu_count() or 1) if workers is None else workers
     with ItemJournal(folder / JOURNAL, facts) as journal:
         todo = [item for item in plan if item.index not in journal.finished]

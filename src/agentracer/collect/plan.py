@@ -62,20 +62,26 @@ class Item:
         return asdict(self)
 
 
-def items(domains: Sequence[str], frameworks: Sequence[str], n: int, seed: int) -> Iterator[Item]:
+def items(
+    domains: Sequence[str],
+    frameworks: Sequence[str],
+    n: int,
+    seed: int,
+    topologies: Sequence[Topology] = TOPOLOGIES,
+) -> Iterator[Item]:
     """The first `n` items of the plan; a longer plan begins with the same ones.
 
     Domains, frameworks and topologies take turns, so that every stretch of the plan has them all.
     """
     for index in range(n):
         turn, framework = divmod(index, len(frameworks))
-        turn, topology = divmod(turn, len(TOPOLOGIES))
+        turn, topology = divmod(turn, len(topologies))
         number = int.from_bytes(rank("collect", seed, index)[:6])
         yield Item(
             index,
             domains[turn % len(domains)],
             frameworks[framework],
-            TOPOLOGIES[topology],
+            topologies[topology],
             number,
         )
 

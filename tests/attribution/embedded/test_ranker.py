@@ -117,7 +117,25 @@ def test_shares_and_probabilities_are_distributions():
     assert sum(c.probability for c in verdict.candidates) == pytest.approx(1)
     assert sum(verdict.agents.values()) == pytest.approx(1)
     assert verdict.agent == next(iter(verdict.agents))
-    assert "80 % set is step" in verdict.reason
+
+
+def test_on_known_shapes_the_likely_steps_hold_the_labelled_one_four_times_in_five(whowhen_logs):
+    tracer = Tracer("embedded:in-domain")
+    known = [
+        (trace.labels[0].step, verdict)
+        for trace in whowhen.load_directory(whowhen_logs)
+        if (verdict := tracer.attribute(trace)).calibrated
+    ]
+    assert len(known) > 80
+    assert all(verdict.step == verdict.likely_steps[0] for _, verdict in known)
+    assert all("80 % set is step" in verdict.reason for _, verdict in known)
+    assert sum(step in verdict.likely_steps for step, verdict in known) >= 0.8 * len(known)
+
+
+def test_a_run_of_another_shape_gets_no_set_since_none_was_measured():
+    verdict = attribute(trace_of(*[("a", TASK)] * 3))
+    assert verdict.likely_steps == ()
+    assert "80 % set" not in verdict.reason
 
 
 def test_evidence_comes_from_what_lifted_the_score_and_shows_it():
@@ -163,14 +181,29 @@ def test_a_run_of_another_shape_is_called_uncalibrated(trace):
     assert "uncalibrated" in verdict.reason
 
 
-def test_it_abstains_where_the_promised_error_cannot_be_kept():
-    trace = trace_of(*CHAT)
-    strict = Tracer(EmbeddedBackend(target_error=0.01)).attribute(trace)
+def test_it_abstains_where_the_promised_error_cannot_be_kept_and_keeps_its_list(whowhen_logs):
+    logs = whowhen.load_directory(whowhen_logs)
+    plain = Tracer("embedded:in-domain")
+    surest = max(logs, key=lambda trace: plain.attribute(trace).confidence)
+    strict = Tracer(EmbeddedBackend("in-domain", target_error=0.01)).attribute(surest)
     assert strict.abstained
     assert "at most 1%" in strict.abstain_reason
-    assert not Tracer(EmbeddedBackend(target_error=0.9)).attribute(trace).abstained
+    assert strict.agent is strict.step is None
+    assert strict.candidates == plain.attribute(surest).candidates
+    assert strict.likely_steps
+    lenient = Tracer("embedded:in-domain", target_error=0.7)
+    assert not lenient.attribute(surest).abstained
+    assert any(lenient.attribute(trace).abstained for trace in logs)
+
+
+def test_a_target_is_an_option_of_the_ranker_and_must_be_a_share():
+    assert EmbeddedBackend().configured(target_error=0.5, seed=1).target_error == 0.5
     with pytest.raises(ValueError, match="target_error"):
         EmbeddedBackend(target_error=1.5)
+    with pytest.raises(ValueError, match="samples"):
+        EmbeddedBackend().configured(samples=3)
+    with pytest.raises(ValueError, match="rule list"):
+        EmbeddedBackend("rules").configured(target_error=0.5)
 
 
 def test_the_agent_head_lies_between_mass_and_the_top_step():

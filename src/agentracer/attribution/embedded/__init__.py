@@ -6,17 +6,21 @@ be checked without a model (sums, code, copied figures); where the run has anoth
 it was calibrated on, the verdict says `calibrated: false`. It never looks at the ground truth, not
 even where it is offered.
 
-    Tracer("embedded")         the shipped weights
-    Tracer("embedded:rules")   the rule list, as a baseline
-    Tracer("embedded:PATH")    a model file that `agentracer adapt` made for your system
+    Tracer("embedded")             the shipped weights
+    Tracer("embedded:transfer")    those that saw no run of Who&When
+    Tracer("embedded:in-domain")   those that also saw Who&When's development half
+    Tracer("embedded:rules")       the rule list, as a baseline
+    Tracer("embedded:PATH")        a model file that `agentracer adapt` made for your system
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from agentracer.attribution.backends import Judgement
 from agentracer.attribution.embedded.evidence import explain
 from agentracer.attribution.embedded.features import FEATURES_VERSION, Features
-from agentracer.attribution.embedded.model import Model, load_model, shipped_model
+from agentracer.attribution.embedded.model import DEFAULT, Model, load_model, shipped_model
 from agentracer.attribution.embedded.ranker import Ranking, rank
 from agentracer.attribution.embedded.rules_backend import RULES_VERSION, judge_by_rules
 from agentracer.errors import FormatError, UnknownModel
@@ -28,6 +32,9 @@ __all__ = ["RULES", "RULES_VERSION", "EmbeddedBackend"]
 RULES = "rules"
 """The argument that asks for the rule list instead of a model."""
 
+SHIPPED = {"": DEFAULT, "transfer": "transfer", "in-domain": "in_domain"}
+"""The arguments that ask for weights in the package, and what those are called there."""
+
 _EXPLAINED = 10  # candidates with evidence; the rest of the ranking goes without
 _LISTED = 1_000  # candidates of a very long run; nobody looks further down
 _NAMED = 10  # steps of the 80 % set that a reason names
@@ -37,7 +44,8 @@ class EmbeddedBackend:
     """The trained ranker, or the rule list; see the module.
 
     Args:
-        argument: what follows `embedded:` in a spec: nothing, `rules`, or the path of a model.
+        argument: what follows `embedded:` in a spec: nothing, `rules`, `transfer`, `in-domain`, or
+            the path of a model.
         target_error: abstain where the confidence is too low for at most this share of the
             verdicts to be wrong. Without it every failed run gets a list.
 
@@ -54,6 +62,7 @@ class EmbeddedBackend:
     def __init__(self, argument: str = "", *, target_error: float | None = None) -> None:
         if target_error is not None and not 0 < target_error < 1:
             raise ValueError(f"target_error must lie between 0 and 1, not {target_error}")
+        self._argument = argument
         self.target_error = target_error
         self.method = "rules" if argument == RULES else "ranker"
         self.model: Model | None = None if argument == RULES else _model(argument)
@@ -70,23 +79,41 @@ class EmbeddedBackend:
         # Whether the run failed at all is not asked here: the model only saw failed ones.
         calibrated = ranking.strange is None and run.outcome.success is False
         needed = self._needed(self.model)
-        if ranking.confidence < needed:
-            return Judgement(
-                abstain_reason=self._unsure(ranking.confidence, needed),
-                confidence=ranking.confidence,
-                calibrated=calibrated,
-                versions=versions,
-            )
         candidates = _candidates(features, ranking)
+        unsure = ranking.confidence < needed
         return Judgement(
             candidates=candidates,
             agent=next(iter(ranking.agents)),
             agents=ranking.agents,
             confidence=ranking.confidence,
             calibrated=calibrated,
+            # Of a strange run nobody has measured what the set would hold.
+            likely_steps=tuple(ranking.likely) if ranking.strange is None else (),
             reason=_reason(run, ranking, candidates[0]),
+            abstain_reason=self._unsure(ranking.confidence, needed) if unsure else None,
             versions=versions,
         )
+
+    def configured(self, **options: Any) -> EmbeddedBackend:
+        """The same backend with an option set: `target_error`.
+
+        Raises:
+            ValueError: an option that it does not have, or a target out of range.
+        """
+        target = options.pop("target_error", self.target_error)
+        # These mean the same to every backend, if only that there is nothing to do.
+        for harmless in ("concurrency", "seed"):
+            options.pop(harmless, None)
+        if options.get("method") == self.method:
+            options.pop("method")
+        if options:
+            raise ValueError(
+                f"the backend {self.name!r} has no {', '.join(sorted(options))}\n"
+                "  remedy: leave it out, or use a language model, such as transformers:PATH"
+            )
+        if target is not None and self.model is None:
+            raise ValueError("the rule list has no measured error to abstain at")
+        return EmbeddedBackend(self._argument, target_error=target)
 
     def _needed(self, model: Model) -> float:
         return 0.0 if self.target_error is None else model.calibration.threshold(self.target_error)
@@ -99,8 +126,8 @@ class EmbeddedBackend:
 
 
 def _model(argument: str) -> Model:
-    if not argument:
-        return shipped_model()
+    if argument in SHIPPED:
+        return shipped_model(SHIPPED[argument])
     try:
         return load_model(argument)
     except FormatError as error:
@@ -130,9 +157,11 @@ def _candidates(features: Features, ranking: Ranking) -> tuple[Candidate, ...]:
 
 def _reason(run: Observed, ranking: Ranking, first: Candidate) -> str:
     """Why this step, what else to look at, and how far to trust it."""
-    listed = ", ".join(map(str, ranking.likely[:_NAMED]))
-    more = f" and {len(ranking.likely) - _NAMED} more" if len(ranking.likely) > _NAMED else ""
-    parts = [f"{first.reason}; the 80 % set is step {listed}{more}"]
+    parts = [first.reason]
+    if ranking.strange is None:
+        listed = ", ".join(map(str, ranking.likely[:_NAMED]))
+        more = f" and {len(ranking.likely) - _NAMED} more" if len(ranking.likely) > _NAMED else ""
+        parts.append(f"the 80 % set is step {listed}{more}")
     if ranking.strange is not None:
         parts.append(f"uncalibrated: {ranking.strange}")
     elif run.outcome.success is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 __all__ = ["Calibration", "HeldOut", "Shapes", "fit_calibration", "fit_shapes"]
@@ -22,6 +23,7 @@ _MARGIN = 0.05  # beyond the range of a training figure that still counts as ins
 _NEIGHBOUR = 3
 _SLACK = 1.25
 _TIGHTEST = 0.2  # runs of one system may be all but equal; the next one need not be
+_POINTS = 150  # training runs whose shapes are kept
 _FEWEST = 8  # held-out runs above a threshold that a promise may rest on
 
 
@@ -261,6 +263,8 @@ def fit_shapes(shapes: Sequence[dict[str, float]], groups: Sequence[str]) -> Sha
     names = sorted({name for shape in shapes for name in shape})
     points = [[shape.get(name, 0.0) for name in names] for shape in shapes]
     scales = [max(_deviation([point[i] for point in points]), 0.1) for i in range(len(names))]
+    kept = _spread(Shapes(names, scales, points))
+    points, groups = [points[i] for i in kept], [groups[i] for i in kept]
     known = Shapes(names, scales, points)
     nearest = []
     for point, group in zip(points, groups, strict=True):
@@ -269,6 +273,21 @@ def fit_shapes(shapes: Sequence[dict[str, float]], groups: Sequence[str]) -> Sha
         nearest.append(distances[min(_NEIGHBOUR, len(distances)) - 1] if distances else 0.0)
     limit = max(_SLACK * max(nearest, default=math.inf), _TIGHTEST)
     return Shapes(names, scales, points, limit)
+
+
+def _spread(shapes: Shapes) -> list[int]:
+    """Positions of the points that lie farthest apart, for neighbours say nothing new."""
+    if len(shapes.points) <= _POINTS:
+        return list(range(len(shapes.points)))
+    np: Any = import_module("numpy")  # here, since only fitting may need it
+    points = np.array(shapes.points) / np.array(shapes.scales)
+    kept = [0]
+    away = np.linalg.norm(points - points[0], axis=1)
+    while len(kept) < _POINTS:
+        farthest = int(away.argmax())
+        kept.append(farthest)
+        away = np.minimum(away, np.linalg.norm(points - points[farthest], axis=1))
+    return sorted(kept)
 
 
 def _deviation(values: Sequence[float]) -> float:

@@ -14,7 +14,7 @@ from agentracer.attribution.embedded.fit import Example, fit_model, folds_of, sc
 from agentracer.attribution.embedded.model import Model
 from agentracer.attribution.embedded.ranker import Ranking, settle
 
-__all__ = ["Outcome", "cross_validate", "judge", "shuffled", "transfer_trust"]
+__all__ = ["Outcome", "cross_validate", "judge", "shuffled"]
 
 OUTER_FOLDS = 5
 
@@ -66,6 +66,7 @@ def cross_validate(
     start: Model | None = None,
     strange_trust: float = 1.0,
     folds: int = OUTER_FOLDS,
+    penalties: Sequence[float] | None = None,
 ) -> list[Outcome]:
     """Judge every example, once a seed, by a model that saw no run of its question."""
     outcomes = []
@@ -79,6 +80,7 @@ def cross_validate(
                 seed=seed,
                 start=start,
                 strange_trust=strange_trust,
+                penalties=penalties,
             ).model
             held_out = (e for e, f in zip(examples, place, strict=True) if f == fold)
             outcomes += [judge(example, model, seed) for example in held_out]
@@ -93,35 +95,3 @@ def shuffled(examples: Sequence[Example], seed: int) -> list[Example]:
         step = draw.randrange(len(example.rows))
         changed.append(replace(example, step=step, agent=example.speakers[step]))
     return changed
-
-
-def transfer_trust(examples: Sequence[Example]) -> tuple[float, list[Outcome]]:
-    """How far to trust a model on runs of a shape it was not trained on, and what it said there.
-
-    It is trained on runs of one kind and tried on those of the other, both ways. The trust is
-    the largest (in steps of a twentieth) at which its mean confidence exceeds its accuracy by no
-    more than 0.05 in either direction; 0.5 if there is only one kind.
-    """
-    kinds = sorted({example.kind for example in examples})
-    directions: list[list[Outcome]] = []
-    for kind in kinds if len(kinds) > 1 else ():
-        seen = [example for example in examples if example.kind != kind]
-        if len({example.group for example in seen}) < 2:
-            continue
-        model = fit_model(seen, name="transfer").model
-        blind = replace(model, calibration=replace(model.calibration, strange_trust=1.0))
-        directions.append([judge(e, blind) for e in examples if e.kind == kind])
-    if not directions:
-        return 0.5, []
-    fitting = [t / 20 for t in range(21) if all(_excess(d, t / 20) <= 0.05 for d in directions)]
-    return max(fitting, default=0.0), [outcome for d in directions for outcome in d]
-
-
-def _excess(outcomes: Sequence[Outcome], trust: float) -> float:
-    """By how much the mean confidence exceeds the accuracy at a given trust."""
-    stated = sum(
-        trust * outcome.ranking.probabilities[outcome.step]
-        + (1 - trust) / len(outcome.example.rows)
-        for outcome in outcomes
-    )
-    return (stated - sum(outcome.step_correct for outcome in outcomes)) / len(outcomes)

@@ -78,7 +78,13 @@ def _shown(features: Features, index: int, name: str, says: str) -> Evidence:
     detail = _DETAILS.get(name)
     if detail is not None:
         return detail(features, index, says)
-    return Evidence(step=index, says=says)
+    note = features.notes[index].get(name.removeprefix("first "))
+    if note is None or not note.detail:
+        return Evidence(step=index, says=says)
+    text = features.run.text(index)
+    quoted = note.detail.split(",", 1)[0]
+    quote = _line_at(text, text.find(quoted)) if quoted in text else ""
+    return Evidence(step=index, says=f"{says}: {note.detail}", quote=quote)
 
 
 def _by_rule(features: Features, index: int, says: str) -> Evidence:

@@ -13,15 +13,20 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from agentracer.attribution.embedded.catalogue import MANAGED
+from agentracer.attribution.embedded.ledger import keep_books
 from agentracer.attribution.embedded.lexicon import CLASSES
+from agentracer.attribution.embedded.notes import Notes
 from agentracer.attribution.embedded.reading import Reading, read_run
 from agentracer.attribution.embedded.rules import Rule, ranking
 from agentracer.attribution.embedded.signals import Signals
+from agentracer.attribution.embedded.sourcing import compare_sources
+from agentracer.attribution.embedded.statements import plain
+from agentracer.attribution.embedded.versions import follow_versions
 from agentracer.trace import Observed, Step
 
 __all__ = ["FEATURES_VERSION", "Features", "Row"]
 
-FEATURES_VERSION = "1"
+FEATURES_VERSION = "2"
 """Changes whenever the same run may get other numbers: weights name the version they need."""
 
 Row = dict[str, float]
@@ -45,11 +50,13 @@ class Features:
         kinds: what each step is: worker, instruction, deliberation, briefing, executor or user.
         managed: whether some agents hand work to others.
         rule: of the rule list that fires; None in a run without steps.
+        notes: what checks of the content noted at each step.
     """
 
     def __init__(self, run: Observed) -> None:
         self.run, self.signals = run, Signals(run)
         self.reading: Reading = read_run(self.signals)
+        self.notes = _noted(run)
         self.managed = bool(self.signals.managers)
         self.kinds = [self._kind(step) for step in run.steps]
         self._count = len(run.steps)
@@ -180,6 +187,9 @@ class Features:
     def _first_steps(self) -> dict[str, int]:
         """The first step of each of a few kinds: where a rule of thumb would point."""
         found: dict[str, int] = {}
+        for index, notes in enumerate(self.notes):
+            for name in notes:
+                found.setdefault(name, index)
         for index, read in enumerate(self.reading.steps):
             if read.given or index == self.signals.briefing:
                 continue
@@ -207,6 +217,15 @@ class Features:
         """The step at which what a step wrote failed, if it did."""
         after = index if index in self._failed else index + 1
         return after if after in self._failed else None
+
+
+def _noted(run: Observed) -> list[Notes]:
+    """What every check of the content noted, step by step."""
+    texts = [plain(step.content) for step in run.steps]
+    checks = (keep_books(run, texts), compare_sources(run, texts), follow_versions(run, texts))
+    return [
+        {**books, **sources, **versions} for books, sources, versions in zip(*checks, strict=True)
+    ]
 
 
 def _log(value: float, scale: float) -> float:
@@ -299,6 +318,8 @@ def _acts(run: Features, index: int) -> _Named:
 
 def _checks(run: Features, index: int) -> _Named:
     read = run.reading.steps[index]
+    for name, note in run.notes[index].items():
+        yield name, note.weight
     yield "wrong sum", len(read.sums) > 0
     yield "misreads a result", read.slip is not None
     yield "changes a value", read.change is not None

@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import Any
 
 from agentracer.attribution.embedded.calibration import HeldOut, fit_calibration, fit_shapes
-from agentracer.attribution.embedded.catalogue import CATALOGUE, MANAGED, bounds, prior
+from agentracer.attribution.embedded.catalogue import CATALOGUE, MANAGED, bounds, firmness, prior
 from agentracer.attribution.embedded.features import Features, Row
 from agentracer.attribution.embedded.model import Model
 from agentracer.attribution.embedded.ranker import system_row
@@ -27,7 +27,7 @@ from agentracer.trace import Trace
 
 __all__ = ["Example", "Fitted", "example_of", "fit_model", "folds_of", "scores_of"]
 
-PENALTIES = (2.0, 4.0)
+PENALTIES = (4.0, 10.0)
 """Tried for a model that starts from the catalogue."""
 
 ADAPTING_PENALTIES = (0.5, 2.0, 8.0, 32.0)
@@ -52,6 +52,7 @@ class Example:
         group: runs of one group (of one question) are never split between fit and test.
         kind: runs of one kind (managed or not) are balanced against those of the other.
         shape: see `Features.shape`.
+        weight: how much it counts in a fit.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Example:
     group: str
     kind: str
     shape: dict[str, float]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ def fit_model(
     seed: int = 0,
     start: Model | None = None,
     strange_trust: float = 1.0,
+    folds: Sequence[int] | None = None,
+    penalties: Sequence[float] | None = None,
 ) -> Fitted:
     """Choose a penalty, calibrate on the held-out scores of that choice, and fit on everything.
 
@@ -115,17 +119,23 @@ def fit_model(
         seed: of the inner folds.
         start: the model to adapt; without it, a new one is made.
         strange_trust: see `Calibration`.
+        folds: the inner fold of each example, to leave whole systems out; by default folds of
+            groups. Runs of one group are never on both sides, whatever the folds.
+        penalties: strengths to choose from.
 
     Raises:
         MissingExtra: numpy or scipy is not installed.
         ValueError: fewer than two groups of examples.
     """
-    folds = folds_of(examples, seed, _INNER_FOLDS)
-    penalties = ADAPTING_PENALTIES if start else PENALTIES
+    folds = folds_of(examples, seed, _INNER_FOLDS) if folds is None else folds
+    penalties = penalties or (ADAPTING_PENALTIES if start else PENALTIES)
     trials: dict[float, list[HeldOut | None]] = {p: [None] * len(examples) for p in penalties}
     for fold in sorted(set(folds)):
-        seen = [e for e, f in zip(examples, folds, strict=True) if f != fold]
         left_out = {i: e for i, (e, f) in enumerate(zip(examples, folds, strict=True)) if f == fold}
+        groups = {example.group for example in left_out.values()}
+        seen = [
+            e for e, f in zip(examples, folds, strict=True) if f != fold and e.group not in groups
+        ]
         for penalty, weights in fit_path(seen, penalties, start).items():
             for position, example in left_out.items():
                 scores = scores_of(example, weights)
@@ -174,7 +184,7 @@ def _balance(examples: Sequence[Example]) -> list[float]:
     """Weights that make up half-way (by the square root) for a kind of run being rare."""
     counts = Counter(example.kind for example in examples)
     most = max(counts.values())
-    return [math.sqrt(most / counts[example.kind]) for example in examples]
+    return [e.weight * math.sqrt(most / counts[e.kind]) for e in examples]
 
 
 def fit_weights(
@@ -192,11 +202,13 @@ def fit_path(
     Raises:
         MissingExtra: numpy or scipy is not installed.
     """
-    np, optimize = _libraries()
+    np, sparse, optimize = _libraries()
     names = _names(examples, start)
     begin = np.array([start.weights.get(n, 0.0) if start else prior(n) for n in names])
     limits = [_around(bounds(name), value) for name, value in zip(names, begin, strict=True)]
-    loss = _loss_of(np, examples, names, begin)
+    # A model to be adapted knows its kind of system; a new one must not learn that of the lab.
+    firm = np.array([1.0 if start else firmness(name) for name in names])
+    loss = _loss_of(np, sparse, examples, names, begin, firm)
     found, at = {}, begin
     for penalty in sorted(penalties, reverse=True):
         at = optimize.minimize(
@@ -212,9 +224,9 @@ def fit_path(
     return found
 
 
-def _libraries() -> tuple[Any, Any]:
+def _libraries() -> tuple[Any, Any, Any]:
     try:
-        return import_module("numpy"), import_module("scipy.optimize")
+        return tuple(map(import_module, ("numpy", "scipy.sparse", "scipy.optimize")))  # type: ignore[return-value]
     except ImportError as error:
         raise MissingExtra("adapt", needed_for="fitting the embedded tracer") from error
 
@@ -238,21 +250,28 @@ def _around(
 
 def _loss_of(
     np: Any,
+    sparse: Any,
     examples: Sequence[Example],
     names: Sequence[str],
     begin: Any,
+    firm: Any,
 ) -> Callable[[Any, float], tuple[float, Any]]:
     """The loss and its gradient as a function of the weights and the penalty."""
     place = {name: position for position, name in enumerate(names)}
     starts = np.cumsum([0] + [len(example.rows) for example in examples])
-    matrix = np.zeros((int(starts[-1]), len(names)))
+    values: list[float] = []
+    columns: list[int] = []
+    ends = [0]
     hit, named = np.zeros(int(starts[-1])), np.zeros(int(starts[-1]))
     for begin_row, example in zip(starts, examples, strict=False):
         for offset, row in enumerate(example.rows):
-            for name, value in row.items():
-                matrix[begin_row + offset, place[name]] = value
+            values.extend(row.values())
+            columns.extend(place[name] for name in row)
+            ends.append(len(values))
             named[begin_row + offset] = example.speakers[offset] == example.agent
         hit[begin_row + example.step] = 1.0
+    matrix = sparse.csr_matrix((values, columns, ends), shape=(int(starts[-1]), len(names)))
+    turned = matrix.T.tocsr()
     first = starts[:-1]
     run = np.repeat(np.arange(len(examples)), np.diff(starts))
     weight = np.array(_balance(examples))
@@ -267,9 +286,9 @@ def _loss_of(
         value = (
             -float((weight[run] * hit * np.log(share + 1e-300)).sum())
             - float((spoke * np.log(of_agent)).sum())
-            + 0.5 * penalty * float(away @ away)
+            + 0.5 * penalty * float(away @ (firm * away))
         )
         slope = weight[run] * (share - hit) + spoke[run] * (share - share * named / of_agent[run])
-        return value, matrix.T @ slope + penalty * away
+        return value, turned @ slope + penalty * firm * away
 
     return loss

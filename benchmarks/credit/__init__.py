@@ -1,0 +1,1 @@
+"""Credit assignment in systems of real programs: what `benchmarks/evolution.py` measures."""

@@ -1,0 +1,93 @@
+"""The oracle that needs nobody who knows better: what would another alternative have done there?
+
+For systems of plain functions (`adapters.functions`). At a step of a failed run, the alternatives
+of its agent are called with what the step was given. If replaying the run with another result turns
+it into a success, the step is to blame, and those alternatives that gave the result mend it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from agentracer.encoding import to_json
+from agentracer.replay.override import Override
+from agentracer.trace import Trace
+
+__all__ = ["Alternatives"]
+
+
+class Alternatives:
+    """Proposes, for a step, the result that most of its agent's alternatives agree on.
+
+    Args:
+        options: by agent, by name, the functions that could be in its slot, as for `Variant`.
+        rank: 0 for the result that most agree on, 1 for the next, and so on. Results that are what
+            the step did anyway do not count.
+        outvoted: propose only where more alternatives agree on that result than on what the step
+            did: a vote among programs, which finds likely errors first and costs no run.
+
+    Attributes:
+        steps: how many calls of alternatives it took; part of the cost.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Mapping[str, Callable[..., Any]]],
+        *,
+        rank: int = 0,
+        outvoted: bool = False,
+    ) -> None:
+        self._options, self._rank, self._outvoted = options, rank, outvoted
+        self._known: dict[tuple[str, int], dict[str, list[str]]] = {}
+        self._agreeing: dict[tuple[str, int], int] = {}
+        self.steps = 0
+
+    def __call__(self, trace: Trace, step: int, /) -> Override | None:
+        """See `agentracer.replay.Oracle`."""
+        results = self._results(trace, step)
+        ranked = sorted(results, key=lambda text: -len(results[text]))  # stable: in order of offer
+        if self._rank >= len(ranked):
+            return None
+        for_it, against = len(results[ranked[self._rank]]), 1 + self._agreeing[trace.id, step]
+        if self._outvoted and for_it <= against:
+            return None
+        return Override(step=step, result=json.loads(ranked[self._rank]))
+
+    def named(self, trace: Trace, override: Override) -> Sequence[str]:
+        """The alternatives that give the result of an override."""
+        return self._results(trace, override.step).get(_dumped(override.result), [])
+
+    def _results(self, trace: Trace, step: int) -> dict[str, list[str]]:
+        """By result, the alternatives that give it; each is called once for each step."""
+        key = trace.id, step
+        if key not in self._known:
+            self._known[key] = self._called(trace, step)
+        return self._known[key]
+
+    def _called(self, trace: Trace, step: int) -> dict[str, list[str]]:
+        taken, found = trace.steps[step], dict[str, list[str]]()
+        self._agreeing[trace.id, step] = 0
+        if taken.kind != "tool" or not taken.tool_calls:
+            return found
+        call = taken.tool_calls[0]
+        given: Any = call.arguments
+        for name, function in self._options.get(taken.agent, {}).items():
+            if function.__name__ == call.name:
+                continue  # what is in the slot now
+            self.steps += 1
+            try:
+                result = _dumped(function(*copy.deepcopy(given)))
+            except Exception:  # noqa: BLE001 - an alternative that breaks proposes nothing
+                continue
+            if call.error is not None or result != _dumped(call.result):
+                found.setdefault(result, []).append(name)
+            else:
+                self._agreeing[trace.id, step] += 1
+        return found
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(to_json(value), sort_keys=True)

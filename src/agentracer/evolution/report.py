@@ -1,0 +1,198 @@
+"""What an iteration did: per round the success, the cost, the changes, and what each one did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentracer.bench.metrics import Rate
+from agentracer.evolution.changes import Change
+from agentracer.evolution.cost import Cost
+from agentracer.evolution.statistics import Effect
+from agentracer.evolution.team import Task
+
+__all__ = ["Applied", "Done", "Report", "Round"]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A change that was tried.
+
+    Attributes:
+        change: what was changed, and why.
+        effect: what the trial showed; None where it could not be put in place.
+        kept: whether it stayed.
+        note: why it could not be put in place, or went later.
+    """
+
+    change: Change
+    effect: Effect | None
+    kept: bool
+    note: str = ""
+
+    def __str__(self) -> str:
+        fate = "kept" if self.kept else "retracted"
+        what = str(self.effect) if self.effect is not None else self.note
+        return f"{self.change.agent}: {self.change.says}: {fate}, {what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round.
+
+    Attributes:
+        number: from 1.
+        success: of the system as the round left it.
+        trial: with the round's changes in place; None where nothing was tried.
+        control: without them, in the same round; where the system repeats itself, the runs of the
+            round before.
+        done: what was tried.
+        failures: failed tasks that were attributed, and `abstained`: without naming anybody.
+        abstained: see `failures`.
+        cost: of this round.
+    """
+
+    number: int
+    success: Rate
+    trial: Rate | None
+    control: Rate
+    done: tuple[Done, ...]
+    failures: int
+    abstained: int
+    cost: Cost
+
+
+class Applied:
+    """Changes that were put in place for good, until they are retracted."""
+
+    def __init__(self, undo: Sequence[Any]) -> None:
+        self._undo = list(undo)
+
+    def retract(self) -> None:
+        """Take all of them back exactly, the last one first; twice is fine."""
+        while self._undo:
+            self._undo.pop()()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an iteration did.
+
+    Attributes:
+        session: its name.
+        tracer: who attributed.
+        strategy: what verdicts became.
+        first: success before any change.
+        rounds: one entry for each round.
+        final: success of the system as it is left, in runs of their own that decided nothing else.
+        unchanged: success of the system as it was, in runs made beside those.
+        effect: the two, compared task by task.
+        kept: what is in place in the end.
+        cost: of everything.
+        resumed: results that were taken from the journal of an interrupted iteration.
+    """
+
+    session: str
+    tracer: str
+    strategy: str
+    first: Rate
+    rounds: tuple[Round, ...]
+    final: Rate
+    unchanged: Rate
+    effect: Effect
+    kept: tuple[Change, ...]
+    cost: Cost
+    resumed: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+    def apply(self, system: Any) -> Applied:
+        """Put what was kept in place for good. Changes of single runs have nothing to put.
+
+        Changes that hold for some tasks only are left out: outside of the loop, no task has a name.
+        """
+        nowhere = Task("", "", None)
+        return Applied([change.put(system, nowhere) for change in self.kept])
+
+    def __str__(self) -> str:
+        lines = [f"{self.strategy} by {self.tracer}: {_rate(self.first)} before any change"]
+        for one in self.rounds:
+            lines.append(
+                f"round {one.number}: {_rate(one.success)}; {one.failures} failures attributed, "
+                f"{one.abstained} without a verdict; {_cost(one.cost)}"
+            )
+            lines += [f"  {done}" for done in one.done] or ["  nothing was changed"]
+        lines.append(f"in the end {_rate(self.final)}, unchanged {_rate(self.unchanged)}: {self.effect}")
+        lines += [*self.notes, f"in all {_cost(self.cost)}"]
+        if self.resumed:
+            lines.append(f"{self.resumed} results came from an interrupted iteration")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "session": self.session,
+            "tracer": self.tracer,
+            "strategy": self.strategy,
+            "first": _numbers(self.first),
+            "rounds": [_round(one) for one in self.rounds],
+            "final": _numbers(self.final),
+            "unchanged": _numbers(self.unchanged),
+            "effect": _effect(self.effect),
+            "kept": [change.id for change in self.kept],
+            "cost": self.cost.to_json(),
+            "resumed": self.resumed,
+            "notes": list(self.notes),
+        }
+
+
+def _rate(rate: Rate) -> str:
+    low, high = rate.interval
+    return f"{rate.hits:g} of {rate.n} succeed ({rate.value:.0%} [{low:.0%}, {high:.0%}])"
+
+
+def _cost(cost: Cost) -> str:
+    replays = f" and {cost.replays} replays" if cost.replays else ""
+    return f"{cost.runs} runs{replays}, {cost.model_calls} model calls, {cost.tokens} tokens"
+
+
+def _numbers(rate: Rate) -> dict[str, Any]:
+    low, high = rate.interval
+    return {"successes": rate.hits, "runs": rate.n, "low": low, "high": high}
+
+
+def _effect(effect: Effect) -> dict[str, Any]:
+    return {
+        "finding": effect.finding,
+        "wins": effect.wins,
+        "losses": effect.losses,
+        "ties": effect.ties,
+        "p_harm": effect.p_harm,
+        "p_help": effect.p_help,
+        "certain": effect.certain,
+    }
+
+
+def _round(one: Round) -> dict[str, Any]:
+    return {
+        "round": one.number,
+        "success": _numbers(one.success),
+        "trial": _numbers(one.trial) if one.trial is not None else None,
+        "control": _numbers(one.control),
+        "failures": one.failures,
+        "abstained": one.abstained,
+        "cost": one.cost.to_json(),
+        "changes": [
+            {
+                "id": done.change.id,
+                "agent": done.change.agent,
+                "says": done.change.says,
+                "why": done.change.why,
+                "evidence": list(done.change.evidence),
+                "kept": done.kept,
+                "effect": _effect(done.effect) if done.effect is not None else None,
+                "note": done.note,
+            }
+            for done in one.done
+        ],
+    }

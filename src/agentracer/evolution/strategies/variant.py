@@ -1,0 +1,140 @@
+"""Another alternative in the blamed agent's slot: a prompt, a model, a tool, an implementation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agentracer.evolution.blame import Blamed
+from agentracer.evolution.changes import Change, digest
+from agentracer.evolution.strategies.base import Known
+from agentracer.evolution.team import Task
+
+__all__ = ["Swap", "Variant"]
+
+_ABSENT: Final = object()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swap(Change):
+    """One slot holds another alternative.
+
+    Attributes:
+        alternative: its name.
+        value: what goes into the slot.
+        slots: where the system looks it up.
+    """
+
+    alternative: str
+    value: Any = field(compare=False)
+    slots: MutableMapping[str, Any] = field(compare=False, repr=False)
+
+    def put(self, system: Any, task: Task) -> Callable[[], None]:
+        """See `Change`."""
+        del system, task
+        before = self.slots.get(self.agent, _ABSENT)
+        self.slots[self.agent] = self.value
+
+        def undo() -> None:
+            if before is _ABSENT:
+                self.slots.pop(self.agent, None)
+            else:
+                self.slots[self.agent] = before
+
+        return undo
+
+
+class Variant:
+    """Tries alternatives for whoever is blamed most.
+
+    A verdict that was proved with a correction may say which alternatives would have given it
+    (`Blamed.fixes`); of these, the one that mends most failures is tried. Else the alternatives
+    are tried in the order in which they were given.
+
+    Args:
+        alternatives: by agent, by name, what could be in its slot.
+        slots: where the system looks up what each agent is: a mapping that its code reads in every
+            run. What is in there at the start is where the search starts from; where it is one of
+            the alternatives, that one is not tried against itself.
+        per_round: slots that change in one round, together.
+
+    Raises:
+        ValueError: an agent has no alternatives, or `per_round` is less than 1.
+    """
+
+    name = "variant"
+
+    def __init__(
+        self,
+        alternatives: Mapping[str, Mapping[str, Any]],
+        slots: MutableMapping[str, Any],
+        *,
+        per_round: int = 1,
+    ) -> None:
+        empty = next((agent for agent, options in alternatives.items() if not options), None)
+        if empty is not None:
+            raise ValueError(f"there are no alternatives for {empty!r}")
+        if per_round < 1:
+            raise ValueError("per_round is at least 1")
+        self._alternatives = {agent: dict(options) for agent, options in alternatives.items()}
+        self._slots, self._per_round = slots, per_round
+        self._start = {agent: self._name_of(agent) for agent in self._alternatives}
+        self._left: set[str] = set()  # configurations that something better came after
+
+    def propose(self, blamed: Sequence[Blamed], known: Known, /) -> Sequence[Change]:
+        """See `Strategy`."""
+        now = self._configuration(known)
+        self._left.add(_name(now))
+        votes = Counter(str(one.verdict.agent) for one in blamed if not one.verdict.abstained)
+        found: list[Change] = []
+        for agent, _ in votes.most_common():
+            mine = [one for one in blamed if one.verdict.agent == agent]
+            for name in self._order(agent, mine):
+                swap = self._swap(agent, name, now, mine)
+                if swap.id not in known.retracted and swap.id not in self._left:
+                    found.append(_in_place_of(swap, known))
+                    break
+            if len(found) == self._per_round:
+                break
+        return found
+
+    def _order(self, agent: str, mine: Sequence[Blamed]) -> list[str]:
+        """Alternatives that would have mended most failures first, if that is known."""
+        options = list(self._alternatives.get(agent, ()))
+        mended = Counter(name for one in mine for name in one.fixes if name in options)
+        if mended:
+            return [name for name, _ in mended.most_common()]
+        return options
+
+    def _swap(self, agent: str, name: str, now: Mapping[str, Any], mine: Sequence[Blamed]) -> Swap:
+        return Swap(
+            # What it leads to names it: elsewhere, the same swap is another one.
+            id=_name({**now, agent: name}),
+            agent=agent,
+            says=f"{now.get(agent, 'as it was')} -> {name}",
+            why="; ".join(dict.fromkeys(one.verdict.reason for one in mine if one.verdict.reason)),
+            evidence=tuple(one.verdict.trace_id for one in mine),
+            alternative=name,
+            value=self._alternatives[agent][name],
+            slots=self._slots,
+        )
+
+    def _configuration(self, known: Known) -> dict[str, str | None]:
+        swaps = {c.agent: c.alternative for c in known.kept if isinstance(c, Swap)}
+        return {**self._start, **swaps}
+
+    def _name_of(self, agent: str) -> str | None:
+        there = self._slots.get(agent, _ABSENT)
+        options = self._alternatives[agent].items()
+        return next((name for name, value in options if value is there), None)
+
+
+def _name(configuration: Mapping[str, str | None]) -> str:
+    return digest("swap", sorted((agent, str(name)) for agent, name in configuration.items()))
+
+
+def _in_place_of(swap: Swap, known: Known) -> Swap:
+    before = tuple(c.id for c in known.kept if isinstance(c, Swap) and c.agent == swap.agent)
+    return Swap(**{**vars(swap), "replaces": before})

@@ -1,0 +1,79 @@
+"""What the data looks like, printed before anything is trained on it.
+
+Lengths, where the labels are, and what trivial rules score: data in which a constant step is often
+right teaches that step.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from agentracer.attribution.language_models import chat
+from agentracer.bench.rules import baselines
+from agentracer.trace import Trace
+from training.data import Example, Loaded, tasks
+
+__all__ = ["of", "tell"]
+
+
+def of(loaded: Loaded, prompts: Sequence[Example], tokenizer: Any) -> dict[str, Any]:
+    """The statistics of loaded data and of the prompts made from it, as JSON data."""
+    tokens = [len(chat.encode(tokenizer, one.prompt).ids) for one in prompts]
+    return {
+        "train": _of_traces(loaded.train),
+        "test": _of_traces(loaded.test),
+        "left out": dict(loaded.skipped),
+        "prompts": len(prompts),
+        "prompts that name nobody": sum(one.step is None for one in prompts),
+        "prompts that are windows": sum("/" in one.id for one in prompts),
+        "prompt tokens": _spread(tokens),
+    }
+
+
+def _of_traces(traces: Sequence[Trace]) -> dict[str, Any]:
+    lengths = [len(trace.steps) for trace in traces]
+    labels = [trace.labels[0].step for trace in traces]
+    tenths = Counter(
+        min(10 * label // length, 9) for label, length in zip(labels, lengths, strict=True)
+    )
+    return {
+        "traces": len(traces),
+        "tasks": len({task for trace in traces for task in tasks(trace)}),
+        "steps": _spread(lengths),
+        "labelled step": _spread(labels),
+        "labels by tenth of the run": [tenths[tenth] for tenth in range(10)],
+        "trivial rules (agent, step)": {
+            one.name: tuple(
+                round(one.scores.rates[f"{kind}_accuracy"].value, 3) for kind in ("agent", "step")
+            )
+            for one in baselines(traces)
+        },
+    }
+
+
+def _spread(numbers: Sequence[int]) -> dict[str, float]:
+    ordered = sorted(numbers)
+    return {
+        "mean": round(statistics.mean(ordered), 1),
+        "median": statistics.median(ordered),
+        "95 %": ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)],
+        "max": ordered[-1],
+    }
+
+
+def tell(found: dict[str, Any], depth: int = 0) -> None:
+    """Print statistics as an indented list."""
+    for key, value in found.items():
+        if isinstance(value, dict):
+            plain = not any(isinstance(inner, dict) for inner in value.values())
+            if plain and len(value) <= 4:
+                shown = ", ".join(f"{name} {inner}" for name, inner in value.items())
+                print(f"{'  ' * depth}{key}: {shown}")
+            else:
+                print(f"{'  ' * depth}{key}:")
+                tell(value, depth + 1)
+        else:
+            print(f"{'  ' * depth}{key}: {value}")

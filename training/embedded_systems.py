@@ -1,0 +1,172 @@
+"""How the embedded tracer does on whole systems that it has not seen, and after adapting to them.
+
+A system of TracerTraj is a domain, a topology and a framework. One of these three is held out at a
+time: trained on the others, tried on the one left out, with no task on both sides.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agentracer.attribution.embedded.crossval import Outcome, cross_validate, judge
+from agentracer.attribution.embedded.fit import Example, example_of, fit_model
+from agentracer.attribution.embedded.model import Model
+from agentracer.bench.rules import baselines
+from agentracer.trace import Trace
+
+__all__ = [
+    "AXES",
+    "adapted",
+    "by_origin",
+    "held_out",
+    "honest_trust",
+    "system_folds",
+    "trained_on_systems",
+]
+
+AXES = ("topology", "framework", "domain")
+_ADAPTED_TO = 9
+_EXCESS = 0.05
+
+
+def system_folds(examples: Sequence[Example], traces: Mapping[str, Trace]) -> list[int]:
+    """A fold for each framework: what a model is calibrated on is a system that it has not seen."""
+    found = [str(traces[example.id].metadata.get("framework")) for example in examples]
+    order = sorted(set(found))
+    return [order.index(name) for name in found]
+
+
+def trained_on_systems(
+    examples: Sequence[Example], traces: Mapping[str, Trace], *, name: str, trust: float
+) -> Model:
+    """A model of these runs whose calibration is that on frameworks left out."""
+    folds = system_folds(examples, traces)
+    folds_or_groups = folds if len(set(folds)) > 1 else None
+    return fit_model(examples, name=name, strange_trust=trust, folds=folds_or_groups).model
+
+
+def held_out(
+    examples: Sequence[Example], traces: Mapping[str, Trace]
+) -> dict[str, dict[str, tuple[Model, list[Outcome]]]]:
+    """For every axis and value: the model trained without it, and what that said of it."""
+    found: dict[str, dict[str, tuple[Model, list[Outcome]]]] = {}
+    for axis in AXES:
+        place = {e.id: str(traces[e.id].metadata.get(axis)) for e in examples}
+        for value in sorted(set(place.values())):
+            left_out = [e for e in examples if place[e.id] == value]
+            tasks = {e.group for e in left_out}
+            seen = [e for e in examples if place[e.id] != value and e.group not in tasks]
+            model = trained_on_systems(seen, traces, name=f"without {value}", trust=1.0)
+            said = [judge(example, model) for example in left_out]
+            found.setdefault(axis, {})[value] = (model, said)
+    return found
+
+
+def honest_trust(domains: Mapping[str, tuple[Model, list[Outcome]]]) -> float:
+    """How far to trust the model on a run of strange shape: from whole domains left out.
+
+    The largest trust, in steps of a twentieth, at which the mean confidence exceeds the accuracy
+    by at most 0.05 in every domain.
+    """
+    said = [outcomes for _, outcomes in domains.values()]
+    fitting = [t / 20 for t in range(21) if all(_excess(one, t / 20) <= _EXCESS for one in said)]
+    return max(fitting, default=0.0)
+
+
+def with_trust(
+    apart: Mapping[str, Mapping[str, tuple[Model, list[Outcome]]]], trust: float
+) -> dict[str, dict[str, tuple[Model, list[Outcome]]]]:
+    """The same held-out systems, judged with this trust in runs of strange shape."""
+    found: dict[str, dict[str, tuple[Model, list[Outcome]]]] = {}
+    for axis, values in apart.items():
+        for value, (model, said) in values.items():
+            calibration = replace(model.calibration, strange_trust=trust)
+            changed = replace(model, calibration=calibration)
+            again = [judge(outcome.example, changed) for outcome in said]
+            found.setdefault(axis, {})[value] = (changed, again)
+    return found
+
+
+def _excess(outcomes: Sequence[Outcome], trust: float) -> float:
+    stated = sum(
+        trust * max(o.ranking.probabilities) + (1 - trust) / len(o.example.rows) for o in outcomes
+    )
+    return (stated - sum(o.step_correct for o in outcomes)) / len(outcomes)
+
+
+class Rules:
+    """What the trivial rules hit, run by run: read once, as many subsets are compared with it."""
+
+    def __init__(self, traces: Iterable[Trace]) -> None:
+        self.traces = {trace.id: trace for trace in traces}
+        self.hits = {
+            rule.name: {p.id: p.step == p.label_step for p in rule.predictions}
+            for rule in baselines(list(self.traces.values()))
+            if rule.predictions
+        }
+
+    def is_of(self, identity: str, origin: str) -> bool:
+        """Whether a run failed in this way; in any, for `both`."""
+        return origin in {"both", str(self.traces[identity].metadata.get("origin"))}
+
+    def best(self, ids: Sequence[str]) -> dict[str, Any]:
+        """The best rule on these runs, in hindsight; constants are chosen on these very runs."""
+        shares = {name: sum(hit[i] for i in ids) / len(ids) for name, hit in self.hits.items()}
+        labelled = Counter(self.traces[i].labels[0].step for i in ids)
+        shares["best constant step"] = max(labelled.values()) / len(ids)
+        name = max(shares, key=lambda rule: shares[rule])
+        return {"name": name, "step_accuracy": shares[name]}
+
+
+def by_origin(
+    outcomes: Sequence[Outcome],
+    rules: Rules,
+    figures: Callable[[Sequence[Outcome]], dict[str, Any]],
+) -> dict[str, Any]:
+    """Figures of natural and of injected failures apart, with the best rule beside them."""
+    found: dict[str, Any] = {}
+    for origin in ("natural", "injected", "both"):
+        mine = [o for o in outcomes if rules.is_of(o.example.id, origin)]
+        if mine:
+            ids = list(dict.fromkeys(o.example.id for o in mine))
+            found[origin] = {"n": len(ids), **figures(mine), "best rule": rules.best(ids)}
+    return found
+
+
+def adapted(
+    models: Mapping[str, Model],
+    rules: Rules,
+    figures: Callable[[Sequence[Outcome]], dict[str, Any]],
+) -> dict[str, Any]:
+    """Before and after adapting to systems whose topology the model to be adapted never saw.
+
+    Args:
+        models: topology -> the model trained without it.
+        rules: of all runs.
+        figures: of outcomes.
+    """
+    systems: dict[tuple[str, str, str], list[Trace]] = {}
+    for trace in rules.traces.values():
+        facts = trace.metadata
+        key = (str(facts["domain"]), str(facts["topology"]), str(facts["framework"]))
+        systems.setdefault(key, []).append(trace)
+    found: list[dict[str, Any]] = []
+    natural: list[str] = []
+    for place, key in enumerate(sorted(systems)):
+        # One framework for each domain and topology, in turn.
+        if place % 3 != (place // 3) % 3 or len(found) >= _ADAPTED_TO:
+            continue
+        runs = systems[key][:100]
+        examples = [e for t in runs if (e := example_of(t, by_name=True)) is not None]
+        start = models[key[1]]
+        before = [judge(example, start) for example in examples]
+        after = cross_validate(examples, seeds=[0], start=start)
+        one = {"system": " / ".join(key), "n": len(examples)}
+        for name, outcomes in (("before", before), ("after", after)):
+            one[name] = by_origin(outcomes, rules, figures)
+        found.append(one)
+        natural += [e.id for e in examples if rules.is_of(e.id, "natural")]
+    return {"systems": found, "one rule for all": rules.best(natural)}

@@ -1,0 +1,144 @@
+"""The warm start: supervised fine-tuning on reasoning made from replay evidence.
+
+    python -m training.sft --config training/configs/NAME.yaml [--set FIELD=VALUE ...]
+
+Writes `<output>/sft`: weights and tokenizer, loadable by `Tracer("transformers:...")`. Started
+again after it was killed, it goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agentracer.attribution.language_models import chat
+from agentracer.errors import AgentracerError, TrainingError
+from training import data, describe, estimate, evaluate, logs, stages, tokens
+from training.config import Config, arguments, load
+from training.data import Example
+
+__all__ = ["main", "train"]
+
+
+def train(config: Config, *, quiet: bool = False) -> Path:
+    """Train the warm start of a config; the folder that holds it.
+
+    Raises:
+        TrainingError: config or data cannot be used; nothing was trained.
+    """
+    settings = config.sft
+    if settings is None:
+        raise TrainingError("the config has no section sft", place="sft")
+    stages.needed("torch", "transformers", "trl", "datasets")
+    from trl import SFTConfig, SFTTrainer
+
+    folder = config.folder / "sft"
+    stages.seed_everything(config)
+    tokenizer = tokens.load_tokenizer(config)
+    tokens.check_tokenizer(tokenizer)
+    loaded = data.load(config.data)
+    prompts = data.prepare(
+        loaded.train,
+        tokenizer,
+        config.data,
+        seed=config.seed,
+        enough=settings.steps * settings.batch,
+    )
+    rows = _rows(prompts, tokenizer, config)
+    if not quiet:
+        describe.tell(describe.of(loaded, prompts, tokenizer))
+    model = stages.base_model(config.model.path, config)
+    stages.check_context(config, model, prompts)
+    lines = logs.JsonLines(config.folder / "metrics.jsonl", "sft")
+    held_out = logs.EvaluateHeldOut(
+        evaluate.while_training(config, tokenizer, loaded.test), config.evaluation.every, lines
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            **stages.common_arguments(config, settings, folder),
+            gradient_accumulation_steps=settings.batch // settings.micro_batch // config.devices
+            or 1,
+            # Sequences of a length together: less of a batch is padding.
+            train_sampling_strategy="group_by_length",
+            max_length=None,
+            packing=False,
+            loss_type="nll",
+        ),
+        train_dataset=_dataset(rows),
+        processing_class=tokenizer,
+        peft_config=lora(config),
+        callbacks=[stages.Finished(), lines, held_out],
+    )
+    held_out.trainer = trainer
+    logs.short_progress(trainer)
+    resume = stages.last_checkpoint(folder)
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    stages.save(trainer, tokenizer, folder, {"stage": "sft", "config": config.name})
+    return folder
+
+
+def _rows(prompts: Sequence[Example], tokenizer: Any, config: Config) -> list[dict[str, list[int]]]:
+    """Ids and labels: the very ids of the prompt that a Tracer sends, and of the solution."""
+    assert config.sft is not None
+    rng = random.Random(config.seed)
+    room, answer_room = tokens.room_for_prompt(config), config.data.answer_tokens
+    rows = []
+    for example in prompts:
+        tokens.prompt_text(tokenizer, example, room)
+        wrong = rng.random() < config.sft.blame_next
+        text = data.demonstration(
+            example,
+            tokenizer,
+            answer_room - 1,
+            blame_next=wrong,
+            verbatim=config.sft.verbatim,
+        )
+        asked = chat.encode(tokenizer, example.prompt).ids
+        told = tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+        learnt = asked if config.sft.prompt_loss else [-100] * len(asked)
+        rows.append({"input_ids": asked + told, "labels": learnt + told})
+    return rows
+
+
+def _dataset(rows: list[dict[str, list[int]]]) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_list(rows)
+
+
+def lora(config: Config) -> Any:
+    """The adapter of a config, as peft wants it; None for full training."""
+    if config.lora is None:
+        return None
+    stages.needed("peft")
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=config.lora.rank,
+        lora_alpha=config.lora.alpha,
+        target_modules=config.lora.targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line."""
+    asked = arguments(str(__doc__).splitlines()[0]).parse_args(argv)
+    try:
+        config = load(asked.config, asked.set)
+        if asked.dry_run:
+            print(estimate.report(config))
+            return 0
+        print(f"warm start: {train(config)}")
+    except AgentracerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
