@@ -7,7 +7,9 @@ LLM := .venv-llm
 VLLM := .venv-vllm
 TRAIN := .venv-train
 DOCS := .venv-docs
-WHOWHEN ?= ../shared/data/whowhen
+DATA ?= ../shared/data
+WHOWHEN ?= $(DATA)/whowhen
+TRACERTRAJ ?= build/tracertraj
 
 .PHONY: demo test test-slow test-llm test-vllm test-train train-tiny lint format docs docs-frameworks screenshots bench clean
 
@@ -51,8 +53,11 @@ docs: $(DOCS)/ready ## the documentation as a site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 bench: $(TEST)/ready ## the figures in docs/benchmarks.md and docs/performance.md
-	$(TEST)/bin/python training/embedded.py --whowhen $(WHOWHEN)
+	$(TEST)/bin/agentracer collect --n 3200 --seed 0 --data $(DATA) --out $(TRACERTRAJ)
+	$(TEST)/bin/python training/embedded.py --whowhen $(WHOWHEN) --tracertraj $(TRACERTRAJ)/train.jsonl $(TRACERTRAJ)/test.jsonl
 	$(TEST)/bin/agentracer bench whowhen $(WHOWHEN) --out build/bench
+	$(TEST)/bin/agentracer bench whowhen $(WHOWHEN) --model embedded:in-domain --out build/bench-in-domain
+	$(TEST)/bin/agentracer bench tracertraj $(TRACERTRAJ)/test.jsonl --split test --out build/bench-tracertraj
 	$(TEST)/bin/python benchmarks/embedded.py --whowhen $(WHOWHEN)
 	$(TEST)/bin/python benchmarks/capture.py
 	$(TEST)/bin/python benchmarks/replay.py

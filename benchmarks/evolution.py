@@ -1,14 +1,14 @@
 """Credit assignment: which slot of a system to change, and what finding that out costs.
 
-    python benchmarks/evolution.py --data DATA [--systems 8] [--rows FILE] [--docs docs/evolution.md]
+    python benchmarks/evolution.py --data DATA [--rows FILE] [--docs docs/evolution.md]
 
 `DATA` holds `gsm8k/` and `mbppplus/`. Random systems of real programs (`benchmarks/credit`) start
 from a configuration that works sometimes; every arm looks for a better one. What is compared is the
 number of runs until an arm's configuration succeeds in 90 % of the tasks in which the best one of
 all does, and what it is worth after one, two and three rounds. A replay counts as a run.
 
-`--rows` keeps what is finished, so that the benchmark can be stopped and goes on; with `--docs`, the
-table goes between the marks in that file, and the plot beside it.
+`--rows` keeps what is finished, so that the benchmark can be stopped and goes on; with `--docs`,
+the table goes between the marks in that file, and the plot beside it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from agentracer.bench.comparison import paired_difference, sign_test
-from credit.arms import ARMS, BANDITS, CONTROL, RANDOM, VERIFIED, Curve, Settings, search
+from credit.arms import ARMS, BANDITS, CONTROL, VERIFIED, Curve, Settings, search
 from credit.pipeline import Plant, draw
+
+from agentracer.bench.comparison import paired_difference, sign_test
 
 FAMILIES = ("gsm8k", "documents", "mbpp")
 BEGIN, END = "<!-- credit: begin -->", "<!-- credit: end -->"
@@ -71,7 +72,7 @@ def systems(
             seed += 1
 
 
-def measured(name: str, seed: int, plant: Plant, settings: Settings, arm: str) -> Row:
+def measured(name: str, plant: Plant, settings: Settings, arm: str) -> Row:
     """One arm on one system."""
     mark = _MARK * plant.best
     curve: Curve = search(arm, plant, settings)
@@ -119,7 +120,8 @@ def _setting(rows: Sequence[Row], names: Sequence[str], options: argparse.Namesp
         f"{sizes[-1]} configurations, {options.tasks} tasks each. At the start they succeed in "
         f"{start:.0%} of what the best configuration reaches, on average; in the median system "
         f"{good:.1%} of all configurations reach the mark. {options.budget} runs at most; "
-        f"{options.batch} new tasks and {options.failures} new failures a round."
+        f"{options.batch} new tasks, {options.failures} new failures and at most "
+        f"{options.per_round} changed slots a round."
     )
 
 
@@ -127,8 +129,8 @@ def _table(
     names: Sequence[str], arms: Sequence[str], by: dict[tuple[str, str], Row], budget: int
 ) -> Iterator[str]:
     yield (
-        "| arm | round 1 | round 2 | round 3 | end | reach the mark | runs to it, median [quartiles]"
-        " | first touch, median | by steps, median | replays |"
+        "| arm | round 1 | round 2 | round 3 | end | reach the mark | runs to it, median "
+        "[quartiles] | first touch, median | by steps, median | replays |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for arm in arms:
@@ -249,12 +251,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True, help="holds gsm8k/ and mbppplus/")
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=FAMILIES)
-    parser.add_argument("--systems", type=int, default=7, help="of each family; 0: only report the rows")
-    parser.add_argument("--first", type=int, default=0, help="seed of the first system")
+    parser.add_argument(
+        "--systems", type=int, default=8, help="of each family; 0: only report the rows"
+    )
+    parser.add_argument("--first", type=int, default=9_000, help="seed of the first system")
     parser.add_argument("--tasks", type=int, default=30)
     parser.add_argument("--budget", type=int, default=360, help="runs of one arm on one system")
     parser.add_argument("--batch", type=int, default=6, help="tasks that are new in a round")
-    parser.add_argument("--failures", type=int, default=2, help="failures that a round looks into")
+    parser.add_argument("--failures", type=int, default=3, help="failures that a round looks into")
+    parser.add_argument("--per-round", type=int, default=2, help="slots that change in a round")
     parser.add_argument("--rows", type=Path, help="keep results there, and go on with them")
     parser.add_argument("--docs", type=Path, help="write table and plot there")
     options = parser.parse_args(arguments)
@@ -264,11 +269,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ) if options.systems else ()  # fmt: skip
     finished = {(row.system, row.arm) for row in rows}
     for name, seed, plant in wanted:
-        settings = Settings(options.budget, options.batch, options.failures, seed)
+        settings = Settings(
+            options.budget, options.batch, options.failures, seed, options.per_round
+        )
         for arm in ARMS:
             if (name, arm) in finished:
                 continue
-            row = measured(name, seed, plant, settings, arm)
+            row = measured(name, plant, settings, arm)
             rows.append(row)
             print(f"{name:<14}{arm:<20}{row.lasting!s:>8}{row.end:>7.2f}", flush=True)
             if options.rows is not None:

@@ -22,7 +22,7 @@ from typing import Any
 from agentracer.bench.metrics import Prediction
 from agentracer.errors import AgentracerError, TrainingError
 from training import config as configs
-from training import data, evaluate
+from training import corpus, evaluate
 from training.config import Config
 from training.tiny_run import CONFIG, measured, of_seed
 
@@ -77,7 +77,7 @@ def _one(name: str, seed: int, changes: Sequence[str]) -> None:
     config, start = _config(name, seed, changes)
     stages.seed_everything(config)
     folder = grpo.train(config, quiet=True)
-    held_out = data.load(config.data).test
+    held_out = corpus.load(config.data).test
     found = {
         "reward": name,
         "seed": seed,

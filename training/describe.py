@@ -14,7 +14,8 @@ from typing import Any
 from agentracer.attribution.language_models import chat
 from agentracer.bench.rules import baselines
 from agentracer.trace import Trace
-from training.data import Example, Loaded, tasks
+from training.corpus import Loaded, tasks
+from training.data import Example
 
 __all__ = ["of", "tell"]
 

@@ -23,7 +23,7 @@ from agentracer.bench.metrics import Prediction, Rate, score
 from agentracer.bench.rules import baselines
 from agentracer.errors import AgentracerError
 from agentracer.trace import Trace
-from training import data
+from training import corpus, data
 from training.config import Config, load
 from training.data import Example
 
@@ -214,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = whowhen(asked.whowhen, asked.model)
         else:
             config = load(asked.config, asked.set)
-            traces = data.load(config.data).test
+            traces = corpus.load(config.data).test
             said = by_tracer(asked.model, traces)
             found = {"held-out": {"tracer": summary(said), "rules": rules(traces)}}
     except AgentracerError as error:

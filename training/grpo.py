@@ -18,7 +18,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from agentracer.errors import AgentracerError, TrainingError
-from training import data, describe, estimate, evaluate, logs, rewards, stages, tokens
+from training import corpus, data, describe, estimate, evaluate, logs, rewards, stages, tokens
 from training.config import Config, Grpo, arguments, load
 from training.data import Example
 from training.sft import lora
@@ -64,7 +64,7 @@ def train(config: Config, *, quiet: bool = False) -> Path:
     start = _start(config, settings)
     tokenizer = tokens.load_tokenizer(config)
     tokens.check_tokenizer(tokenizer)
-    loaded = data.load(config.data)
+    loaded = corpus.load(config.data)
     prompts = data.prepare(
         loaded.train,
         tokenizer,

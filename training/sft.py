@@ -16,7 +16,7 @@ from typing import Any
 
 from agentracer.attribution.language_models import chat
 from agentracer.errors import AgentracerError, TrainingError
-from training import data, describe, estimate, evaluate, logs, stages, tokens
+from training import corpus, data, describe, estimate, evaluate, logs, stages, tokens
 from training.config import Config, arguments, load
 from training.data import Example
 
@@ -39,7 +39,7 @@ def train(config: Config, *, quiet: bool = False) -> Path:
     stages.seed_everything(config)
     tokenizer = tokens.load_tokenizer(config)
     tokens.check_tokenizer(tokenizer)
-    loaded = data.load(config.data)
+    loaded = corpus.load(config.data)
     prompts = data.prepare(
         loaded.train,
         tokenizer,

@@ -23,7 +23,7 @@ from typing import Any
 
 from agentracer.errors import AgentracerError
 from training import config as configs
-from training import data, evaluate, tiny
+from training import corpus, data, evaluate, tiny
 from training.config import Config
 
 __all__ = ["main", "verdict"]
@@ -97,7 +97,7 @@ def _collect(config: Config, runs: int) -> None:
 
 def _tokenizer(config: Config) -> None:
     """Train the tokenizer on prompts and solutions of the training tasks."""
-    traces = data.load(config.data).train
+    traces = corpus.load(config.data).train
     roomy = config.data.model_copy(update={"context": 200_000, "answer_tokens": 50_000})
     plain = tiny.tokenizer(())
     texts = []
@@ -137,7 +137,7 @@ def one_seed(config: Config) -> None:
     tokenizer = tokens.load_tokenizer(config)
     network = tiny.network(tokenizer, seed=config.seed, context=config.data.context)
     network.save_pretrained(config.model.path)
-    held_out = data.load(config.data).test
+    held_out = corpus.load(config.data).test
     found: dict[str, Any] = {"seed": config.seed, "parameters": network.num_parameters()}
     for name, train in (("warm start", sft.train), ("grpo", grpo.train)):
         since = time.process_time()
@@ -164,7 +164,7 @@ def _summary(config: Config, seeds: Sequence[int], seconds: dict[str, float]) ->
     from training import export, plots
 
     began = time.perf_counter()
-    held_out = data.load(config.data).test
+    held_out = corpus.load(config.data).test
     by_seed = [
         json.loads((of_seed(config, seed).folder / "seed.json").read_text()) for seed in seeds
     ]

@@ -7,19 +7,20 @@ configuration is that the arm would use then: by the table that only the benchma
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import agentracer
-from agentracer.evolution import LastAgent, NoFeedback, RandomBlame, Report, Team, Variant, Verified
+from agentracer.evolution import LastAgent, NoFeedback, RandomBlame, Team, Variant, Verified
 from agentracer.evolution.alternatives import Alternatives
 from agentracer.evolution.strategies import Swap
 from agentracer.store import Store
-from credit.pipeline import Plant, Problem
+from credit.pipeline import Plant
 
 __all__ = ["ARMS", "BANDITS", "CONTROL", "RANDOM", "VERIFIED", "Curve", "Settings", "search"]
 
@@ -112,7 +113,7 @@ def _evolved(plant: Plant, tracer: Any, settings: Settings) -> Curve:
     rounds = max(3, settings.budget // settings.batch)
     with tempfile.TemporaryDirectory() as home:
         watch = _Watch(plant, settings.budget)
-        try:
+        with contextlib.suppress(_Spent):
             agentracer.evolve(
                 Team(run=lambda _, task: plant.run(task), deterministic=True),
                 plant.tasks,
@@ -125,8 +126,6 @@ def _evolved(plant: Plant, tracer: Any, settings: Settings) -> Curve:
                 store=Store(home),
                 progress=watch,
             )
-        except _Spent:
-            pass
     plant.reset()
     curve.points += watch.points
     curve.fine += watch.fine
@@ -145,7 +144,6 @@ class _Watch:
     def __init__(self, plant: Plant, budget: int) -> None:
         self._plant, self._budget = plant, budget
         self._cost = agentracer.evolution.Cost()
-        self._length = 0.0
         self._now = dict(plant.start)
         self._strategy: Any = None
         self._idle = 0
@@ -179,7 +177,7 @@ class _Watch:
 
     def _note(self) -> None:
         share = self._plant.share(self._now)
-        whole = sum(1 for _ in self._plant.family.slots)
+        whole = len(self._plant.family.slots)
         self.points.append((self._cost.in_runs, share))
         self.fine.append((self._cost.steps / whole, share))
 
@@ -203,7 +201,7 @@ def _exhaustive(plant: Plant, settings: Settings) -> Curve:
     return Curve(points, [(float(r), s) for r, s in points], [])
 
 
-def _bandit(choose: Callable[[random.Random, float, float, int], float], name: str) -> Arm:
+def _bandit(choose: Callable[[random.Random, list[float], int], float], name: str) -> Arm:
     """A bandit for each slot: every run tries one variant in each, and all share its outcome."""
 
     def arm(plant: Plant, settings: Settings) -> Curve:
@@ -212,7 +210,7 @@ def _bandit(choose: Callable[[random.Random, float, float, int], float], name: s
         points = [(0, plant.share(plant.start))]
         for run in range(1, settings.budget + 1):
             chosen = tuple(
-                max(names, key=lambda v: choose(rng, *counts[slot, v], run))
+                max(names, key=lambda v: choose(rng, counts[slot, v], run))
                 for slot, names in plant.options.items()
             )
             won = plant.table[chosen][rng.randrange(len(plant.tasks))]
@@ -228,17 +226,27 @@ def _bandit(choose: Callable[[random.Random, float, float, int], float], name: s
     return arm
 
 
-def _thompson(rng: random.Random, won: float, lost: float, _run: int) -> float:
-    return rng.betavariate(won, lost)
+def _thompson(rng: random.Random, outcomes: list[float], _run: int) -> float:
+    return rng.betavariate(*outcomes)
 
 
-def _ucb(rng: random.Random, won: float, lost: float, run: int) -> float:
-    tried = won + lost
-    return won / tried + math.sqrt(2 * math.log(run + 1) / tried) + 1e-9 * rng.random()
+def _ucb(rng: random.Random, outcomes: list[float], run: int) -> float:
+    tried = sum(outcomes)
+    return outcomes[0] / tried + math.sqrt(2 * math.log(run + 1) / tried) + 1e-9 * rng.random()
+
+
+def _verified(plant: Plant, seed: int) -> Verified:
+    """Replays what most of the alternatives would have done, and then what the next most would.
+
+    Where that proves nothing, it blames at random, so that it does not stop there.
+    """
+    options = _options(plant)
+    oracles = [Alternatives(options, rank=rank) for rank in range(2)]
+    return Verified(oracles, strategy="sequential", otherwise=RandomBlame(seed))
 
 
 ARMS: Mapping[str, Arm] = {
-    VERIFIED: _blaming(lambda plant, _: Verified([Alternatives(_options(plant), rank=rank) for rank in range(2)], strategy="sequential")),
+    VERIFIED: _blaming(lambda plant, seed: _verified(plant, seed)),
     "embedded tracer": _blaming(lambda _, __: None),
     RANDOM: _blaming(lambda _, seed: RandomBlame(seed)),
     "last agent": _blaming(lambda _, __: LastAgent()),

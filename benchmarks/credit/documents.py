@@ -25,7 +25,9 @@ __all__ = ["family"]
 
 _TEXTS = {document.id: f"{document.title}. {document.text}" for document in DOCUMENTS}
 _TITLES = {document.id: document.title for document in DOCUMENTS}
-_RELATIONS = sorted({r for document in DOCUMENTS for r in document.facts}, key=lambda r: (-len(r), r))
+_RELATIONS = sorted(
+    {r for document in DOCUMENTS for r in document.facts}, key=lambda r: (-len(r), r)
+)
 _HOPS = 5
 
 
@@ -65,7 +67,9 @@ def _right(problem: Problem, answer: str) -> bool:
 
 def frames_cut(text: str) -> str:
     """Leave out how it is asked."""
-    text = re.sub(r"^(Find out|I need to know|What is|According to the collection, what is) ", "", text)
+    text = re.sub(
+        r"^(Find out|I need to know|What is|According to the collection, what is) ", "", text
+    )
     text = text.replace(" Please use the documents of the collection only.", "")
     text = text.replace("Compare two numbers: ", "").replace(" What is their difference?", "")
     return text.strip().rstrip("?.").strip()
@@ -245,7 +249,7 @@ def first_two(listed: Sequence[str], _name: str) -> str:
 
 def begins_alike(listed: Sequence[str], name: str) -> str:
     """The first one whose title begins with the same word."""
-    head = name.split(" ")[0].lower()
+    head = name.split(" ", maxsplit=1)[0].lower()
     found = [i for i in listed if _TITLES[i].lower().startswith(head)]
     return first(found or listed, name)
 
@@ -359,7 +363,7 @@ def capitals(raw: str) -> str:
 
 def last_word(raw: str) -> str:
     """The last word, which is the family's name."""
-    return raw.split()[-1] if raw.split() else ""
+    return raw.rsplit(maxsplit=1)[-1] if raw.split() else ""
 
 
 # -- calculator: ends of the chains -> result

@@ -1,8 +1,9 @@
 """Worked answers of GSM8K with every result blanked out, to be worked out again.
 
-The sentences are those of the data set (Cobbe et al. 2021, MIT), with all that people write between
-numbers: units, dollars, `x` for times, percent, long dashes. Results are replaced by `?` and, where
-later steps use them, by the letter of their step; the annotations of the data set say what is right.
+The sentences are those of the data set (Cobbe et al. 2021, MIT), with all that people write
+between numbers: units, dollars, `x` for times, percent, long dashes. A result is replaced by `?`,
+and where later steps use it, by the letter of its step; annotations in the data set say what is
+right.
 
     cleaner -> splitter -> extractor -> translator -> solver -> verifier -> chooser -> formatter
 """
@@ -13,7 +14,7 @@ import json
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,12 @@ def _problem(number: int, record: dict[str, str]) -> Problem | None:
         if len(found) != 1 or line.count("=") != 2:
             return None  # more than one equation, or none: what is meant cannot be blanked out
         value = found[0][2].strip()
-        before = _NUMBER.sub(lambda n: letters.get(n[0].replace(",", ""), n[0]), line[: found[0].start()])
+        before = _NUMBER.sub(
+            lambda number: letters.get(number[0].replace(",", ""), number[0]),
+            line[: found[0].start()],
+        )
         letter = chr(ord("A") + len(lines))
-        lines.append(f"{letter}: {before}?{line[found[0].end():]}")
+        lines.append(f"{letter}: {before}?{line[found[0].end() :]}")
         letters[value] = letter
         last = value
     answer = answer.strip().replace(",", "")
@@ -211,7 +215,9 @@ def _solved(
     values: dict[str, float | None] = {}
     for key, expression in parts:
         known = re.sub(
-            r"[A-Z]", lambda m: str(values[m[0]]) if values.get(m[0]) is not None else "?", expression
+            r"[A-Z]",
+            lambda m: str(values[m[0]]) if values.get(m[0]) is not None else "?",
+            expression,
         )
         values[key] = None if "?" in known else work_out(known)
     return values
@@ -313,7 +319,9 @@ def _drop_negative(values: dict[str, Any], _expressions: Any) -> dict[str, Any]:
 
 
 def _whole_only(values: dict[str, Any], _expressions: Any) -> dict[str, Any]:
-    return {key: v if v is not None and float(v).is_integer() else None for key, v in values.items()}
+    return {
+        key: v if v is not None and float(v).is_integer() else None for key, v in values.items()
+    }
 
 
 def _bounded(values: dict[str, Any], expressions: list[list[str]]) -> dict[str, Any]:
@@ -393,9 +401,8 @@ def _with_commas(value: float | None) -> str:
     return "unknown" if value is None else f"{value:,.10g}"
 
 
-def _variants(*functions: Callable[..., Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
-    for function in functions:
-        yield function.__name__.strip("_"), function
+def _variants(*functions: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    return {function.__name__.strip("_"): function for function in functions}
 
 
 def _each_raw(translate: Callable[[str], str]) -> Callable[[list[list[str]]], list[list[str]]]:
@@ -407,12 +414,25 @@ def _each_raw(translate: Callable[[str], str]) -> Callable[[list[list[str]]], li
 
 
 SLOTS: dict[str, dict[str, Callable[..., Any]]] = {
-    "cleaner": dict(_variants(_plain, _dollars_only, _ascii_only, _small_letters, _short_lines, _no_points)),
-    "splitter": dict(_variants(_by_line, _by_stop, _by_question_mark, _by_comma, _after_comma)),
-    "extractor": dict(_variants(*map(_each, (_around_operators, _longest_run, _last_run, _tight_run, _all_before)))),
-    "translator": dict(_variants(*map(_each_raw, (_full, _no_percent, _no_times, _whole_numbers, _commas_split, _signs_only)))),
-    "solver": dict(_variants(_exact, _whole_division, _left_to_right, _two_operands, _rounded_steps, _no_memory)),
-    "verifier": dict(_variants(_as_they_are, _drop_negative, _whole_only, _bounded, _increasing, _plausible)),
-    "chooser": dict(_variants(_last_known, _last, _largest, _unused, _median)),
-    "formatter": dict(_variants(_shortest, _money, _cut_off, _as_python_does, _with_commas)),
+    "cleaner": _variants(
+        _plain, _dollars_only, _ascii_only, _small_letters, _short_lines, _no_points
+    ),
+    "splitter": _variants(_by_line, _by_stop, _by_question_mark, _by_comma, _after_comma),
+    "extractor": _variants(
+        *map(_each, (_around_operators, _longest_run, _last_run, _tight_run, _all_before))
+    ),
+    "translator": _variants(
+        *map(
+            _each_raw,
+            (_full, _no_percent, _no_times, _whole_numbers, _commas_split, _signs_only),
+        )
+    ),
+    "solver": _variants(
+        _exact, _whole_division, _left_to_right, _two_operands, _rounded_steps, _no_memory
+    ),
+    "verifier": _variants(
+        _as_they_are, _drop_negative, _whole_only, _bounded, _increasing, _plausible
+    ),
+    "chooser": _variants(_last_known, _last, _largest, _unused, _median),
+    "formatter": _variants(_shortest, _money, _cut_off, _as_python_does, _with_commas),
 }

@@ -2,9 +2,9 @@
 
     reader -> normaliser -> searcher -> filter -> tester -> chooser -> renamer -> formatter
 
-The library holds reference solutions of MBPP+ (Austin et al. 2021; EvalPlus, Apache-2.0) under names
-that say nothing; the task is the text of one problem with its one example; the program that comes
-out has to pass the hidden inputs. Programs really run, all of them once, in the sandbox.
+The library holds reference solutions of MBPP+ (Austin et al. 2021; EvalPlus, Apache-2.0) under
+names that say nothing; the task is the text of one problem with its one example; the program that
+comes out has to pass the hidden inputs. Programs really run, each of them once, in the sandbox.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def family(data: Path) -> Family:
     """The family, over a random library of the usable problems."""
     text = (data / "mbppplus" / "MbppPlus.jsonl").read_text(encoding="utf-8")
     usable = [r for r in map(json.loads, text.splitlines()) if _usable(r)]
-    records = random.Random(0).sample(usable, _SIZE)  # noqa: S311 - drawn, not secret
+    records = random.Random(0).sample(usable, _SIZE)
     world = _World(records)
     problems = [
         Problem(f"mbpp-{number}", record["prompt"], record["prompt"], str(number))
@@ -230,8 +230,11 @@ def first_clause(prompt: str) -> list[str]:
 # -- normaliser: description -> terms
 
 _STOP = frozenset(
-    "a an the of to in from for and or is are be by with that which given write python function "
-    "whether find check if it its as on at using use not each".split()
+    re.findall(
+        r"\w+",
+        "a an the of to in from for and or is are be by with that which given write python "
+        "function whether find check if it its as on at using use not each",
+    )
 )
 
 
@@ -361,7 +364,7 @@ def _slots(world: _World) -> dict[str, dict[str, Callable[..., Any]]]:
 
 
 def _searchers(world: _World) -> dict[str, Callable[..., Any]]:
-    """terms -> the twelve best programs."""
+    """Given terms, the twelve best programs."""
     names = [_split(r["entry_point"]) for r in world.records]
     inside = [_terms(code) for code in world.codes]
 
@@ -385,7 +388,8 @@ def _searchers(world: _World) -> dict[str, Callable[..., Any]]:
 
     def by_calls(terms: list[str]) -> list[int]:
         """Built-in functions that the query names."""
-        return _best([float(sum(t in code for t in set(terms))) / len(code) for code in world.codes])
+        query = set(terms)
+        return _best([float(sum(t in code for t in query)) / len(code) for code in world.codes])
 
     def by_length(terms: list[str]) -> list[int]:
         """Long tasks need long programs."""
@@ -400,7 +404,7 @@ def _filters(world: _World) -> dict[str, Callable[..., Any]]:
     def arguments_fit(ranked: list[int], example: str) -> list[int]:
         """Those that take as many arguments as the example gives."""
         count = _count(example)
-        return [p for p in ranked if count is None or world.arity[p][0] <= count <= world.arity[p][1]]
+        return [p for p in ranked if count is None or _between(count, world.arity[p])]
 
     def all_of_them(ranked: list[int], _example: str) -> list[int]:
         """No filter."""
@@ -413,7 +417,7 @@ def _filters(world: _World) -> dict[str, Callable[..., Any]]:
     def by_commas(ranked: list[int], example: str) -> list[int]:
         """As many arguments as there are commas in the example, and one more."""
         count = example.partition("==")[0].count(",") + 1
-        return [p for p in ranked if world.arity[p][0] <= count <= world.arity[p][1]]
+        return [p for p in ranked if _between(count, world.arity[p])]
 
     def short_ones(ranked: list[int], _example: str) -> list[int]:
         """Programs of at most 200 characters."""
@@ -490,6 +494,10 @@ def _renamers(world: _World) -> dict[str, Callable[..., Any]]:
         return f"{code_of(program)}\n{outermost(example)} = f\n"
 
     return _named(alias, definition, every_letter, wrapped, last_called)
+
+
+def _between(count: int, arity: tuple[int, int]) -> bool:
+    return arity[0] <= count <= arity[1]
 
 
 def _count(example: str) -> int | None:

@@ -116,7 +116,9 @@ class Plant:
     def table(self) -> dict[tuple[str, ...], tuple[bool, ...]]:
         """Success of every configuration on every task."""
         said = {c: [self.answer(c, task) for task in self.tasks] for c in self.configurations}
-        pairs = {(task, a) for row in said.values() for task, a in zip(self.tasks, row, strict=True)}
+        pairs = {
+            (task, a) for row in said.values() for task, a in zip(self.tasks, row, strict=True)
+        }
         known = [(task, answer) for task, answer in pairs if answer is not None]
         if self.family.prepare is not None:
             self.family.prepare(sorted(known, key=lambda pair: (pair[0].id, pair[1])))
@@ -180,7 +182,7 @@ def draw(family: Family, seed: int, *, tasks: int, largest: int = 6_600) -> Plan
     works sometimes. None where a draw has no such configuration, or the best one fails half of the
     tasks.
     """
-    rng = random.Random(f"{family.name}/{seed}")  # noqa: S311 - drawn, not secret
+    rng = random.Random(f"{family.name}/{seed}")
     offered = {slot: names for slot, names in weak(family).items() if len(names) >= 2}
     chosen = rng.sample(list(offered), rng.randint(4, min(8, len(offered))))
     sizes = {
@@ -188,6 +190,8 @@ def draw(family: Family, seed: int, *, tasks: int, largest: int = 6_600) -> Plan
         for slot in sorted(chosen, key=list(family.slots).index)
     }
     while math.prod(sizes.values()) > largest:
+        if max(sizes.values()) == 3:
+            return None
         sizes[max(sizes, key=lambda slot: (sizes[slot], slot))] -= 1
     options: dict[str, tuple[str, ...]] = {}
     for slot, size in sizes.items():
@@ -208,7 +212,7 @@ def draw(family: Family, seed: int, *, tasks: int, largest: int = 6_600) -> Plan
 
 
 def weak(family: Family) -> dict[str, list[str]]:
-    """By slot, the variants that cost a twentieth of the success where all other slots are sound."""
+    """By slot, the variants that cost a twentieth of the success, all other slots being sound."""
     if family.name not in _WEAK:
         _WEAK[family.name] = _weak_ones(family)
     return _WEAK[family.name]
@@ -220,7 +224,7 @@ _WEAK: dict[str, dict[str, list[str]]] = {}
 
 def _weak_ones(family: Family) -> dict[str, list[str]]:
     sound = {slot: next(iter(programs)) for slot, programs in family.slots.items()}
-    rng = random.Random("weak")  # noqa: S311 - drawn, not secret
+    rng = random.Random("weak")
     sample = tuple(rng.sample(list(family.problems), min(_SAMPLE, len(family.problems))))
     found: dict[str, list[str]] = {}
     for slot, programs in family.slots.items():

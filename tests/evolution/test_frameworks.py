@@ -81,7 +81,9 @@ class TestLangGraph:
     def test_the_advised_agents_next_prompt_holds_the_lesson_once_and_no_others_do(self, world):
         graph, team = self.team(world)
         original = graph.config
-        report = evolution.evolve(team, TASKS, check, TrueStep(planner), rounds=1, strategy=advice())
+        report = evolution.evolve(
+            team, TASKS, check, TrueStep(planner), rounds=1, strategy=advice()
+        )
         assert_learned(report, "planner")
         assert graph.config is original
         world.forget()
@@ -165,7 +167,9 @@ class TestCamel:
             run=lambda workforce, task: camel_societies.run_workforce(workforce),
             build=lambda: build(world),
         )
-        report = evolution.evolve(team, TASKS, check, TrueStep(planner), rounds=1, strategy=advice())
+        report = evolution.evolve(
+            team, TASKS, check, TrueStep(planner), rounds=1, strategy=advice()
+        )
         assert_learned(report, "planner")
         world.forget()
         fresh = build(world)

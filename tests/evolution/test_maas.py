@@ -26,9 +26,13 @@ def test_the_blamed_operators_prompt_is_rewritten_in_memory_and_put_back(world):
     team = Team(run=lambda _, task: world.workflow()(task), deterministic=True)
     report = asyncio.run(
         aevolve(
-            team, [PROBLEM], lambda task, result: is_right(result),
-            TrueStep(first_of("MultiGenerateCoT")), rounds=1, strategy=credit,
-        )  # fmt: skip
+            team,
+            [PROBLEM],
+            lambda task, result: is_right(result),
+            TrueStep(first_of("MultiGenerateCoT")),
+            rounds=1,
+            strategy=credit,
+        )
     )
     (change,) = report.kept
     assert (change.agent, change.name) == ("MultiGenerateCoT", "GENERATE_COT_PROMPT")
@@ -50,7 +54,9 @@ def test_a_lesson_with_braces_survives_the_format_of_the_prompt(world):  # noqa:
     from agentracer.evolution.strategies import Known
     from agentracer.evolution.team import Task
 
-    verdict = blaming(trace, first_of("MultiGenerateCoT")(trace), "{4} is not \\boxed{5}", method="t")
+    verdict = blaming(
+        trace, first_of("MultiGenerateCoT")(trace), "{4} is not \\boxed{5}", method="t"
+    )
     failure = Failure(Task("a", "a", "a"), trace, None)
     (change,) = credit.propose([Blamed(failure, verdict)], Known("s", 1))
     filled = change.text.format(input="x", instruction="y")
@@ -65,9 +71,7 @@ def test_a_module_without_the_constant_is_refused(world):  # noqa: F811
 def test_the_blamed_layer_is_charged_and_the_others_are_not(world):  # noqa: F811
     trace = world.record()
     step = first_of("Programmer")(trace)
-    proof = Verification(
-        status="confirmed", flips=1, replays=1, control_flips=0, control_replays=1
-    )
+    proof = Verification(status="confirmed", flips=1, replays=1, control_flips=0, control_replays=1)
     verdict = blaming(trace, step, "it adds", method="t").model_copy(update={"verification": proof})
     assert layer_credit(trace, verdict, 0.0) == [0.0, 0.0, -1.0, 0.0]
 

@@ -84,7 +84,9 @@ def test_after_sigkill_no_finished_run_is_made_again_and_no_lesson_is_lost(home,
     assert len(runs) == report.cost.runs - sum(line["e"] == "run" for line in _first(lines, done))
     now = {lesson.id: lesson for lesson in LessonStore()}
     assert known.items() <= {identity: one.text for identity, one in now.items()}.items()
-    states = {one.text.rpartition(" ")[2]: (one.state, one.wins, one.losses) for one in now.values()}
+    states = {
+        one.text.rpartition(" ")[2]: (one.state, one.wins, one.losses) for one in now.values()
+    }
     assert states == {"guess": ("retracted", 0, 4), "carry": ("kept", 4, 0)}
 
 
@@ -98,7 +100,9 @@ def test_an_interrupted_iteration_gives_the_same_report(home):
     for cut in (4, 12, 25, len(lines) - 1):
         journal().write_text("\n".join(lines[:cut]) + "\n")
         again = iterate().to_json()
-        assert again.pop("resumed") == sum('"e":"run"' in x or '"e":"blame"' in x for x in lines[:cut])
+        assert again.pop("resumed") == sum(
+            '"e":"run"' in x or '"e":"blame"' in x for x in lines[:cut]
+        )
         assert _undated(again) == _undated({k: v for k, v in whole.items() if k != "resumed"})
 
 

@@ -15,7 +15,7 @@ from agentracer.attribution.language_models.base import Completion
 from agentracer.attribution.methods import Options
 from agentracer.errors import TrainingError
 from agentracer.formats import tracertraj
-from training import data
+from training import corpus, data
 
 from .rows import Words, row, write
 
@@ -135,14 +135,14 @@ def test_reasoning_leaves_out_the_first_steps_where_there_is_no_room():
 def test_a_row_that_cannot_be_used_is_named(tmp_path, changes, problem):
     file = write(tmp_path / "train.jsonl", [row(), row(1, **changes)])
     with pytest.raises((TrainingError, ValueError), match="row 1") as caught:
-        data.load(settings(file, test=(file,)))
+        corpus.load(settings(file, test=(file,)))
     assert problem in str(caught.value)
 
 
 def test_bad_rows_may_be_left_out_and_are_counted(tmp_path):
     rows = [row(n) for n in range(20)] + [row(50, mistake_agent="Planner"), row(51, history=None)]
     file = write(tmp_path / "train.jsonl", rows)
-    loaded = data.load(settings(file, held_out=0.2, skip_bad_rows=True))
+    loaded = corpus.load(settings(file, held_out=0.2, skip_bad_rows=True))
     assert (len(loaded.train), len(loaded.test)) == (16, 4)
     assert sum(loaded.skipped.values()) == 2
 
@@ -160,7 +160,7 @@ def test_bad_rows_may_be_left_out_and_are_counted(tmp_path):
 def test_who_and_when_can_never_enter(tmp_path, changes, reason):
     file = write(tmp_path / "train.jsonl", [row(), row(1, **changes)])
     with pytest.raises(TrainingError, match=r"row 1: this may be a run of Who&When") as caught:
-        data.load(settings(file, skip_bad_rows=True))
+        corpus.load(settings(file, skip_bad_rows=True))
     assert reason in str(caught.value)
 
 
@@ -173,30 +173,30 @@ def test_no_log_of_who_and_when_passes_the_guard(whowhen_logs, tmp_path):
         for one in (whole, public):
             made = write(tmp_path / f"{number}.jsonl", [one])
             with pytest.raises(TrainingError, match="Who&When"):
-                data.load(settings(made))
+                corpus.load(settings(made))
 
 
 def test_no_file_and_nothing_left_are_errors(tmp_path):
     with pytest.raises(TrainingError, match="no such file"):
-        data.load(settings(str(tmp_path / "none.jsonl")))
+        corpus.load(settings(str(tmp_path / "none.jsonl")))
     file = write(tmp_path / "train.jsonl", [row()])
     with pytest.raises(TrainingError, match="no trace is left to train on"):
-        data.load(settings(file, where={"origin": ("injected",)}))
+        corpus.load(settings(file, where={"origin": ("injected",)}))
 
 
 def test_train_and_test_share_no_task(tmp_path):
     both = [row(n) for n in range(40)] + [row(n, question="Again.") for n in range(40)]
     pairs = [row(question_ID=f"sums/sums-{n:04d}+sums-{n + 1:04d}") for n in range(39)]
     file = write(tmp_path / "train.jsonl", both + pairs)
-    loaded = data.load(settings(file, held_out=0.3))
+    loaded = corpus.load(settings(file, held_out=0.3))
     train, test = (
-        {task for trace in traces for task in data.tasks(trace)}
+        {task for trace in traces for task in corpus.tasks(trace)}
         for traces in (loaded.train, loaded.test)
     )
     assert not train & test
     assert len(test) == 12
     assert loaded.skipped["about a task of train and a task of test"] > 0
-    again = data.load(settings(file, held_out=0.3))
+    again = corpus.load(settings(file, held_out=0.3))
     assert [one.id for one in again.test] == [one.id for one in loaded.test]
 
 
@@ -204,7 +204,7 @@ def test_a_test_file_with_a_task_of_train_is_refused(tmp_path):
     train = write(tmp_path / "train.jsonl", [row(1), row(2)])
     test = write(tmp_path / "test.jsonl", [row(2), row(3)])
     with pytest.raises(TrainingError, match="1 tasks are in train and in test"):
-        data.load(settings(train, test=(test,)))
+        corpus.load(settings(train, test=(test,)))
 
 
 def test_parquet_is_read_as_jsonl_is(tmp_path):
@@ -212,7 +212,7 @@ def test_parquet_is_read_as_jsonl_is(tmp_path):
     rows = [row(n) for n in range(4)]
     flat = write(tmp_path / "a.jsonl", rows)
     packed = tracertraj.write_parquet(tmp_path / "a.parquet", rows)
-    whole = [data.load(settings(str(one), held_out=0.5)) for one in (flat, packed)]
+    whole = [corpus.load(settings(str(one), held_out=0.5)) for one in (flat, packed)]
     assert [t.observed for t in whole[0].train] == [t.observed for t in whole[1].train]
 
 

@@ -22,7 +22,7 @@ from training.grpo import DecayingClip  # noqa: E402
 from agentracer.attribution import Tracer  # noqa: E402
 from agentracer.errors import TrainingError  # noqa: E402
 from agentracer.formats import tracertraj  # noqa: E402
-from training import data, evaluate, export, grpo, logs, sft, stages, tiny, tokens  # noqa: E402
+from training import corpus, data, evaluate, export, grpo, logs, sft, stages, tiny, tokens  # noqa: E402
 
 from .rows import row, write  # noqa: E402
 
@@ -83,7 +83,7 @@ def test_both_stages_run_and_a_tracer_loads_what_comes_out(base, tmp_path):
     config = load(configured(base, tmp_path, grpo__start="sft"))
     sft.train(config, quiet=True)
     folder = grpo.train(config, quiet=True)
-    trace = data.load(config.data).test[0]
+    trace = corpus.load(config.data).test[0]
     verdict = Tracer(f"transformers:{folder}?device=cpu").attribute(trace)
     assert verdict.abstained or verdict.agent in trace.observed.agent_names
     lines = [
@@ -100,7 +100,7 @@ def test_both_stages_run_and_a_tracer_loads_what_comes_out(base, tmp_path):
 def test_held_out_answers_are_those_that_a_tracer_gets(base, tmp_path):
     config = load(configured(base, tmp_path))
     sft.train(config, quiet=True)
-    traces = data.load(config.data).test
+    traces = corpus.load(config.data).test
     tokenizer = tokens.load_tokenizer(config)
     prompts = data.examples(traces, tokenizer, config.data)
     model = stages.base_model(config.folder / "sft", config)
@@ -256,7 +256,7 @@ def test_an_adapter_is_exported_and_loaded_as_one_and_merged(base, tmp_path):
     config = load(configured(base, tmp_path, lora={"rank": 4, "alpha": 8}, grpo__save_every=0))
     folder = grpo.train(config, quiet=True)
     assert (folder / "adapter_config.json").is_file()
-    trace = data.load(config.data).test[0]
+    trace = corpus.load(config.data).test[0]
     results = tmp_path / "results.json"
     said = evaluate.by_tracer(folder, [trace], settings="?device=cpu")
     results.write_text(

@@ -23,7 +23,7 @@ from agentracer.bench.metrics import Prediction
 from agentracer.errors import AgentracerError
 from agentracer.trace import Trace
 from training import config as configs
-from training import data, evaluate, stages, tiny, tokens
+from training import corpus, data, evaluate, stages, tiny, tokens
 from training.config import Config
 from training.gpu.ceiling import matrix_products, synchronised
 from training.plots import read
@@ -78,7 +78,7 @@ def measure(config: Config, phrases: int, *, smoke: bool) -> dict[str, Any]:
         "parameters": weights,
         "smoke": smoke,
     }
-    held_out = data.load(config.data).test
+    held_out = corpus.load(config.data).test
     tokenizer = tokens.load_tokenizer(config)
     prompts = [
         one
@@ -107,7 +107,7 @@ def measure(config: Config, phrases: int, *, smoke: bool) -> dict[str, Any]:
 
 
 def _model(config: Config, phrases: int, *, smoke: bool) -> None:
-    traces = data.load(config.data).train
+    traces = corpus.load(config.data).train
     roomy = config.data.model_copy(update={"context": 200_000, "answer_tokens": 50_000})
     plain = tiny.tokenizer(())
     texts = [

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agentracer.errors import AgentracerError, MissingExtra
-from training import data, rewards, tokens
+from training import corpus, data, rewards, tokens
 from training.config import Config, load
 from training.data import Example
 
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load(asked.config, asked.set)
         tokenizer = tokens.load_tokenizer(config)
         tokens.check_tokenizer(tokenizer)
-        loaded = data.load(config.data)
+        loaded = corpus.load(config.data)
         train = data.prepare(loaded.train, tokenizer, config.data, seed=config.seed)
         test = data.examples(loaded.test, tokenizer, config.data)
         asked.out.mkdir(parents=True, exist_ok=True)

@@ -32,13 +32,18 @@ __all__ = ["attribute", "model_options"]
 _TRACER_OPTIONS = frozenset(
     {
         *("ground_truth", "top_k", "method", "samples", "token_budget", "seed"),
-        *("concurrency", "timeout", "retries"),
+        *("concurrency", "timeout", "retries", "target_error"),
     }
 )
 _MODEL_OPTIONS = (
     click.option("--retries", type=click.IntRange(0), help="Further tries when a server fails."),
     click.option("--timeout", type=float, help="Seconds that a server has for one answer."),
     click.option("--concurrency", type=click.IntRange(1), help="Runs or requests at a time."),
+    click.option(
+        "--target-error",
+        type=click.FloatRange(0, 1),
+        help="Abstain rather than be wrong in more than this share of verdicts (embedded).",
+    ),
     click.option("--seed", type=int, help="Of labels and samples."),
     click.option("--token-budget", type=int, help="Tokens of a prompt; longer runs in windows."),
     click.option(

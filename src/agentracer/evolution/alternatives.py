@@ -80,7 +80,7 @@ class Alternatives:
             self.steps += 1
             try:
                 result = _dumped(function(*copy.deepcopy(given)))
-            except Exception:  # noqa: BLE001 - an alternative that breaks proposes nothing
+            except Exception:  # noqa: BLE001, S112 - an alternative that breaks proposes nothing
                 continue
             if call.error is not None or result != _dumped(call.result):
                 found.setdefault(result, []).append(name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from agentracer._version import __version__
@@ -85,8 +85,12 @@ def as_blamer(tracer: Blamer | Tracer | Callable[[Trace], Verdict] | None) -> Bl
     """
     if tracer is None or isinstance(tracer, Tracer):
         return _ByTracer(tracer or Tracer())
-    if hasattr(tracer, "blame"):
-        return tracer
+    known: Any = tracer
+    if hasattr(known, "blame"):
+        blamer: Blamer = known
+        return blamer
+    if hasattr(known, "attribute"):  # a tracer of the user's own
+        return _ByFunction(known.attribute)
     if callable(tracer):
         return _ByFunction(tracer)
     raise TypeError(f"a tracer is a Tracer, a Blamer or a function, not {type(tracer).__name__}")
@@ -120,13 +124,15 @@ class Verified:
     Args:
         oracle: knows what a step should have done; see `agentracer.replay.oracles`. Of several, the
             next one is asked where no correction of the one before helps; an interrupted search
-            then begins anew, for its journal does not say whose corrections it holds. One that has a method
-            `named(trace, override)` also says which alternatives of the blamed agent would have
-            given that correction, and `Variant` then takes one of these. What it spends itself it
-            may count, as `tokens`, `model_calls` and `steps`.
+            then begins anew, for its journal does not say whose corrections it holds. One that has
+            a method `named(trace, override)` also says which alternatives of the blamed agent would
+            have given that correction, and `Variant` then takes one of these. What it spends itself
+            it may count, as `tokens`, `model_calls` and `steps`.
         tracer: says where to look first; nobody if None.
         strategy: how the replays search; see `agentracer.replay.search`.
         longest: replays for one failed run at most; None for no limit.
+        otherwise: who is asked where no replay proves anything, so that a search goes on; nobody if
+            None. Strategies prefer what is proved.
     """
 
     lasting = True
@@ -138,7 +144,9 @@ class Verified:
         *,
         strategy: SearchStrategy = "ranked",
         longest: int | None = None,
+        otherwise: Blamer | None = None,
     ) -> None:
+        self._otherwise = otherwise
         self.name = f"verified ({tracer.model if tracer is not None else strategy})"
         self._oracles = list(oracle) if isinstance(oracle, (list, tuple)) else [oracle]
         self._tracer, self._strategy, self._longest = tracer, strategy, longest
@@ -155,8 +163,8 @@ class Verified:
             )  # fmt: skip
             blamed = _blamed(failure, found, noted, blamed.cost)
             if not blamed.verdict.abstained:
-                break
-        return blamed
+                return blamed
+        return self._unproved(blamed)
 
     async def ablame(self, failure: Failure) -> Blamed:
         """As `blame`, for a system that is awaited."""
@@ -170,8 +178,15 @@ class Verified:
             )  # fmt: skip
             blamed = _blamed(failure, found, noted, blamed.cost)
             if not blamed.verdict.abstained:
-                break
-        return blamed
+                return blamed
+        return self._unproved(blamed)
+
+    def _unproved(self, blamed: Blamed) -> Blamed:
+        """What somebody else says, who proves nothing."""
+        if self._otherwise is None:
+            return blamed
+        other = self._otherwise.blame(blamed.failure)
+        return replace(other, cost=blamed.cost + other.cost)
 
     def _look(self, failure: Failure) -> tuple[tuple[int, ...], Cost]:
         """Where to search first."""

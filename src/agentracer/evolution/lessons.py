@@ -209,7 +209,7 @@ class LessonStore:
                     yield database
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
-                f"{self.path}: {error}\n  remedy: name a SQLite file of lessons, or move this one away"
+                f"{self.path}: {error}\n  remedy: name a file of lessons, or move this one away"
             ) from error
 
 

@@ -110,7 +110,8 @@ def evolve(
                 command = plan.send(result)
         except StopIteration as stop:
             journal.end()
-            return replace(stop.value, resumed=runner.resumed)
+            report: Report = stop.value
+            return replace(report, resumed=runner.resumed)
 
 
 async def aevolve(
@@ -148,7 +149,8 @@ async def aevolve(
                 command = plan.send(result)
         except StopIteration as stop:
             journal.end()
-            return replace(stop.value, resumed=runner.resumed)
+            report: Report = stop.value
+            return replace(report, resumed=runner.resumed)
 
 
 class _Iteration:
@@ -371,7 +373,6 @@ class _Iteration:
             self.session, self.blamer.name, self.strategy.name, _rate(first), tuple(rounds),
             _rate(final), _rate(unchanged), effect, self.kept, self.cost, notes=tuple(notes),
         )  # fmt: skip
-
 
     def _rest(self, purpose: Purpose, changes: tuple[Change, ...], known: Results) -> Plan:
         """The tasks whose runs with these changes are not known."""

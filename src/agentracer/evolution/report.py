@@ -122,7 +122,9 @@ class Report:
                 f"{one.abstained} without a verdict; {_cost(one.cost)}"
             )
             lines += [f"  {done}" for done in one.done] or ["  nothing was changed"]
-        lines.append(f"in the end {_rate(self.final)}, unchanged {_rate(self.unchanged)}: {self.effect}")
+        lines.append(
+            f"in the end {_rate(self.final)}, unchanged {_rate(self.unchanged)}: {self.effect}"
+        )
         lines += [*self.notes, f"in all {_cost(self.cost)}"]
         if self.resumed:
             lines.append(f"{self.resumed} results came from an interrupted iteration")

@@ -152,17 +152,22 @@ class Runner:
                 policy=self._team.policy,
                 on_divergence="report",
             )
-        run = None
-        # What the system raises is in its trace: a failed run like any other.
-        with contextlib.suppress(Exception), self._recording(play) as run:
-            result = self._team.run(system, play.task.value)
-            if inspect.isawaitable(result):
-                if inspect.iscoroutine(result):
-                    result.close()
-                raise _Awaitable
-            if result is not None:
-                run.result = result
-        return _trace_of(run)
+        try:
+            with self._recording(play) as recorded:
+                result = self._team.run(system, play.task.value)
+                if inspect.isawaitable(result):
+                    if inspect.iscoroutine(result):
+                        result.close()
+                    raise _Awaitable
+                if result is not None:
+                    recorded.result = result
+        except _Awaitable:
+            raise TypeError(
+                "the team's run is async\n  remedy: await agentracer.aevolve(...)"
+            ) from None
+        except Exception:  # noqa: BLE001, S110 - it is in the trace: a failed run like any other
+            pass
+        return recorded.trace
 
     async def _arun(self, play: Play, system: Any) -> Trace:
         again = _replayed(play)
@@ -176,13 +181,14 @@ class Runner:
                 policy=self._team.policy,
                 on_divergence="report",
             )
-        run = None
-        with contextlib.suppress(Exception):
-            async with self._recording(play) as run:
+        try:
+            async with self._recording(play) as recorded:
                 result = await self._team.run(system, play.task.value)
                 if result is not None:
-                    run.result = result
-        return _trace_of(run)
+                    recorded.result = result
+        except Exception:  # noqa: BLE001, S110 - it is in the trace: a failed run like any other
+            pass
+        return recorded.trace
 
     def _recording(self, play: Play) -> record:
         task = play.task
@@ -298,15 +304,6 @@ def _replayed(play: Play) -> tuple[str, Override] | None:
     """The run that has to be made again, and from where; the latest such change counts."""
     found = (change.replays(play.task) for change in reversed(play.changes))
     return next((one for one in found if one is not None), None)
-
-
-def _trace_of(run: Any) -> Trace:
-    if run is None:
-        raise AssertionError("a run that was not even opened")
-    trace: Trace = run.trace
-    if trace.outcome.error is not None and trace.outcome.error.type == _Awaitable.__name__:
-        raise TypeError("the team's run is async\n  remedy: await agentracer.evolution.aevolve(...)")
-    return trace
 
 
 async def _value(found: Any) -> Any:

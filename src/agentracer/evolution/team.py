@@ -1,4 +1,4 @@
-"""What is to evolve: how to get the system, how to give it a task, and what the tasks are called."""
+"""What is to evolve: how to get the system, how to give it a task, and what tasks are called."""
 
 from __future__ import annotations
 

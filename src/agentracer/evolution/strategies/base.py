@@ -44,7 +44,7 @@ class Strategy(Protocol):
 
 
 class Watches(Protocol):
-    """A strategy that wants to know what became of its changes. May be told the same thing twice."""
+    """A strategy that wants to know what became of its changes. It may be told a thing twice."""
 
     def used(self, changes: Sequence[Change], trace: str, *, success: bool) -> None:
         """A run was made with these changes in place."""

@@ -71,9 +71,7 @@ class Retry:
         runs: dict[str, tuple[str, Override]] = {}
         agents: list[str] = []
         for one in blamed:
-            override = one.correction or _correction(
-                self._oracle, one.failure.trace, one.verdict
-            )
+            override = one.correction or _correction(self._oracle, one.failure.trace, one.verdict)
             if override is not None:
                 runs[one.failure.task.id] = (one.failure.trace.id, override)
                 agents.append(str(one.verdict.agent))

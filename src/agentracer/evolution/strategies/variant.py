@@ -50,8 +50,8 @@ class Variant:
     """Tries alternatives for whoever is blamed most.
 
     A verdict that was proved with a correction may say which alternatives would have given it
-    (`Blamed.fixes`); of these, the one that mends most failures is tried. Else the alternatives
-    are tried in the order in which they were given.
+    (`Blamed.fixes`); of these, the one that mends most failures is tried, and what is not proved
+    has to wait. Else the alternatives are tried in the order in which they were given.
 
     Args:
         alternatives: by agent, by name, what could be in its slot.
@@ -87,7 +87,15 @@ class Variant:
         """See `Strategy`."""
         now = self._configuration(known)
         self._left.add(_name(now))
-        votes = Counter(str(one.verdict.agent) for one in blamed if not one.verdict.abstained)
+        named = [one for one in blamed if not one.verdict.abstained]
+        proved = [one for one in named if one.fixes]
+        return self._swaps(proved, now, known) or self._swaps(named, now, known)
+
+    def _swaps(
+        self, blamed: Sequence[Blamed], now: Mapping[str, str | None], known: Known
+    ) -> list[Change]:
+        """New alternatives for those who are blamed most."""
+        votes = Counter(str(one.verdict.agent) for one in blamed)
         found: list[Change] = []
         for agent, _ in votes.most_common():
             mine = [one for one in blamed if one.verdict.agent == agent]
