@@ -85,14 +85,19 @@ def measured(name: str, plant: Plant, settings: Settings, arm: str) -> Row:
         configurations=len(plant.configurations),
         good=good / len(plant.configurations),
         slots=len(plant.options),
-        lasting=curve.reached(mark, hold=settings.budget),
-        touched=curve.reached(mark),
+        lasting=_within(curve.reached(mark, hold=settings.budget), settings.budget),
+        touched=_within(curve.reached(mark), settings.budget),
         fine=curve.reached(mark, hold=settings.budget, fine=True),
         rounds=curve.rounds[:4],
         end=curve.points[-1][1],
         replays=curve.replays,
         points=curve.points,
     )
+
+
+def _within(runs: float | None, budget: int) -> float | None:
+    """A round that began within the budget may end beyond it; what it found then is too late."""
+    return None if runs is None or runs > budget else runs
 
 
 # -- the report
@@ -244,7 +249,8 @@ def write(text: str, path: Path) -> None:
 def known_rows(path: Path | None) -> list[Row]:
     if path is None or not path.exists():
         return []
-    return [Row(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [Row(**json.loads(line)) for line in lines]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -246,7 +246,7 @@ def _verified(plant: Plant, seed: int) -> Verified:
 
 
 ARMS: Mapping[str, Arm] = {
-    VERIFIED: _blaming(lambda plant, seed: _verified(plant, seed)),
+    VERIFIED: _blaming(_verified),
     "embedded tracer": _blaming(lambda _, __: None),
     RANDOM: _blaming(lambda _, seed: RandomBlame(seed)),
     "last agent": _blaming(lambda _, __: LastAgent()),

@@ -63,6 +63,28 @@ def test_blame_by_replay_finds_the_slot_and_the_alternative_in_one_round():
     assert report.rounds[1].failures == 0
 
 
+def test_where_nothing_is_proved_somebody_else_may_be_asked():
+    world = Adders()
+    nothing = Alternatives({})
+    report = evolution.evolve(
+        world.team(),
+        TASKS,
+        is_sum,
+        Verified(nothing, strategy="sequential", otherwise=TrueStep(truth)),
+        strategy=Variant(OPTIONS, world.slots),
+    )
+    assert report.final.hits == 6
+    alone = evolution.evolve(
+        world.team(),
+        TASKS,
+        is_sum,
+        Verified(nothing, strategy="sequential"),
+        strategy=Variant(OPTIONS, world.slots),
+    )
+    assert alone.rounds[0].abstained == 5
+    assert alone.final.hits == 1
+
+
 def test_what_was_swapped_is_back_afterwards_until_it_is_applied():
     world = Adders()
     report = evolution.evolve(

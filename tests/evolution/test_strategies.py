@@ -116,6 +116,13 @@ class TestVariant:
         (change,) = Variant(self.OPTIONS, self.slots()).propose([proved], known())
         assert change.alternative == "c"
 
+    def test_what_is_not_proved_waits_for_what_is(self):
+        proved = Blamed(failed("p"), blamed("p", 0).verdict, fixes=("y",))
+        found = Variant(self.OPTIONS, self.slots()).propose(
+            [blamed("a", 1), blamed("b", 1), proved], known()
+        )
+        assert [(c.agent, c.alternative) for c in found] == [("reader", "y")]
+
     def test_a_retracted_swap_is_not_tried_again_in_the_same_configuration(self):
         variant = Variant(self.OPTIONS, self.slots())
         (first,) = variant.propose([blamed()], known())
