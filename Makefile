@@ -61,6 +61,7 @@ bench: $(TEST)/ready ## the figures in docs/benchmarks.md and docs/performance.m
 	$(TEST)/bin/python benchmarks/embedded.py --whowhen $(WHOWHEN)
 	$(TEST)/bin/python benchmarks/capture.py
 	$(TEST)/bin/python benchmarks/replay.py
+	$(TEST)/bin/python benchmarks/evolution.py --data $(DATA) --docs docs/evolution.md
 
 $(DEMO)/ready: pyproject.toml
 	$(PYTHON) -m venv $(DEMO)

@@ -195,8 +195,8 @@ def team_cases(runs: int, store: Store, *, declared: bool | None) -> Iterator[Ca
     """Natural failures of all topologies and domains, in turn; see `agentracer.collect`.
 
     The oracle has a proposal for every model step, as a language model with the ground truth would:
-    what the scripted model says there without its slips; else, where a run without slips goes
-    another way, what it says; else the same in more words.
+    what the scripted model says there without its slips; else, after the error, what a run without
+    slips says there; else the same in more words.
     """
     from agentracer.collect.plan import items, resolve
     from agentracer.testbed.systems import DOMAINS, Bench
@@ -226,15 +226,17 @@ def team_cases(runs: int, store: Store, *, declared: bool | None) -> Iterator[Ca
             bench.play(policy)
             known = corrects(policy)
 
-            def oracle(trace: Trace, at: int, known: Any = known, clean: Any = clean) -> Override:
-                step = trace.steps[at]
+            def oracle(
+                trace: Trace, at: int, known: Any = known, clean: Any = clean, erred: int = step
+            ) -> Override:
+                said = trace.steps[at]
                 return (
                     known(trace, at)
-                    or clean(trace, at)
+                    or (clean(trace, at) if at > erred else None)
                     or Override(
                         step=at,
-                        content=f"To be clear.\n\n{step.content}",
-                        tool_calls=step.tool_calls,
+                        content=f"To be clear.\n\n{said.content}",
+                        tool_calls=said.tool_calls,
                     )
                 )
 

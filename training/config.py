@@ -142,6 +142,8 @@ class _Steps(_Section):
         micro_batch: sequences on a device at a time.
         save_every: steps between two checkpoints; 0 keeps only the end.
         keep: checkpoints.
+        evaluate_every: steps between two evaluations on held-out tasks; 0 evaluates at the
+            beginning and at the end only.
     """
 
     steps: Positive
@@ -154,6 +156,7 @@ class _Steps(_Section):
     micro_batch: Positive = 1
     save_every: Count = 0
     keep: Positive = 2
+    evaluate_every: Count = 0
     optimizer: str = "adamw_torch"
     activation_checkpointing: bool = False
 
@@ -259,12 +262,10 @@ class Evaluation(_Section):
     """Evaluation on held-out tasks while training.
 
     Attributes:
-        every: optimizer steps between two; 0 evaluates at the beginning and at the end.
         traces: held-out traces to use while training; the end uses all.
         batch: answers written at a time.
     """
 
-    every: Count = 0
     traces: Positive = 64
     batch: Positive = 32
 

@@ -81,7 +81,7 @@ def train(config: Config, *, quiet: bool = False) -> Path:
     stages.check_context(config, model, prompts)
     lines = logs.JsonLines(config.folder / "metrics.jsonl", "grpo")
     held_out = logs.EvaluateHeldOut(
-        evaluate.while_training(config, tokenizer, loaded.test), config.evaluation.every, lines
+        evaluate.while_training(config, tokenizer, loaded.test), settings.evaluate_every, lines
     )
     clip = DecayingClip(settings.epsilon)
     trainer = GRPOTrainer(

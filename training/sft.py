@@ -54,7 +54,7 @@ def train(config: Config, *, quiet: bool = False) -> Path:
     stages.check_context(config, model, prompts)
     lines = logs.JsonLines(config.folder / "metrics.jsonl", "sft")
     held_out = logs.EvaluateHeldOut(
-        evaluate.while_training(config, tokenizer, loaded.test), config.evaluation.every, lines
+        evaluate.while_training(config, tokenizer, loaded.test), settings.evaluate_every, lines
     )
     trainer = SFTTrainer(
         model=model,

@@ -29,7 +29,8 @@ from training.config import Config
 __all__ = ["main", "verdict"]
 
 CONFIG = Path(__file__).parent / "configs/tiny-cpu.yaml"
-RUNS = 900
+RUNS = 2_000
+COPYING_STEPS = 700
 KINDS = ("agent", "step")
 
 
@@ -109,11 +110,13 @@ def _tokenizer(config: Config) -> None:
 
 
 def _started(asked: argparse.Namespace, seed: int) -> int:
-    """One seed in a process of its own, with one thread; its exit status."""
+    """One seed in a process of its own, with one thread; a finished one is not run again."""
     command = [sys.executable, "-m", "training.tiny_run", "--config", str(asked.config)]
     for change in asked.set:
         command += ["--set", change]
     folder = of_seed(configs.load(asked.config, asked.set), seed).folder
+    if (folder / "seed.json").is_file():
+        return 0
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     with (folder / "log.txt").open("w", encoding="utf-8") as log:
@@ -130,13 +133,15 @@ def _started(asked: argparse.Namespace, seed: int) -> int:
 
 def one_seed(config: Config) -> None:
     """SFT, GRPO and evaluation of one seed."""
-    from training import grpo, sft, stages, tokens
+    from training import copying, grpo, sft, stages, tokens
 
     began = time.process_time()
     stages.seed_everything(config)
     tokenizer = tokens.load_tokenizer(config)
     network = tiny.network(tokenizer, seed=config.seed, context=config.data.context)
-    network.save_pretrained(config.model.path)
+    copying.train(
+        network, tokenizer, Path(config.model.path), steps=COPYING_STEPS, seed=config.seed
+    )
     held_out = corpus.load(config.data).test
     found: dict[str, Any] = {"seed": config.seed, "parameters": network.num_parameters()}
     for name, train in (("warm start", sft.train), ("grpo", grpo.train)):

@@ -69,7 +69,7 @@ def configured(base, folder, **changes):
             "save_every": 1,
             "start": "model",
         },
-        "evaluation": {"every": 0, "traces": 2, "batch": 2},
+        "evaluation": {"traces": 2, "batch": 2},
     }
     for name, value in changes.items():
         section, _, field = name.partition("__")

@@ -24,12 +24,14 @@ from dataclasses import dataclass
 from agentracer.attribution import prompts
 from agentracer.trace import GroundTruth, Observed
 
-__all__ = ["ABSTAIN", "Part", "TraceView", "neutralise"]
+__all__ = ["ABSTAIN", "LETTERS", "Part", "TraceView", "neutralise"]
 
 ABSTAIN = "none"
 """What a judge answers in place of an agent and a label if nobody is to blame."""
 
-_LETTERS = "bcdfghjklmnpqrstvwxz"  # no vowels: a label is never a word
+LETTERS = "bcdfghjklmnpqrstvwxz"
+"""What labels are made of. No vowels: a label is never a word."""
+
 _TAGS = (
     r"think(?:ing)?|answer|s|bos|eos|pad|unk|tool_?calls?|tool_?response|tools?|system|user"
     r"|assistant|human|instructions?|start_of_turn|end_of_turn|begin_of_text|end_of_text|trace"
@@ -140,13 +142,13 @@ class TraceView:
             digest.update(f"{step.agent}\0{text}\0".encode(errors="surrogatepass"))
         draw = random.Random(digest.digest())  # noqa: S311 - the key decides, not the generator
         length = 2 if len(self.texts) <= 100 else 3
-        taken = set(re.findall(rf"\[([{_LETTERS}]{{{length}}})\]", "\n".join(self.texts)))
+        taken = set(re.findall(rf"\[([{LETTERS}]{{{length}}})\]", "\n".join(self.texts)))
         labels: dict[str, None] = {}
         while len(labels) < len(self.texts):
-            label = "".join(draw.choices(_LETTERS, k=length))
+            label = "".join(draw.choices(LETTERS, k=length))
             # Where the run brackets nearly every label there is, longer ones are still free.
-            if len(labels) + len(taken) > len(_LETTERS) ** length // 2:
-                label += draw.choice(_LETTERS)
+            if len(labels) + len(taken) > len(LETTERS) ** length // 2:
+                label += draw.choice(LETTERS)
             if label not in taken:
                 labels[label] = None
         return tuple(labels)
