@@ -304,9 +304,9 @@ def by_key(text: str, relation: str) -> str:
 def by_number(text: str, relation: str) -> str:
     """The first number for what is a number, and patterns for the rest."""
     if relation.startswith("number"):
-        return (re.findall(r"\b\d{4,}\b", text) or [""])[-1]
+        return str((re.findall(r"\b\d{4,}\b", text) or [""])[-1])
     if relation.startswith("year"):
-        return (re.findall(r"\b\d{4}\b", text) or [""])[0]
+        return str((re.findall(r"\b\d{4}\b", text) or [""])[0])
     return by_pattern(text, relation)
 
 

@@ -54,7 +54,7 @@ def _right(problem: Problem, answer: str) -> bool:
 def _problem(number: int, record: dict[str, str]) -> Problem | None:
     reasoning, _, answer = record["answer"].partition("#### ")
     letters: dict[str, str] = {}
-    lines = []
+    lines: list[str] = []
     for line in reasoning.strip().splitlines():
         found = list(_ANNOTATION.finditer(line))
         if len(found) != 1 or line.count("=") != 2:

@@ -149,9 +149,7 @@ async def afind_decisive(
         return _finish(state, strategy, engine, journal, system)
 
 
-def _state(
-    trace: Trace, ranking: Ranking, earliest: Earliest, progress: Progress | None
-) -> State:
+def _state(trace: Trace, ranking: Ranking, earliest: Earliest, progress: Progress | None) -> State:
     if trace.outcome.success is not False:
         raise ValueError(
             f"trace {trace.id} is not a failed run: its success is {trace.outcome.success}"
@@ -165,8 +163,10 @@ def _state(
 
 
 def _weighed(ranking: Ranking) -> dict[int, float]:
-    """A ranking with a probability for each step; where only an order is given, each has half of
-    what the steps before it leave."""
+    """A ranking with a probability for each step.
+
+    Where only an order is given, each step has half of what the steps before it leave.
+    """
     if isinstance(ranking, Mapping):
         wrong = [value for value in ranking.values() if not 0.0 <= value <= 1.0]
         if wrong:

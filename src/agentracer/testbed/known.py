@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from agentracer.replay import Oracle, Override, System
 from agentracer.store import Store
-from agentracer.testbed.coding_policy import CodingPolicy, Role
+from agentracer.testbed.coding_policy import MISHAPS, CodingPolicy, Role
 from agentracer.testbed.coding_tasks import TASKS
 from agentracer.testbed.coding_team import build, check, solve
 from agentracer.testbed.demo import Scenario
@@ -41,18 +41,23 @@ def facts_of(scenario: Scenario) -> dict[str, Any]:
 @contextmanager
 def rebuilt(trace: Trace, store: Store) -> Iterator[tuple[System, Oracle] | None]:
     """The system that made this trace, and an oracle for it; None if the testbed did not."""
-    facts = trace.metadata.get(KEY)
-    if not isinstance(facts, dict):
+    scenario = _scenario(trace.metadata.get(KEY))
+    if scenario is None:
         yield None
         return
-    task = next(task for task in TASKS if task.function == facts["function"])
-    policy = CodingPolicy(int(facts["seed"]), mishap=facts["mishap"])
-    with ModelServer(policy) as server:
+    with ModelServer(scenario.policy) as server:
         team = build(server.base_url, "scripted", "none")
-        yield (
-            coding_system(team, Scenario(task, policy, facts["mishap"]), store),
-            coding_oracle(policy),
-        )
+        yield coding_system(team, scenario, store), coding_oracle(scenario.policy)
+
+
+def _scenario(facts: Any) -> Scenario | None:
+    if not isinstance(facts, dict):
+        return None
+    task = next((task for task in TASKS if task.function == facts.get("function")), None)
+    mishap = next((known for known in MISHAPS if known == facts.get("mishap")), None)
+    if task is None or mishap is None or not isinstance(facts.get("seed"), int):
+        return None
+    return Scenario(task, CodingPolicy(facts["seed"], mishap=mishap), mishap)
 
 
 def coding_system(team: Any, scenario: Scenario, store: Store) -> System:

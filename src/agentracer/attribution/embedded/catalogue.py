@@ -202,8 +202,13 @@ def bounds(name: str) -> tuple[float | None, float | None]:
 
 
 def firmness(name: str) -> float:
-    """By how much the penalty of a weight is multiplied."""
-    return 1.0 if base_name(name).removeprefix("first ") in _CONTENT else SHAPE_FIRMNESS
+    """By how much the penalty of a weight is multiplied.
+
+    What was checked and points one way is a finding in any system. What may point either way (who
+    tries code, who changes a plan) is a habit of the systems trained on, as their shape is.
+    """
+    feature = _CONTENT.get(base_name(name).removeprefix("first "))
+    return SHAPE_FIRMNESS if feature is None or feature.sign == 0 else 1.0
 
 
 def prior(name: str) -> float:
