@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import agentracer
+from agentracer import failures
 
 DOCS = Path(__file__).parent.parent / "docs"
 EXAMPLES = DOCS.parent / "examples"
@@ -80,7 +81,22 @@ def good_run(stack):
     return {"trace": run.trace, "system": system}
 
 
+def iterations(stack):
+    """What docs/evolution.md takes for granted: a graph, tasks, a check, an oracle."""
+    facts = failed_run(stack)
+    return {
+        "agentracer": agentracer,
+        "graph": facts["team"],
+        "team": facts["team"],
+        "tasks": [importlib.import_module("langgraph_team").QUESTION],
+        "is_right": lambda _task, state: facts["is_right"](state),
+        "oracle": importlib.import_module("agentracer.replay").FunctionOracle(facts["correct"]),
+    }
+
+
 NEEDS = {
+    ("evolution", "Self-evolution: verdicts feed the next run"): iterations,
+    ("evolution", "What a verdict becomes"): iterations,
     ("quickstart", "LangGraph"): team("langgraph_team", "langchain_openai"),
     ("quickstart", "AutoGen"): team("autogen_team", "autogen_agentchat"),
     ("quickstart", "CAMEL and OWL"): team("camel_workforce", "camel"),
@@ -98,6 +114,8 @@ def stack(monkeypatch, captured, tmp_path):
     before = set(sys.modules)
     with ExitStack() as stack:
         yield stack
+    for registration in list(failures._registrations):  # a page registers for good
+        registration.remove()
     for name in ("langgraph_team", "autogen_team", "camel_workforce"):
         if name not in before:
             sys.modules.pop(name, None)
