@@ -51,8 +51,11 @@ def test_held_out_failures_are_attributed_far_above_chance(judge, record_propert
 
 @pytest.mark.parametrize("other", ["vllm", "openai", "openai-vllm"])
 def test_all_backends_give_the_same_verdicts(judges, other):
-    same = blamed(verdicts(judges["transformers"]))
-    assert blamed(verdicts(judges[other])) == same
+    same, found = blamed(verdicts(judges["transformers"])), blamed(verdicts(judges[other]))
+    # A server that constrains nothing may get text that cannot be read: then the judge abstains.
+    read = [pair for pair in zip(found, same, strict=True) if pair[0] != (None, None)]
+    assert all(one == two for one, two in read)
+    assert len(read) >= (0.95 if other == "openai" else 1) * len(same)
 
 
 def test_the_same_call_gives_the_same_verdict(judge):
