@@ -82,7 +82,6 @@ def test_without_replay_the_verdicts_are_there_and_say_that_they_are_not_proved(
         pytest.skip("needs one of the extras [langgraph], [autogen], [camel]")
     for facts in ran:
         assert facts["agent"]
-        assert facts["calibrated"] == "false"
         assert "verification" not in facts
 
 
