@@ -24,7 +24,7 @@ from typing import Any, Self
 
 from agentracer.errors import CollectionMismatch, StoreError
 from agentracer.store import Journal
-from agentracer.store.fold import read_events
+from agentracer.store.resume import interrupted
 
 __all__ = ["EvolutionJournal"]
 
@@ -102,17 +102,10 @@ class EvolutionJournal:
         self._journal.append(json.dumps(event, separators=(",", ":")).encode())
 
     def _read(self, settings: dict[str, Any]) -> bool:
-        if not self.path.exists():
-            return False
-        events, _torn = read_events(self.path)
-        starts = [i for i, event in enumerate(events) if event.get("e") == "begin"]
-        last = events[starts[-1] :] if starts else []
-        finished = any(event.get("e") == "end" for event in last)
-        if not last or finished or last[0].get("settings") != json.loads(json.dumps(settings)):
-            return False
-        for event in last[1:]:
+        events = interrupted(self.path, "settings", settings)
+        for event in events or ():
             if event.get("e") == "start":
                 self.start = list(event["changes"])
             elif event.get("e") in ("run", "blame"):
                 self._known[event["e"], event["key"]] = event["result"]
-        return True
+        return events is not None

@@ -26,7 +26,7 @@ from typing import Any, Self
 from agentracer.replay.override import Override, from_facts, to_facts
 from agentracer.replay.trial import Replayed
 from agentracer.store import Journal
-from agentracer.store.fold import read_events
+from agentracer.store.resume import interrupted
 
 __all__ = ["ReplayJournal", "replay_key"]
 
@@ -90,19 +90,10 @@ class ReplayJournal:
         self._journal.append(json.dumps(event, separators=(",", ":")).encode())
 
     def _read(self, path: Path, settings: dict[str, Any]) -> bool:
-        if not path.exists():
-            return False
-        events, _torn = read_events(path)
-        starts = [i for i, event in enumerate(events) if event.get("e") == "begin"]
-        if not starts:
-            return False
-        last = events[starts[-1] :]
-        finished = any(event.get("e") == "end" for event in last)
-        if finished or last[0].get("search") != json.loads(json.dumps(settings)):
-            return False
-        for event in last[1:]:
+        events = interrupted(path, "search", settings)
+        for event in events or ():
             self._restore(event)
-        return True
+        return events is not None
 
     def _restore(self, event: dict[str, Any]) -> None:
         if event.get("e") == "oracle":

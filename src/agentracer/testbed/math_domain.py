@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from agentracer.testbed.answer_lines import AnswerLines
 from agentracer.testbed.arithmetic import UNDEFINED, calculate, same_number, substituted
 from agentracer.testbed.math_problems import combined, gsm8k, own_problems
 from agentracer.testbed.problems import (
@@ -25,8 +26,6 @@ from agentracer.testbed.server import ToolRequest
 __all__ = ["MathDomain", "calculator"]
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
-_RESULT = re.compile(r"^Result: ([A-Z]) = (-?[\d.]+|undefined)\s*$", re.MULTILINE)
-_ANSWER = re.compile(r"^FINAL ANSWER: (-?[\d.,]+|undefined)\s*$", re.MULTILINE)
 _SWAPPED = {"+": "-", "-": "+", "*": "/", "/": "*"}
 
 
@@ -39,7 +38,7 @@ def calculator(expression: str) -> str:
     return calculate(expression)
 
 
-class MathDomain:
+class MathDomain(AnswerLines):
     """See `agentracer.testbed.problems.Domain`.
 
     Args:
@@ -50,6 +49,9 @@ class MathDomain:
     mission = "solves word problems"
     tools = (calculator,)
     misread = "misread tool result"
+    result_line = re.compile(r"^Result: ([A-Z]) = (-?[\d.]+|undefined)\s*$", re.MULTILINE)
+    answer_line = re.compile(r"^FINAL ANSWER: (-?[\d.,]+|undefined)\s*$", re.MULTILINE)
+    nothing = UNDEFINED
 
     def __init__(self, data: Path | None = None) -> None:
         self._data = data
@@ -105,27 +107,6 @@ class MathDomain:
         """What the calculator said."""
         found = re.findall(r"-?\d+(?:\.\d+)?|undefined", done[-1].text) if done else []
         return found[-1] if found else UNDEFINED
-
-    def result_text(self, key: str, value: str) -> str:
-        """`Result: A = 24`."""
-        return f"Result: {key} = {value}"
-
-    def results_in(self, text: str) -> Iterator[tuple[str, str]]:
-        """All such lines."""
-        return ((found[1], found[2]) for found in _RESULT.finditer(text))
-
-    def combine(self, values: Mapping[str, str]) -> str:
-        """The last result is the answer."""
-        return list(values.values())[-1] if values else UNDEFINED
-
-    def answer_text(self, answer: str) -> str:
-        """`FINAL ANSWER: 72`."""
-        return f"FINAL ANSWER: {answer}"
-
-    def answer_in(self, text: str) -> str | None:
-        """The last such line."""
-        found = _ANSWER.findall(text)
-        return found[-1] if found else None
 
     def check(self, problem: Problem, answer: str) -> bool:
         """Whether the number is right."""

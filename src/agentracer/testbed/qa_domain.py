@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from agentracer.testbed.answer_lines import AnswerLines
 from agentracer.testbed.arithmetic import calculate
 from agentracer.testbed.problems import (
     Goal,
@@ -42,8 +43,6 @@ UNKNOWN = "not found"
 _LISTED = re.compile(r"^(doc-\d+) \| (.+?) \|", re.MULTILINE)
 _FACT = re.compile(r"the ([a-z][a-z ]*[a-z]) of (.+)")
 _DIFFERENCE = re.compile(r"the difference of ([A-Z]|\d+) and ([A-Z]|\d+)")
-_RESULT = re.compile(r"^Result: ([A-Z]) = (.+?)\s*$", re.MULTILINE)
-_ANSWER = re.compile(r"^FINAL ANSWER: (.+?)\s*$", re.MULTILINE)
 _RELATIONS = sorted({r for document in DOCUMENTS for r in document.facts}, key=len, reverse=True)
 
 
@@ -65,13 +64,16 @@ def read(document: str) -> str:
     return read_text(document)
 
 
-class QaDomain:
+class QaDomain(AnswerLines):
     """See `agentracer.testbed.problems.Domain`. It needs no data."""
 
     name = "qa"
     mission = "answers questions from a collection of documents"
     tools = (search, read)
     misread = "misread tool result"
+    result_line = re.compile(r"^Result: ([A-Z]) = (.+?)\s*$", re.MULTILINE)
+    answer_line = re.compile(r"^FINAL ANSWER: (.+?)\s*$", re.MULTILINE)
+    nothing = UNKNOWN
 
     def __init__(self, data: Path | None = None) -> None:
         del data
@@ -152,27 +154,6 @@ class QaDomain:
         facts = [_fact_in(call.text, relation) for call in done if call.name == "read"]
         found = [fact for fact in facts if fact]
         return found[-1] if found else UNKNOWN
-
-    def result_text(self, key: str, value: str) -> str:
-        """`Result: A = Port Marren`."""
-        return f"Result: {key} = {value}"
-
-    def results_in(self, text: str) -> Iterator[tuple[str, str]]:
-        """All such lines."""
-        return ((found[1], found[2]) for found in _RESULT.finditer(text))
-
-    def combine(self, values: Mapping[str, str]) -> str:
-        """The last result is the answer."""
-        return list(values.values())[-1] if values else UNKNOWN
-
-    def answer_text(self, answer: str) -> str:
-        """`FINAL ANSWER: the Alder`."""
-        return f"FINAL ANSWER: {answer}"
-
-    def answer_in(self, text: str) -> str | None:
-        """The last such line."""
-        found = _ANSWER.findall(text)
-        return found[-1] if found else None
 
     def check(self, problem: Problem, answer: str) -> bool:
         """Whether it is the right name or number."""
