@@ -61,6 +61,13 @@ class _Judges(dict):
         return made
 
 
+def small_vllm() -> None:
+    """Settings under which vLLM's engine fits a small machine, and the process of a test."""
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
 def _judge(kind: str, path: Path, stack: ExitStack) -> LanguageModelBackend:
     from agentracer.attribution import judge
 
@@ -69,9 +76,7 @@ def _judge(kind: str, path: Path, stack: ExitStack) -> LanguageModelBackend:
     if kind.endswith("vllm"):
         if find_spec("vllm") is None:
             pytest.skip("needs the extra [vllm]; `make test-vllm` has it")
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        small_vllm()
     if kind == "vllm":
         return judge.vllm(f"{path}?dtype=float32&eager=1")
     if find_spec("openai") is None:

@@ -5,6 +5,7 @@ What is not shown: that any model is good at real failures.
 """
 
 import re
+from importlib.util import find_spec
 
 import pytest
 
@@ -16,7 +17,8 @@ from agentracer.attribution.rendering import TraceView
 from agentracer.errors import BackendError
 from agentracer.trace import GroundTruth, Trace
 
-from . import tiny
+from . import adapters, tiny
+from .conftest import small_vllm
 from .fakes import run_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -51,11 +53,20 @@ def test_held_out_failures_are_attributed_far_above_chance(judge, record_propert
 
 @pytest.mark.parametrize("other", ["vllm", "openai", "openai-vllm"])
 def test_all_backends_give_the_same_verdicts(judges, other):
-    same, found = blamed(verdicts(judges["transformers"])), blamed(verdicts(judges[other]))
-    # A server that constrains nothing may get text that cannot be read: then the judge abstains.
-    read = [pair for pair in zip(found, same, strict=True) if pair[0] != (None, None)]
-    assert all(one == two for one, two in read)
-    assert len(read) >= (0.95 if other == "openai" else 1) * len(same)
+    same, found = verdicts(judges["transformers"]), verdicts(judges[other])
+    read = [pair for pair in zip(found, same, strict=True) if not pair[0].abstained]
+    assert blamed(one for one, _ in read) == blamed(two for _, two in read)
+    # The tiny model copies a label wrongly now and then: of 360 runs it blamed `qb` once where the
+    # labels were gf, jq, nb and cq, and once a step `nz` that it had made up after the last one.
+    # Where the answer is constrained it is forced onto a label that exists. A server that
+    # constrains nothing hands the text over; nobody can say which step `qb` is, and asked once
+    # more the model wrote `nd`, so that the judge abstains, rightly.
+    unread = [pair for pair in zip(HELD_OUT, found, strict=True) if pair[1].abstained]
+    assert len(unread) <= (3 if other == "openai" else 0), unread
+    for trace, verdict in unread:
+        assert verdict.reason.startswith("the model wrote:")
+        labels = TraceView(trace.observed).labels
+        assert not any(f"|{label}</answer>" in verdict.reason for label in labels), verdict.reason
 
 
 def test_the_same_call_gives_the_same_verdict(judge):
@@ -182,3 +193,22 @@ def test_step_by_step_prefills_each_step_about_once(judges, kind):
     if kind == "transformers":
         asked = 80 * len(run.steps)  # what each question adds
         assert spent.prefilled_tokens < whole + asked
+
+
+@pytest.mark.parametrize("scheme", ["transformers", "vllm"])
+def test_an_adapter_means_what_its_merged_weights_mean(tiny_model, tmp_path, scheme):
+    needed = {"transformers": "peft", "vllm": "vllm"}[scheme]
+    if find_spec(needed) is None:
+        pytest.skip(f"needs {needed}")
+    small_vllm()
+    adapter, merged = adapters.made(tiny_model, tmp_path)
+    here = "dtype=float32&device=cpu"
+    there = here if scheme == "transformers" else "dtype=float32&eager=1"
+
+    def said(spec):
+        judge = Tracer(spec).backend.configured(answer_tokens=120)
+        return [one.reason for one in verdicts(judge, HELD_OUT[:6])]
+
+    with_adapter = said(f"{scheme}:{tiny_model}?lora={adapter}&{there}")
+    assert with_adapter == said(f"transformers:{merged}?{here}")
+    assert with_adapter != said(f"transformers:{tiny_model}?{here}")

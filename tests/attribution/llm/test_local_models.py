@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from agentracer.attribution import Tracer, known_models
-from agentracer.attribution.language_models import specs
+from agentracer.attribution.language_models import specs, vllm_local
 from agentracer.errors import MissingExtra, UnknownModel
 
 LOCAL = ("transformers", "vllm", "embedded+transformers", "embedded+vllm")
@@ -82,6 +82,21 @@ def test_making_a_tracer_loads_no_model_library(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("config", "room"),
+    [({"r": 8}, 8), ({"r": 9}, 16), ({"r": 4, "rank_pattern": {"q_proj": 100}}, 128)],
+)
+def test_vllm_makes_room_for_the_rank_of_the_adapter(tmp_path, config, room):
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    assert vllm_local._rank(str(tmp_path)) == room
+
+
+def test_an_adapter_that_is_too_large_for_vllm_is_refused_with_a_remedy(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"r": 1024}')
+    with pytest.raises(UnknownModel, match="merge it into its base"):
+        vllm_local._rank(str(tmp_path))
 
 
 @pytest.mark.slow

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from agentracer.attribution import answers, prompts
 from agentracer.attribution.language_models import chat
@@ -61,11 +63,10 @@ def solution(trace: Trace, view: TraceView) -> str:
     Repeating the line of the trace is what makes it learnable in a minute: copying is learnt first,
     and then the sum and the comparison need nothing but the tokens just written.
     """
-    label = trace.labels[0]
-    checks = []
+    label, gutter, checks = trace.labels[0], "| " if view.defended else "", []
     for step in trace.steps[: label.step + 1]:
         a, b = map(int, step.content.partition("=")[0].split("+"))
-        checks.append(f"{view.labels[step.index]}]\n| {step.content} {(a + b) % BASE}")
+        checks.append(f"{view.labels[step.index]}]\n{gutter}{step.content} {(a + b) % BASE}")
     named = f"{label.agent}|{view.labels[label.step]}"
     thought = "\n[".join(checks)
     return f"<think>{thought}</think><answer>{named}</answer>"
@@ -138,9 +139,15 @@ def example(tok, seed: int) -> tuple[list[int], list[int]]:
 
 
 def train(
-    path: Path, *, steps: int = 400, batch: int = 32, rate: float = 2e-3, seconds: float = 300
+    path: Path,
+    made: Callable[[Any, int], tuple[list[int], list[int]]] = example,
+    *,
+    steps: int = 400,
+    batch: int = 32,
+    rate: float = 2e-3,
+    seconds: float = 300,
 ) -> dict[str, float]:
-    """Train and save; stops early when the loss is low or the time is up."""
+    """Train on examples `made` by seed, and save; stops when the loss is low or the time is up."""
     import torch
 
     torch.set_num_threads(1)
@@ -155,7 +162,7 @@ def train(
         warm = min(step / 40, 1.0) * min(1.0, 2.2 * (1.02 - min(done, 1.0)))
         for group in optimizer.param_groups:
             group["lr"] = rate * warm
-        pairs = [example(tok, seed + i) for i in range(batch)]
+        pairs = [made(tok, seed + i) for i in range(batch)]
         seed += batch
         width = max(len(a) + len(b) for a, b in pairs)
         ids = torch.full((batch, width), tok.pad_token_id)

@@ -7,8 +7,10 @@ passes; the second one finds the first one's prompt in the cache.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from agentracer.attribution.language_models import chat, specs
@@ -28,7 +30,7 @@ from agentracer.errors import BackendError, UnknownModel
 __all__ = ["VllmModel"]
 
 _SETTINGS = ("lora", "format", "dtype", "context", "memory", "eager")
-_RANK = 64  # the largest LoRA rank that is made room for, unless the adapter says another
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of LoRA, that vLLM can make room for (0.31)
 _UNEXPECTED = 4
 
 
@@ -85,7 +87,7 @@ class VllmModel:
         if self._settings.get("eager") == "1":
             options["enforce_eager"] = True
         if self.found.adapter:
-            options |= {"enable_lora": True, "max_lora_rank": _RANK}
+            options |= {"enable_lora": True, "max_lora_rank": _rank(self.found.adapter)}
         try:
             return LLM(self.found.base, disable_log_stats=True, **options)
         except (OSError, ValueError) as error:
@@ -268,6 +270,19 @@ class _Job:
             cached_tokens=min(self.cached or 0, len(self.ids)),
             output_tokens=len(self.written),
         )
+
+
+def _rank(adapter: str) -> int:
+    """The least room for a LoRA that holds this adapter; more would cost memory for nothing."""
+    config = json.loads((Path(adapter) / "adapter_config.json").read_text(encoding="utf-8"))
+    rank = max([config.get("r", 1), *config.get("rank_pattern", {}).values()])
+    room = next((one for one in _RANKS if one >= rank), None)
+    if room is None:
+        raise UnknownModel(
+            f"vllm: {adapter} has rank {rank}, vLLM takes {_RANKS[-1]} at most\n"
+            "  remedy: merge it into its base (merge_and_unload of peft), and name that"
+        )
+    return room
 
 
 def _surprise(one: Mapping[int, Any] | None) -> float:
