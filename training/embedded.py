@@ -3,8 +3,8 @@
     python training/embedded.py --whowhen DIR --tracertraj FILE [FILE ...] [--output DIR]
 
 Writes into the output folder (by default that of the package) `transfer.json` (trained on no
-Who&When log), `in_domain.json` (the same, adapted to Who&When's development half), `default.json`
-(a copy of the one that ships), `results.json` with every figure, and `MODEL_CARD.md` made from it.
+Who&When log), `in_domain.json` (the same, adapted to Who&When's development half), `results.json`
+with every figure, and `MODEL_CARD.md` made from it. Says so if the better ones are not the default.
 
 Who&When: the development half alone. Needs numpy and scipy.
 """
@@ -49,7 +49,7 @@ from agentracer.attribution.embedded.fit import (
     example_of,
     fit_model,
 )
-from agentracer.attribution.embedded.model import Model
+from agentracer.attribution.embedded.model import DEFAULT, Model
 from agentracer.bench.comparison import compare
 from agentracer.bench.metrics import METRICS, Prediction, score
 from agentracer.bench.reliability import reliability
@@ -85,8 +85,8 @@ def main() -> None:
     results: dict[str, Any] = {"features": FEATURES_VERSION}
     results["data"] = data_of(logs, list(made.values()))
     apart = held_out(ours, made)
-    trust = honest_trust(apart["domain"])
-    results["strange_trust"] = trust
+    trust = honest_trust(apart)
+    results["strange_trust"] = asdict(trust)
     say(f"trust in strange runs: {trust}")
     apart = with_trust(apart, trust)
     rules = Rules(made.values())
@@ -103,7 +103,7 @@ def main() -> None:
     results["adapted"] = adapted(without_topology, rules, figures_of)
     say(f"adapted after {time.perf_counter() - started:.0f} s")
 
-    transfer = trained_on_systems(train, made, name="transfer-2", trust=trust)
+    transfer = trained_on_systems(train, made, name="transfer-3", trust=trust)
     transfer = replace(transfer, trained_on={"ids": [example.id for example in train]})
     results["transfer"] = evaluate(logs, [judge(example, transfer) for example in examples])
 
@@ -111,7 +111,7 @@ def main() -> None:
     in_domain_way: dict[str, Any] = {
         "seeds": SEEDS,
         "start": content_of(transfer),
-        "strange_trust": trust,
+        "trust": trust,
         "penalties": IN_DOMAIN_PENALTIES,
     }
     seen = cross_validate(examples, **in_domain_way)
@@ -122,9 +122,9 @@ def main() -> None:
     results["permutation test"] = permutation_test(logs, examples)
     in_domain = fit_model(
         examples,
-        name="in-domain-2",
+        name="in-domain-3",
         start=content_of(transfer),
-        strange_trust=trust,
+        trust=trust,
         penalties=IN_DOMAIN_PENALTIES,
     ).model
     known = [example.id for example in [*train, *examples]]
@@ -370,12 +370,13 @@ def procedure(models: Mapping[str, Model]) -> dict[str, Any]:
 def write(output: Path, models: Mapping[str, Model], results: dict[str, Any], shipped: str) -> None:
     """Write models, results and card."""
     output.mkdir(parents=True, exist_ok=True)
-    results["shipped"] = shipped
+    results["shipped"] = DEFAULT
+    if shipped != DEFAULT:
+        say(f"{shipped} did better than {DEFAULT}: change DEFAULT in the package's model.py")
     plain = json.dumps(results, sort_keys=True)
     rounded = json.loads(plain, parse_float=lambda text: round(float(text), 4))
     for name, model in models.items():
         model.save(output / f"{name}.json")
-    models[shipped].save(output / "default.json")
     text = json.dumps(rounded, indent=1)
     (output / "results.json").write_text(text + "\n", encoding="utf-8")
     (output / "MODEL_CARD.md").write_text(render_card(rounded), encoding="utf-8")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from agentracer.attribution.embedded.calibration import Trust
 from agentracer.attribution.embedded.crossval import Outcome, cross_validate, judge
 from agentracer.attribution.embedded.fit import Example, example_of, fit_model
 from agentracer.attribution.embedded.model import Model
@@ -30,6 +31,7 @@ __all__ = [
 AXES = ("topology", "framework", "domain")
 _ADAPTED_TO = 9
 _EXCESS = 0.05
+_Apart = dict[str, dict[str, tuple[Model, list[Outcome]]]]
 
 
 def system_folds(examples: Sequence[Example], traces: Mapping[str, Trace]) -> list[int]:
@@ -40,12 +42,12 @@ def system_folds(examples: Sequence[Example], traces: Mapping[str, Trace]) -> li
 
 
 def trained_on_systems(
-    examples: Sequence[Example], traces: Mapping[str, Trace], *, name: str, trust: float
+    examples: Sequence[Example], traces: Mapping[str, Trace], *, name: str, trust: Trust
 ) -> Model:
     """A model of these runs whose calibration is that on frameworks left out."""
     folds = system_folds(examples, traces)
     folds_or_groups = folds if len(set(folds)) > 1 else None
-    return fit_model(examples, name=name, strange_trust=trust, folds=folds_or_groups).model
+    return fit_model(examples, name=name, trust=trust, folds=folds_or_groups).model
 
 
 def held_out(
@@ -59,41 +61,57 @@ def held_out(
             left_out = [e for e in examples if place[e.id] == value]
             tasks = {e.group for e in left_out}
             seen = [e for e in examples if place[e.id] != value and e.group not in tasks]
-            model = trained_on_systems(seen, traces, name=f"without {value}", trust=1.0)
+            model = trained_on_systems(seen, traces, name=f"without {value}", trust=Trust())
             said = [judge(example, model) for example in left_out]
             found.setdefault(axis, {})[value] = (model, said)
     return found
 
 
-def honest_trust(domains: Mapping[str, tuple[Model, list[Outcome]]]) -> float:
-    """How far to trust the model on a run of strange shape: from whole domains left out.
+def honest_trust(apart: _Apart) -> Trust:
+    """How far to trust the model on strange runs: from whole systems left out.
 
-    The largest trust, in steps of a twentieth, at which the mean confidence exceeds the accuracy
-    by at most 0.05 in every domain.
+    Of shape: from topologies and frameworks; of content: from domains. The largest trust, in steps
+    of a twentieth, at which on the strange runs of each such system the mean confidence exceeds the
+    accuracy by at most 0.05.
     """
-    said = [outcomes for _, outcomes in domains.values()]
-    fitting = [t / 20 for t in range(21) if all(_excess(one, t / 20) <= _EXCESS for one in said)]
-    return max(fitting, default=0.0)
+    shape = [
+        _strange(cell, content=False)
+        for a in ("topology", "framework")
+        for cell in apart[a].values()
+    ]
+    content = [_strange(cell, content=True) for cell in apart["domain"].values()]
+    return Trust(_fitting(shape), _fitting(content))
 
 
-def with_trust(
-    apart: Mapping[str, Mapping[str, tuple[Model, list[Outcome]]]], trust: float
-) -> dict[str, dict[str, tuple[Model, list[Outcome]]]]:
-    """The same held-out systems, judged with this trust in runs of strange shape."""
-    found: dict[str, dict[str, tuple[Model, list[Outcome]]]] = {}
+def with_trust(apart: _Apart, trust: Trust) -> _Apart:
+    """The same held-out systems, judged with this trust in strange runs."""
+    found: _Apart = {}
     for axis, values in apart.items():
         for value, (model, said) in values.items():
-            calibration = replace(model.calibration, strange_trust=trust)
+            calibration = replace(model.calibration, trust=trust)
             changed = replace(model, calibration=calibration)
             again = [judge(outcome.example, changed) for outcome in said]
             found.setdefault(axis, {})[value] = (changed, again)
     return found
 
 
+def _strange(cell: tuple[Model, list[Outcome]], *, content: bool) -> list[Outcome]:
+    """The runs of a system that are strange by their content, or by their shape alone."""
+    model, said = cell
+    shapes = model.calibration.shapes
+    strange = (o for o in said if o.ranking.strange is not None)
+    return [o for o in strange if content == shapes.strange_content(o.example.shape)]
+
+
+def _fitting(systems: Sequence[Sequence[Outcome]]) -> float:
+    tried = (t / 20 for t in range(21))
+    fitting = [t for t in tried if all(_excess(one, t) <= _EXCESS for one in systems if one)]
+    return max(fitting, default=0.0)
+
+
 def _excess(outcomes: Sequence[Outcome], trust: float) -> float:
-    stated = sum(
-        trust * max(o.ranking.probabilities) + (1 - trust) / len(o.example.rows) for o in outcomes
-    )
+    """Confidence less accuracy of outcomes that were judged in full trust."""
+    stated = sum(trust * o.ranking.confidence + (1 - trust) / len(o.example.rows) for o in outcomes)
     return (stated - sum(o.step_correct for o in outcomes)) / len(outcomes)
 
 

@@ -8,9 +8,12 @@ import pytest
 from agentracer.attribution.embedded.calibration import (
     Calibration,
     HeldOut,
+    Trust,
     fit_calibration,
-    fit_shapes,
 )
+from agentracer.attribution.embedded.model import Model
+from agentracer.attribution.embedded.ranker import settle
+from agentracer.attribution.embedded.shapes import CONTENT, fit_shapes
 
 
 def held_out(count, sharpness, seed=0):
@@ -68,9 +71,38 @@ def test_shapes_outside_the_range_or_in_a_gap_are_strange():
     assert "mix" in ends.strangeness({"a": 0.5})
 
 
+def test_a_run_with_other_kinds_of_content_is_strange():
+    sums, sources = {"a": 0.5, CONTENT + "sums": 1.0}, {"a": 0.5, CONTENT + "sources": 1.0}
+    shapes = fit_shapes([sums] * 60 + [sources] * 60 + [{"a": 0.5}], list(map(str, range(121))))
+    assert shapes.strangeness(sums) is None
+    assert shapes.strangeness(sources) is None
+    assert "sources and sums" in shapes.strangeness(sums | sources)
+    assert "nothing to check" in shapes.strangeness({"a": 0.5})  # one in 121 is hardly any
+
+
+def test_confidence_falls_towards_a_blind_guess_in_strange_runs():
+    known = [{"a": 0.5, CONTENT + "sums": 1.0}] * 20
+    calibration = fit_calibration(
+        held_out(200, 1.0),
+        shapes=fit_shapes(known, list(map(str, range(20)))),
+        trust=Trust(shape=0.8, content=0.5),
+    )
+    model = Model(name="made up", weights={}, calibration=calibration)
+    stated = {
+        kind: settle([4.0, 0.0, 0.0, 0.0], list("abcd"), shape, model).confidence
+        for kind, shape in {
+            "known": known[0],
+            "shape": known[0] | {"a": 2.0},
+            "content": {"a": 0.5},
+        }.items()
+    }
+    assert stated["shape"] == pytest.approx(0.8 * stated["known"] + 0.2 / 4)
+    assert stated["content"] == pytest.approx(0.5 * stated["known"] + 0.5 / 4)
+
+
 def test_it_comes_back_from_json_and_refuses_nonsense():
     calibration = fit_calibration(
-        held_out(50, 1.0), shapes=fit_shapes([{"a": 1.0}] * 5, list("abcde"))
+        held_out(50, 1.0), shapes=fit_shapes([{"a": 1.0}] * 5, list("abcde")), trust=Trust(0.9, 0.5)
     )
     data = calibration.as_dict()
     assert Calibration.from_dict(data).as_dict() == data

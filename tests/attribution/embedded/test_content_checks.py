@@ -93,6 +93,33 @@ def test_a_correction_that_makes_a_plan_worse_is_told_from_one_that_mends_it():
     assert "part changed later" in mended[0]
 
 
+FUNCTIONS = """Write one module.
+
+1. Write `split(cents, people)`. It splits an amount among people.
+2. The larger shares come first in the list.
+3. Fewer than one person raises ValueError.
+"""
+
+
+def test_an_order_for_code_need_not_repeat_the_words_of_the_task():
+    plan = "Step A: write `split(cents, people)`. Divide with remainder, larger shares first."
+    notes = notes_of(said(f"{plan}\nStep B: write `show(A)`."), task=FUNCTIONS)
+    for name in ("unlike the task", "words not of the task", "parts not used"):
+        assert f"plan: {name}" not in notes[0]
+
+
+def test_requirements_that_a_plan_leaves_out_are_noted():
+    whole = (
+        "Step A: write `split(cents, people)`. Split the amount among people, larger shares "
+        "first in the list; raise ValueError for fewer than one person.\nStep B: test `split`."
+    )
+    notes = notes_of(said(whole), task=FUNCTIONS)
+    assert "plan: requirements left out" not in notes[0]
+    dropped = whole.replace("; raise ValueError for fewer than one person", "")
+    notes = notes_of(said(dropped), task=FUNCTIONS)
+    assert notes[0]["plan: requirements left out"].weight == pytest.approx(1 / 3)
+
+
 # --- the sources
 
 LIST = "d1 | Carla Eibner | a printer\nd2 | Karl Eibner | a mechanic"
@@ -124,6 +151,24 @@ def test_a_claim_is_looked_for_in_the_results_it_rests_on():
     ):
         notes = notes_of(*looked_up("d1", text), said(f"A = {claim}"))
         assert noted in notes[2], claim
+
+
+def test_what_was_worked_out_needs_no_source():
+    searched = called("search", {"query": "Carla Eibner"}, LIST)
+    notes = notes_of(said(PLAN, "planner"), searched, said("A = 17", "other"), said("B = 51"))
+    assert "claims without a look" not in notes[2]
+    assert "claim in no result" not in notes[3]
+    told = notes_of(searched, said("A = Vesterby", "other"))
+    assert "claims without a look" in told[1]
+
+
+def test_code_that_is_tried_is_neither_a_question_nor_a_made_up_figure():
+    code = "def f(x):\n    if x is None:\n        return True\n    return x + 8125\n"
+    run = called("run_tests", {"code": code}, "All 3 tests passed.")
+    made = tuple(Step(index=i, **step) for i, step in enumerate([said("Go."), run]))
+    features = Features(Observed(task=TASK, steps=made, outcome=Outcome(success=False)))
+    assert "result lacks what was asked" not in features.notes[1]
+    assert features.reading.steps[1].invented_argument is None
 
 
 def test_a_failed_call_and_the_result_of_another_call_are_noted():

@@ -18,9 +18,27 @@ TRAINING = Path(__file__).parents[3] / "training"
 def test_the_shipped_files_are_small_json():
     assert sum(file.stat().st_size for file in WEIGHTS.iterdir()) < 5_000_000
     assert {file.suffix for file in WEIGHTS.iterdir()} <= {".json", ".md"}
-    assert (WEIGHTS / "default.json").read_text() == (
-        WEIGHTS / f"{json.loads((WEIGHTS / 'results.json').read_text())['shipped']}.json"
-    ).read_text()
+
+
+def test_the_default_is_the_better_one_on_systems_held_out_from_both():
+    results = json.loads((WEIGHTS / "results.json").read_text())
+    assert results["which to ship"]["better"] == results["shipped"] == model.DEFAULT
+    assert shipped_model() == shipped_model("transfer")
+
+
+def test_confidence_is_worth_what_it_says_on_systems_left_out():
+    results = json.loads((WEIGHTS / "results.json").read_text())
+    held_out = results["held-out systems"]
+    assert held_out["framework"]["all"]["both"]["ece"] <= 0.08
+    assert held_out["topology"]["all"]["both"]["ece"] <= 0.08
+    assert results["cross-validation"]["both"]["ranker"]["ece"] <= 0.08
+    for axis in ("framework", "topology", "domain"):
+        for value, cell in held_out[axis].items():
+            excess = cell["both"]["confidence"] - cell["both"]["step_accuracy"]["value"]
+            assert excess <= 0.10, (axis, value)
+    for axis in ("framework", "topology"):
+        both = held_out[axis]["all"]["both"]
+        assert both["accuracy_at_half_coverage"] >= 1.25 * both["step_accuracy"]["value"]
 
 
 def test_the_model_card_is_made_from_the_results(monkeypatch):

@@ -6,6 +6,7 @@ from agentracer.attribution.embedded.statements import (
     evaluate,
     number,
     plain,
+    prose,
     same_value,
     statements,
 )
@@ -23,6 +24,21 @@ def test_a_definition_says_how_and_a_statement_says_what():
 def test_several_values_in_one_line_are_told_apart():
     found = statements("Do task 2: A / B | given A = 7, B = 3")
     assert [(s.name, s.text) for s in found] == [("2", "A / B"), ("A", "7"), ("B", "3")]
+
+
+def test_what_a_program_prints_is_no_claim_of_the_one_who_quotes_it():
+    quoted = [
+        "```\nassert 3 * 4 == 13\n```",
+        "Traceback (most recent call last):\n  File 'a.py', line 3\n    x = 3\nValueError: A = 4",
+        "FAILED  total(3) == 4: A = 5",
+        ">>> A = 7",
+        "@@ -1,2 +1,2 @@\n-    return 3 * 4\n+    return A = 9",
+    ]
+    for text in quoted:
+        assert "I state B = 2." in prose(f"I state B = 2.\n{text}\nDone.")
+        assert [s.name for s in statements(f"{text}\nB = 2")] == ["B"], text
+    listed = "- A = 12\n- B = 3\n+ one more"
+    assert prose(listed) == listed
 
 
 def test_code_states_nothing_but_the_part_before_it_has_a_value():

@@ -37,7 +37,6 @@ SHIPPED = {"": DEFAULT, "transfer": "transfer", "in-domain": "in_domain"}
 
 _EXPLAINED = 10  # candidates with evidence; the rest of the ranking goes without
 _LISTED = 1_000  # candidates of a very long run; nobody looks further down
-_NAMED = 10  # steps of the 80 % set that a reason names
 
 
 class EmbeddedBackend:
@@ -156,12 +155,8 @@ def _candidates(features: Features, ranking: Ranking) -> tuple[Candidate, ...]:
 
 
 def _reason(run: Observed, ranking: Ranking, first: Candidate) -> str:
-    """Why this step, what else to look at, and how far to trust it."""
+    """Why this step, and what keeps its confidence from being calibrated."""
     parts = [first.reason]
-    if ranking.strange is None:
-        listed = ", ".join(map(str, ranking.likely[:_NAMED]))
-        more = f" and {len(ranking.likely) - _NAMED} more" if len(ranking.likely) > _NAMED else ""
-        parts.append(f"the 80 % set is step {listed}{more}")
     if ranking.strange is not None:
         parts.append(f"uncalibrated: {ranking.strange}")
     elif run.outcome.success is None:

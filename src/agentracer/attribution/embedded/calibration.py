@@ -1,8 +1,9 @@
 """What a probability of the ranker is worth: measured on runs that it was not trained on.
 
 Temperature, conformal step set and abstention thresholds are fitted to held-out predictions
-(`HeldOut`). A run whose shape the training runs do not cover is *strange*: then the probabilities
-are drawn towards a blind guess, and the verdict is called uncalibrated.
+(`HeldOut`). A run that the training runs do not cover is *strange*, by its shape or by the kinds of
+content that it has or lacks: then the probabilities are drawn towards a blind guess as far as was
+measured on such runs (`Trust`), and the verdict is called uncalibrated.
 """
 
 from __future__ import annotations
@@ -10,20 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
-__all__ = ["Calibration", "HeldOut", "Shapes", "fit_calibration", "fit_shapes"]
+from agentracer.attribution.embedded.shapes import Shapes
+
+__all__ = ["Calibration", "HeldOut", "Trust", "fit_calibration"]
 
 _COVERAGE = 0.8
 _DRAW = 10.0  # pulls the confidence curve towards leaving the probability as it is
 _TARGETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 _TEMPERATURES = [0.5 * 1.05**power for power in range(45)]  # 0.5 to 4.3
-_MARGIN = 0.05  # beyond the range of a training figure that still counts as inside
-_NEIGHBOUR = 3
-_SLACK = 1.25
-_TIGHTEST = 0.2  # runs of one system may be all but equal; the next one need not be
-_POINTS = 150  # training runs whose shapes are kept
 _FEWEST = 8  # held-out runs above a threshold that a promise may rest on
 
 
@@ -36,38 +33,16 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Shapes:
-    """The shapes of the training runs, by the figures of `Features.shape`.
+class Trust:
+    """Weights of the model against a blind guess in strange runs.
 
     Attributes:
-        names: of the figures.
-        scales: by which differences are divided.
-        points: one a training run.
-        limit: distance to the third nearest run from which a run is strange.
+        shape: where the shape is strange.
+        content: where a kind of content is (sums, say, where no training run had any).
     """
 
-    names: list[str] = field(default_factory=list)
-    scales: list[float] = field(default_factory=list)
-    points: list[list[float]] = field(default_factory=list)
-    limit: float = math.inf
-
-    def strangeness(self, shape: dict[str, float]) -> str | None:
-        """How a run differs from all of these; None if it does not."""
-        if not self.points:
-            return None
-        point = [shape.get(name, 0.0) for name in self.names]
-        for position, (name, value) in enumerate(zip(self.names, point, strict=True)):
-            column = [other[position] for other in self.points]
-            if not min(column) - _MARGIN <= value <= max(column) + _MARGIN:
-                return f"its share or number of '{name}' is outside that of the training runs"
-        distances = sorted(self._distance(point, other) for other in self.points)
-        if distances[min(_NEIGHBOUR, len(distances)) - 1] > self.limit:
-            return "no training run has a similar mix of agents, lengths and kinds of steps"
-        return None
-
-    def _distance(self, one: Sequence[float], other: Sequence[float]) -> float:
-        scaled = zip(one, other, self.scales, strict=True)
-        return math.sqrt(sum(((a - b) / scale) ** 2 for a, b, scale in scaled) / len(self.scales))
+    shape: float = 1.0
+    content: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +56,7 @@ class Calibration:
         slope: see `offset`.
         set_mass: a step belongs to the 80 % set if no more mass than this is ranked before it.
         thresholds: target error -> confidence from which the error stayed below the target.
-        strange_trust: weight of the model against a blind guess in a strange run.
+        trust: weights of the model against a blind guess in a strange run.
         shapes: of the runs that all this was measured on.
         runs: how many there were.
     """
@@ -91,13 +66,18 @@ class Calibration:
     slope: float = 1.0
     set_mass: float = _COVERAGE
     thresholds: dict[float, float] = field(default_factory=dict)
-    strange_trust: float = 1.0
+    trust: Trust = Trust()
     shapes: Shapes = field(default_factory=Shapes)
     runs: int = 0
 
     def strangeness(self, shape: dict[str, float]) -> str | None:
         """How a run differs from those that this was measured on; None if it does not."""
         return self.shapes.strangeness(shape)
+
+    def trusted(self, shape: dict[str, float]) -> float:
+        """How far to trust the model on a strange run."""
+        strange_content = self.shapes.strange_content(shape)
+        return min(self.trust.shape, self.trust.content) if strange_content else self.trust.shape
 
     def confidence(self, probability: float) -> float:
         """How sure to be of a first step that has this probability."""
@@ -119,12 +99,13 @@ class Calibration:
             "slope": round(self.slope, 4),
             "set_mass": round(self.set_mass, 4),
             "thresholds": {str(k): round(v, 4) for k, v in sorted(self.thresholds.items())},
-            "strange_trust": round(self.strange_trust, 3),
+            "trust": {"shape": self.trust.shape, "content": self.trust.content},
             "runs": self.runs,
             "shapes": {
                 "names": self.shapes.names,
                 "scales": [round(scale, 4) for scale in self.shapes.scales],
                 "limit": round(self.shapes.limit, 4) if self.shapes.points else None,
+                "contents": self.shapes.contents,
                 "points": [[round(x, 4) for x in point] for point in self.shapes.points],
             },
         }
@@ -147,19 +128,20 @@ class Calibration:
             slope=float(data["slope"]),
             set_mass=float(data["set_mass"]),
             thresholds={float(k): float(v) for k, v in data["thresholds"].items()},
-            strange_trust=float(data["strange_trust"]),
+            trust=Trust(float(data["trust"]["shape"]), float(data["trust"]["content"])),
             runs=int(data["runs"]),
             shapes=Shapes(
                 names=[str(name) for name in shapes["names"]],
                 scales=[float(scale) for scale in shapes["scales"]],
                 points=[[float(x) for x in point] for point in shapes["points"]],
                 limit=math.inf if limit is None else float(limit),
+                contents=[[str(kind) for kind in kinds] for kinds in shapes["contents"]],
             ),
         )
 
 
 def fit_calibration(
-    held_out: Sequence[HeldOut], *, shapes: Shapes | None = None, strange_trust: float = 1.0
+    held_out: Sequence[HeldOut], *, shapes: Shapes | None = None, trust: Trust | None = None
 ) -> Calibration:
     """Fit to predictions of runs that the model behind them had not seen.
 
@@ -183,7 +165,7 @@ def fit_calibration(
         slope=slope,
         set_mass=_conformal(masses),
         thresholds=_thresholds(tops),
-        strange_trust=strange_trust,
+        trust=trust or Trust(),
         shapes=shapes or Shapes(),
         runs=len(held_out),
     )
@@ -256,40 +238,3 @@ def _thresholds(tops: Sequence[tuple[float, bool]]) -> dict[float, float]:
             if count >= _FEWEST and wrong <= target * count:
                 found[target] = confidence
     return found
-
-
-def fit_shapes(shapes: Sequence[dict[str, float]], groups: Sequence[str]) -> Shapes:
-    """Remember the shapes of runs; the limit lets each through when its group is left out."""
-    names = sorted({name for shape in shapes for name in shape})
-    points = [[shape.get(name, 0.0) for name in names] for shape in shapes]
-    scales = [max(_deviation([point[i] for point in points]), 0.1) for i in range(len(names))]
-    kept = _spread(Shapes(names, scales, points))
-    points, groups = [points[i] for i in kept], [groups[i] for i in kept]
-    known = Shapes(names, scales, points)
-    nearest = []
-    for point, group in zip(points, groups, strict=True):
-        others = [p for p, g in zip(points, groups, strict=True) if g != group]
-        distances = sorted(known._distance(point, other) for other in others)
-        nearest.append(distances[min(_NEIGHBOUR, len(distances)) - 1] if distances else 0.0)
-    limit = max(_SLACK * max(nearest, default=math.inf), _TIGHTEST)
-    return Shapes(names, scales, points, limit)
-
-
-def _spread(shapes: Shapes) -> list[int]:
-    """Positions of the points that lie farthest apart, for neighbours say nothing new."""
-    if len(shapes.points) <= _POINTS:
-        return list(range(len(shapes.points)))
-    np: Any = import_module("numpy")  # here, since only fitting may need it
-    points = np.array(shapes.points) / np.array(shapes.scales)
-    kept = [0]
-    away = np.linalg.norm(points - points[0], axis=1)
-    while len(kept) < _POINTS:
-        farthest = int(away.argmax())
-        kept.append(farthest)
-        away = np.minimum(away, np.linalg.norm(points - points[farthest], axis=1))
-    return sorted(kept)
-
-
-def _deviation(values: Sequence[float]) -> float:
-    mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))

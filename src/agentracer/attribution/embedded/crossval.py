@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from agentracer.attribution.embedded.calibration import Trust
 from agentracer.attribution.embedded.fit import Example, fit_model, folds_of, scores_of
 from agentracer.attribution.embedded.model import Model
 from agentracer.attribution.embedded.ranker import Ranking, settle
@@ -64,7 +65,7 @@ def cross_validate(
     *,
     seeds: Iterable[int] = range(5),
     start: Model | None = None,
-    strange_trust: float = 1.0,
+    trust: Trust | None = None,
     folds: int = OUTER_FOLDS,
     penalties: Sequence[float] | None = None,
 ) -> list[Outcome]:
@@ -79,7 +80,7 @@ def cross_validate(
                 name=f"fold {fold}",
                 seed=seed,
                 start=start,
-                strange_trust=strange_trust,
+                trust=trust,
                 penalties=penalties,
             ).model
             held_out = (e for e, f in zip(examples, place, strict=True) if f == fold)

@@ -18,6 +18,7 @@ from agentracer.attribution.embedded.lexicon import CLASSES
 from agentracer.attribution.embedded.notes import Notes
 from agentracer.attribution.embedded.reading import Reading, read_run
 from agentracer.attribution.embedded.rules import Rule, ranking
+from agentracer.attribution.embedded.shapes import CONTENT
 from agentracer.attribution.embedded.signals import Signals
 from agentracer.attribution.embedded.sourcing import compare_sources
 from agentracer.attribution.embedded.statements import plain
@@ -26,7 +27,7 @@ from agentracer.trace import Observed, Step
 
 __all__ = ["FEATURES_VERSION", "Features", "Row"]
 
-FEATURES_VERSION = "2"
+FEATURES_VERSION = "3"
 """Changes whenever the same run may get other numbers: weights name the version they need."""
 
 Row = dict[str, float]
@@ -37,6 +38,11 @@ _SAME = 0.8  # share of words from which two turns of one agent are the same
 _FEW_TURNS = 4  # worker turns up to which a run counts as short
 _ENOUGH_FACTS = 2  # new facts from which a step is the first to state some
 _RARE = 2  # turns up to which an agent hardly acts
+_KINDS = {  # what there is to check in a run at all, by notes that tell of it
+    "sums": {"as its formula", "off its formula", "sum as planned", "sum not in the plan"},
+    "claims on sources": {"claim in a result", "claim in no result", "claims without a look"},
+    "functions": {"first code of it", "code never tried", "same code", "tries code"},
+}
 _CLASSES = {name: position for position, name in enumerate(CLASSES)}
 
 
@@ -118,6 +124,9 @@ class Features:
         }
         for kind in ("worker", "executor", "instruction", "deliberation", "user"):
             found[kind] = self.kinds.count(kind) / count
+        for kind, names in _KINDS.items():
+            if any(not names.isdisjoint(notes) for notes in self.notes):
+                found[CONTENT + kind] = 1.0
         return found
 
     def _kind(self, step: Step) -> str:

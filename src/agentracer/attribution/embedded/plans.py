@@ -23,6 +23,7 @@ DEFICITS = (
     "parts not used",
     "parts that do nothing",
     "broken results",
+    "requirements left out",
 )
 """What is measured of a plan, in this order."""
 
@@ -33,17 +34,24 @@ twelve:12 half:2 twice:2 double:2 triple:3 thrice:3 dozen:12 quarter:4 third:3 w
 minutes:60 year:12"""
 _WORDS_AS_FIGURES = dict(pair.split(":") for pair in _SPELLED.split())
 _LONGEST = 4_000  # characters of a plan that was put together
+_ITEM = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)]|[-*•])[ \t]+(\S[^\n]*)$")
+_CODE_SPAN = re.compile(r"`[^`\n]*`")
+_ITEMS = 60  # requirements of a task that are looked for
+_STEM = 5  # letters by which `returned` and `returns` are the same
+_TAKEN_UP = 0.5  # share of the words of a requirement from which a plan takes it up
 _HARMLESS = frozenset({"1", "100", "2"})  # figures that a formula may bring without the task
 
 
 class Task:
-    """The words and figures of a task."""
+    """The words and figures of a task, and the words of each item of its lists."""
 
     def __init__(self, text: str) -> None:
         words = [word.lower() for word in _WORD.findall(text[:20_000])]
         self.words = frozenset(words)
         self.pairs = frozenset(itertools.pairwise(words))
         self.figures = frozenset(_figures(text[:20_000]))
+        items = (stems(item) for item in _ITEM.findall(text[:20_000])[:_ITEMS])
+        self.requirements = [item for item in items if len(item) > 1]
         self.spelled = frozenset(_WORDS_AS_FIGURES[w] for w in words if w in _WORDS_AS_FIGURES)
 
 
@@ -56,11 +64,16 @@ def _normal(figure: str) -> str:
 
 
 def deficits(plan: Mapping[str, str], task: Task) -> list[float]:
-    """The figures of `DEFICITS` for a plan: names of its parts and how each is found, in order."""
+    """The figures of `DEFICITS` for a plan: names of its parts and how each is found, in order.
+
+    A part that names code (`write `f(x)`. ...`) is an order for work: it need not repeat the words
+    of the task, and what it names are no other parts.
+    """
     sums = {
         name for name, text in plan.items() if evaluate(text, dict.fromkeys(plan, 1.0)) is not None
     }
-    texts = {name: text for name, text in plan.items() if name not in sums}
+    orders = {name for name, text in plan.items() if _CODE_SPAN.search(text)}
+    texts = {name: text for name, text in plan.items() if name not in sums | orders}
     words = [w.lower() for text in texts.values() for w in _WORD.findall(text) if len(w) > 1]
     telling = [word for word in words if word not in STOPWORDS]
     alien = sum(word not in task.words for word in telling) / max(len(telling), 1)
@@ -68,10 +81,26 @@ def deficits(plan: Mapping[str, str], task: Task) -> list[float]:
         _unlike(texts, task) if texts else 0.0,
         alien,
         *_of_figures([plan[name] for name in sums], task),
-        _unused(plan),
+        _unused({name: text for name, text in plan.items() if name not in orders}),
         sum(_idle(plan[name]) for name in sums) / max(len(sums), 1),
         _broken({name: plan[name] for name in plan if name in sums}, task),
+        _left_out(texts | {name: plan[name] for name in plan if name in orders}, task),
     ]
+
+
+def stems(text: str) -> frozenset[str]:
+    """The beginnings of the telling words of a text, without the code in it."""
+    words = (word.lower() for word in _WORD.findall(_CODE_SPAN.sub(" ", text)))
+    return frozenset(w[:_STEM] for w in words if len(w) > 2 and w not in STOPWORDS)
+
+
+def _left_out(texts: Mapping[str, str], task: Task) -> float:
+    """Share of the requirements that a task lists of whose words the plan takes up too few."""
+    if not texts or not task.requirements:
+        return 0.0
+    held = stems("\n".join(texts.values()))
+    missed = sum(len(item & held) < _TAKEN_UP * len(item) for item in task.requirements)
+    return missed / len(task.requirements)
 
 
 def _unlike(texts: Mapping[str, str], task: Task) -> float:

@@ -35,6 +35,7 @@ class Ranking:
         likely: the steps that hold the decisive one in 80 % of runs, most suspicious first.
         strange: how the run differs from those that the model was calibrated on; None if it
             does not.
+        confidence: how sure to be of the first step.
         model: that was used.
         means: mean of every feature over the steps of the run.
         weights: of the features in this run.
@@ -45,16 +46,10 @@ class Ranking:
     agents: dict[str, float]
     likely: list[int]
     strange: str | None
+    confidence: float
     model: Model
     means: Row
     weights: dict[str, float]
-
-    @property
-    def confidence(self) -> float:
-        """How sure to be of the first step; in a strange run no surer than its probability."""
-        top = self.probabilities[self.order[0]]
-        stated = self.model.calibration.confidence(top)
-        return stated if self.strange is None else min(stated, top)
 
     def contributions(self, row: Row) -> dict[str, float]:
         """By how much each feature lifts a step above the mean of the run, in log odds."""
@@ -83,18 +78,19 @@ def settle(
     weights: dict[str, float] | None = None,
 ) -> Ranking:
     """Turn the scores of a run's steps into a ranking."""
-    strange = model.calibration.strangeness(shape)
-    probabilities = softmax(scores, model.calibration.temperature)
-    if strange is not None:
-        trust, count = model.calibration.strange_trust, len(scores)
-        probabilities = [trust * p + (1 - trust) / count for p in probabilities]
+    calibration, blind = model.calibration, 1 / len(scores)
+    strange = calibration.strangeness(shape)
+    trust = 1.0 if strange is None else calibration.trusted(shape)
+    sure = softmax(scores, calibration.temperature)
+    probabilities = [trust * p + (1 - trust) * blind for p in sure]
     order = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
     return Ranking(
         order=order,
         probabilities=probabilities,
         agents=agent_shares(probabilities, speakers, model.agent_power),
-        likely=likely_steps(order, probabilities, model.calibration.set_mass),
+        likely=likely_steps(order, probabilities, calibration.set_mass),
         strange=strange,
+        confidence=trust * calibration.confidence(max(sure)) + (1 - trust) * blind,
         model=model,
         means=means or {},
         weights=weights or {},

@@ -22,6 +22,7 @@ from agentracer.attribution.embedded.checks import (
 )
 from agentracer.attribution.embedded.lexicon import CLASSES, STOPWORDS, VAGUE_KEYS
 from agentracer.attribution.embedded.signals import Signals
+from agentracer.attribution.embedded.statements import prose
 from agentracer.trace import Step
 
 __all__ = ["Change", "Reading", "StepReading", "read_run"]
@@ -202,13 +203,16 @@ class _Reader:
         given = step.agent in self.outside or step.kind == "tool"
         said = "\n".join([step.content, *_asked(step)])
         found = _tokens(said)
+        # What an agent vouches for; from outside, all that is reported counts.
+        claimed = step.content if given else prose(step.content)
         new = frozenset(fact for fact in found.facts if fact not in memory.seen)
         fresh = len(found.words - memory.seen)
         before = memory.last_words.get(step.agent, _NOTHING)
         argument = self._invented_argument(step)
         source, slip, beyond, ignores = (None, None, 0.0, False)
         if not given and step.index != self.signals.briefing:
-            source, slip, beyond, ignores = self._citation(step.index, found, new)
+            stated = found if claimed == said else _tokens(claimed)
+            source, slip, beyond, ignores = self._citation(step.index, found, new, stated.numbers)
         reading = StepReading(
             given=given,
             size=said.count(" ") + said.count("\n") + 1,
@@ -228,9 +232,9 @@ class _Reader:
             beyond=beyond,
             ignores=ignores,
             invented_argument=argument,
-            change=self._change(step.index, said, given=given),
+            change=self._change(step.index, claimed, given=given),
             # Sums in a report from outside are those of a page or a program, not of an agent.
-            sums=() if given else tuple(wrong_sums(said)),
+            sums=() if given else tuple(wrong_sums(claimed)),
             code=inspect_code(step.content),
         )
         self._remember(step, found, new, given=given)
@@ -262,13 +266,13 @@ class _Reader:
         return len(here) / self.whole
 
     def _citation(
-        self, index: int, found: _Tokens, new: frozenset[str]
+        self, index: int, found: _Tokens, new: frozenset[str], stated: frozenset[str]
     ) -> tuple[int | None, tuple[str, str] | None, float, bool]:
         """How what a step states agrees with the last result from outside."""
         if self.memory.result is None:
             return None, None, 0.0, False
         source, result = self.memory.result
-        slip = misread(new & found.numbers, result.numbers)
+        slip = misread(new & stated, result.numbers)
         if index - source > 1 or not result.facts:
             return source, slip, 0.0, False
         beyond = len(new) / max(len(found.facts), 1)
@@ -276,9 +280,7 @@ class _Reader:
 
     def _invented_argument(self, step: Step) -> str | None:
         for call in step.tool_calls:
-            if call.arguments is None:
-                continue
-            asked = _tokens(f" {call.arguments} ")
+            asked = _tokens(f" {_short(call.arguments)} ")
             unknown = sorted(n for n in asked.numbers - self.memory.seen if len(n) > 1)
             if unknown:
                 return unknown[0]
@@ -323,6 +325,14 @@ def _share(part: frozenset[str], whole: frozenset[str]) -> float:
 def _asked(step: Step) -> Iterator[str]:
     for call in step.tool_calls:
         yield f"{call.name} {call.arguments}" if call.arguments is not None else call.name
+
+
+def _short(arguments: object) -> object:
+    """Arguments without those of several lines: these are programs and letters, no requests."""
+    if isinstance(arguments, dict):
+        return {k: v for k, v in arguments.items() if not (isinstance(v, str) and "\n" in v)}
+    several = arguments is None or (isinstance(arguments, str) and "\n" in arguments)
+    return "" if several else arguments
 
 
 def _results(step: Step) -> Iterator[str]:

@@ -12,7 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agentracer.attribution.embedded.notes import Notes, add_note
-from agentracer.attribution.embedded.statements import as_text, number, statements
+from agentracer.attribution.embedded.statements import (
+    as_text,
+    evaluate,
+    names_in,
+    number,
+    statements,
+)
 from agentracer.trace import Observed, Step, ToolCall
 
 __all__ = ["compare_sources"]
@@ -62,6 +68,7 @@ class _Comparer:
         self.seen: dict[tuple[str, str], str] = {}
         self.tools_used = any(step.tool_calls for step in run.steps)
         self.claimed: set[str] = set()
+        self.sums: set[str] = set()
         known = run.task.casefold()
         for step, text in zip(run.steps, texts, strict=True):
             desk = self.desks.setdefault(step.agent, _Desk())
@@ -112,7 +119,8 @@ class _Comparer:
 
     def _about(self, index: int, asked: str, result: str, desk: _Desk) -> None:
         """Whether a result is about the names that were asked for."""
-        query = next((q for q in reversed([*desk.queries[-2:], asked]) if _PROPER.search(q)), "")
+        asking = (q for q in reversed([*desk.queries[-2:], asked]) if "\n" not in q)
+        query = next((q for q in asking if _PROPER.search(q)), "")  # several lines are code
         names = set(_PROPER.findall(query))
         if names:
             absent = {name for name in names if name not in result}
@@ -120,7 +128,10 @@ class _Comparer:
             self._note(index, "result lacks what was asked", len(absent) / len(names), detail)
 
     def _claims(self, step: Step, text: str, desk: _Desk, task: str) -> None:
-        stated = [one for one in statements(text) if not one.defines] if "=" in text else []
+        found = statements(text) if "=" in text or ":" in text else []
+        self.sums |= {one.name for one in found if one.defines and _is_sum(one.text)}
+        # What is worked out from other values is no matter for a source: the books check it.
+        stated = [one for one in found if not one.defines and one.name not in self.sums]
         claims = [s.text for s in stated if s.text and s.text.casefold() not in self.claimed]
         self.claimed.update(claim.casefold() for claim in claims)
         if not claims:
@@ -162,6 +173,10 @@ class _Comparer:
         longer = _longer_name(held.result, claim)
         if longer:
             self._note(index, "cuts a name short", 1, longer)
+
+
+def _is_sum(text: str) -> bool:
+    return evaluate(text, dict.fromkeys(names_in(text), 1.0)) is not None
 
 
 def _holds(text: str, claim: str) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "names_in",
     "number",
     "plain",
+    "prose",
     "same_value",
     "statements",
 ]
@@ -31,6 +32,11 @@ _MOST = 60  # statements of one text
 _DEPTH = 6  # of nested JSON
 
 _FENCE = re.compile(r"(?ms)^[ \t]*```[^\n]*\n.*?(?:^[ \t]*```|\Z)")
+_PRINTED = re.compile(
+    r"(?m)^[ \t]*(?:Traceback \(most recent call last\):\n(?:[ \t]+[^\n]*\n)*[^\n]*"
+    r"|(?:>>>|assert |E  |@@|PASSED|FAILED|diff --git|\+\+\+ |--- \S+/)[^\n]*"
+    r"|[+-][ \t]*(?:def|class|return|import|from|if|for|while|self|assert)\b[^\n]*)$"
+)
 _JSON_FENCE = re.compile(r"(?s)\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z")
 _PART = r"(?:step|part|item|subtask|task|stage|phase|question|result|value)"
 _DEFINED = re.compile(
@@ -82,6 +88,17 @@ def plain(text: str) -> str:
         return text
 
 
+def prose(text: str) -> str:
+    """The text without what is no claim of its author: code, diffs, tracebacks, test reports.
+
+    Figures in those are data and expectations of a program; `3 - 1 = 3` in the comment of a failing
+    test is no slip of the one who quotes it.
+    """
+    if "```" in text:
+        text = _FENCE.sub("\n", text)
+    return _PRINTED.sub("", text)
+
+
 def _strings(value: Any, depth: int) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -93,15 +110,15 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
 def statements(text: str) -> list[Statement]:
     """What a text (see `plain`) defines and states, in order of appearance."""
     found: list[tuple[int, Statement]] = []
-    prose = _FENCE.sub("\n", text) if "```" in text else text
-    for match in _DEFINED.finditer(prose):
+    said = prose(text)
+    for match in _DEFINED.finditer(said):
         if not _is_value(match[2]):
-            said = _ASIDE.split(match[2], maxsplit=1)[0].strip()
-            found.append((match.start(), Statement(match[1], said, defines=True)))
-    if "=" in prose:
-        for match in _STATED.finditer(prose):
-            said = (match[2] or "").strip().rstrip(".")
-            found.append((match.start(1), Statement(match[1], said, defines=False)))
+            meant = _ASIDE.split(match[2], maxsplit=1)[0].strip()
+            found.append((match.start(), Statement(match[1], meant, defines=True)))
+    if "=" in said:
+        for match in _STATED.finditer(said):
+            value = (match[2] or "").strip().rstrip(".")
+            found.append((match.start(1), Statement(match[1], value, defines=False)))
     found.sort(key=lambda pair: pair[0])
     return [statement for _, statement in found[:_MOST]]
 
