@@ -126,7 +126,7 @@ def _setting(rows: Sequence[Row], names: Sequence[str], options: argparse.Namesp
         f"{start:.0%} of what the best configuration reaches, on average; in the median system "
         f"{good:.1%} of all configurations reach the mark. {options.budget} runs at most; "
         f"{options.batch} new tasks, {options.failures} new failures and at most "
-        f"{options.per_round} changed slots a round."
+        f"{options.per_round} changed slots a round, where no larger set is proved."
     )
 
 
@@ -176,21 +176,23 @@ def _quartiles(found: Sequence[float | None], budget: int) -> str:
 def _comparisons(
     names: Sequence[str], arms: Sequence[str], by: dict[tuple[str, str], Row], budget: int
 ) -> Iterator[str]:
-    yield "| verified against | runs, as a share of its runs [95 %] | at most half | more | p |"
-    yield "|---|---|---|---|---|"
+    yield (
+        "| verified against | runs, as a share of its runs [95 %] | at most half | more | p | "
+        "by steps [95 %] |"
+    )
+    yield "|---|---|---|---|---|---|"
     for arm in arms:
         if arm in (VERIFIED, CONTROL):
             continue
         ours = [_censored(by[name, VERIFIED].lasting, budget) for name in names]
         theirs = [_censored(by[name, arm].lasting, budget) for name in names]
-        logs = [math.log(a / b) for a, b in zip(ours, theirs, strict=True)]
-        low, high = paired_difference(logs)
+        logs = _logs(ours, theirs)
+        fine = [[_censored(by[n, a].fine, budget) for n in names] for a in (VERIFIED, arm)]
         half = sum(a <= b / 2 for a, b in zip(ours, theirs, strict=True))
         more, fewer = sum(d > 0 for d in logs), sum(d < 0 for d in logs)
         yield (
-            f"| {arm} | {math.exp(statistics.mean(logs)):.2f} "
-            f"[{math.exp(low):.2f}, {math.exp(high):.2f}] | {half} of {len(names)} | {more} | "
-            f"{sign_test(fewer, more):.2g} |"
+            f"| {arm} | {_share(ours, theirs)} | {half} of {len(names)} | {more} | "
+            f"{sign_test(fewer, more):.2g} | {_share(*fine)} |"
         )
     below = [n for n in names if by[n, VERIFIED].end < by[n, CONTROL].end]
     yield ""
@@ -200,9 +202,20 @@ def _comparisons(
     )
 
 
+def _logs(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    return [math.log(a / b) for a, b in zip(ours, theirs, strict=True)]
+
+
+def _share(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """The geometric mean of the ratios, with its 95 % interval."""
+    logs = _logs(ours, theirs)
+    low, high = (math.exp(end) for end in paired_difference(logs))
+    return f"{math.exp(statistics.mean(logs)):.2f} [{low:.2f}, {high:.2f}]"
+
+
 def _censored(runs: float | None, budget: int) -> float:
     """An arm that never got there took more than the budget; it counts as the budget."""
-    return float(budget) if runs is None else max(1.0, runs)
+    return float(budget) if runs is None else min(float(budget), max(1.0, runs))
 
 
 def plot(rows: Sequence[Row], path: Path, budget: int) -> None:

@@ -16,16 +16,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import agentracer
-from agentracer.evolution import LastAgent, NoFeedback, RandomBlame, Team, Variant, Verified
+from agentracer.evolution import (
+    LastAgent,
+    NoFeedback,
+    RandomBlame,
+    Team,
+    Variant,
+    Verified,
+    VerifiedTogether,
+)
 from agentracer.evolution.alternatives import Alternatives
+from agentracer.evolution.beliefs import Taken
+from agentracer.evolution.blame import Failure
 from agentracer.evolution.strategies import Swap
 from agentracer.store import Store
+from agentracer.trace import Trace
 from credit.pipeline import Plant
 
 __all__ = ["ARMS", "BANDITS", "CONTROL", "RANDOM", "VERIFIED", "Curve", "Settings", "search"]
 
 CONTROL = "no feedback"
 VERIFIED = "verified by replay"
+BLIND = "the same by outcomes alone"
+SINGLE = "verified, step by step"
 RANDOM = "random blame"
 BANDITS = ("Thompson sampling", "UCB")
 
@@ -112,7 +125,7 @@ def _evolved(plant: Plant, tracer: Any, settings: Settings) -> Curve:
     curve = Curve([(0, plant.share(plant.start))], [(0.0, plant.share(plant.start))], [])
     rounds = max(3, settings.budget // settings.batch)
     with tempfile.TemporaryDirectory() as home:
-        watch = _Watch(plant, settings.budget)
+        watch = _Watch(plant, settings.budget, settings.batch)
         with contextlib.suppress(_Spent):
             agentracer.evolve(
                 Team(run=lambda _, task: plant.run(task), deterministic=True),
@@ -141,12 +154,13 @@ class _Spent(Exception):
 class _Watch:
     """Notes what an iteration keeps, and what it had spent by then."""
 
-    def __init__(self, plant: Plant, budget: int) -> None:
+    def __init__(self, plant: Plant, budget: int, batch: int) -> None:
         self._plant, self._budget = plant, budget
+        self._whole = math.ceil(len(plant.tasks) / batch)  # rounds until all tasks are seen
         self._cost = agentracer.evolution.Cost()
         self._now = dict(plant.start)
         self._strategy: Any = None
-        self._idle = 0
+        self._idle = self._before = 0
         self.name = "variant"
         self.points: list[tuple[int, float]] = []
         self.fine: list[tuple[float, float]] = []
@@ -161,8 +175,11 @@ class _Watch:
         share = self._plant.share(self._now)
         self.rounds.append(share)
         proposed = self._strategy.propose(blamed, known)
-        self._idle = 0 if proposed else self._idle + 1
-        over = self._cost.in_runs >= self._budget or self._idle > 10 or share >= self._plant.best
+        spent, self._before = self._cost.in_runs - self._before, self._cost.in_runs
+        self._idle = 0 if proposed or spent else self._idle + 1
+        # The best one cannot be lost any more once a change is held against all tasks.
+        best = share >= self._plant.best and len(self.rounds) > self._whole
+        over = self._cost.in_runs >= self._budget or self._idle > 10 or best
         if len(self.rounds) > 3 and over:
             raise _Spent
         return proposed
@@ -245,8 +262,37 @@ def _verified(plant: Plant, seed: int) -> Verified:
     return Verified(oracles, strategy="sequential", otherwise=RandomBlame(seed))
 
 
+def _together(plant: Plant, seed: int) -> VerifiedTogether:
+    """Replays what the runs so far make likely, in all slots at once."""
+    return VerifiedTogether(_options(plant), plant.slots, seed=seed)
+
+
+class _Blind(VerifiedTogether):
+    """The same search by outcomes alone: what it is worth to look into the steps.
+
+    It knows which alternatives were in place, and not what any of them did.
+    """
+
+    def _unaffected(self, failure: Failure, names: Mapping[str, str]) -> tuple[str, ...]:
+        del failure, names
+        return ()
+
+    def _evidence(self, trace: Trace) -> Sequence[Taken]:
+        found: dict[str, Taken] = {}
+        for step in trace.steps:
+            names = {
+                program.__name__: n for n, program in self._options.get(step.agent, {}).items()
+            }
+            if names and step.tool_calls:
+                name = names[step.tool_calls[0].name]
+                found[step.agent] = Taken(step.agent, "", name, {n: (n,) for n in names.values()})
+        return list(found.values())
+
+
 ARMS: Mapping[str, Arm] = {
-    VERIFIED: _blaming(_verified),
+    VERIFIED: _blaming(_together),
+    BLIND: _blaming(lambda plant, seed: _Blind(_options(plant), plant.slots, seed=seed)),
+    SINGLE: _blaming(_verified),
     "embedded tracer": _blaming(lambda _, __: None),
     RANDOM: _blaming(lambda _, seed: RandomBlame(seed)),
     "last agent": _blaming(lambda _, __: LastAgent()),

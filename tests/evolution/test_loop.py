@@ -142,7 +142,7 @@ def test_a_harmful_change_is_retracted_in_its_round():
         strategy=Variant({**options, "reader": {"first": worlds.read_first}}, world.slots),
     )  # fmt: skip
     (done,) = report.rounds[0].done
-    assert (done.kept, done.effect.finding, done.effect.losses) == (False, "harms", 5)
+    assert (done.kept, done.effect.finding, done.effect.losses) == (False, "harms", 2)
     assert report.kept == ()
     assert report.final.hits == report.unchanged.hits == 6
 

@@ -31,6 +31,7 @@ from agentracer.evolution.report import Done, Report, Round
 from agentracer.evolution.statistics import Effect
 from agentracer.evolution.strategies import Advice, Retry, Strategy, Swap, Variant, retry
 from agentracer.evolution.team import Team
+from agentracer.evolution.together import VerifiedTogether
 
 __all__ = [
     "Advice",
@@ -60,6 +61,7 @@ __all__ = [
     "TrueStep",
     "Variant",
     "Verified",
+    "VerifiedTogether",
     "aevolve",
     "compare",
     "evolve",

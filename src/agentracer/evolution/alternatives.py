@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agentracer.encoding import to_json
+from agentracer.evolution.beliefs import Taken
 from agentracer.replay.override import Override
 from agentracer.trace import Trace
 
@@ -43,6 +44,7 @@ class Alternatives:
         self._options, self._rank, self._outvoted = options, rank, outvoted
         self._known: dict[tuple[str, int], dict[str, list[str]]] = {}
         self._agreeing: dict[tuple[str, int], int] = {}
+        self._memo: dict[tuple[str, str, str], str | None] = {}
         self.steps = 0
 
     def __call__(self, trace: Trace, step: int, /) -> Override | None:
@@ -59,6 +61,26 @@ class Alternatives:
     def named(self, trace: Trace, override: Override) -> Sequence[str]:
         """The alternatives that give the result of an override."""
         return self._results(trace, override.step).get(_dumped(override.result), [])
+
+    def taken(self, trace: Trace, step: int) -> Taken | None:
+        """A step beside what each alternative does with the same; None where there are none.
+
+        An alternative that was given the same before is not called again.
+        """
+        done = trace.steps[step]
+        if done.kind != "tool" or not done.tool_calls or done.agent not in self._options:
+            return None
+        call = done.tool_calls[0]
+        given, came = _dumped(call.arguments), None if call.error else _dumped(call.result)
+        results: dict[str, list[str]] = {came or "": []}
+        for name, function in self._options[done.agent].items():
+            key = done.agent, name, given
+            if function.__name__ == call.name:
+                self._memo[key] = came
+            elif key not in self._memo:
+                self._memo[key] = self._call(function, call.arguments)
+            results.setdefault(self._memo[key] or "", []).append(name)
+        return Taken(done.agent, given, came, {r: tuple(names) for r, names in results.items()})
 
     def _results(self, trace: Trace, step: int) -> dict[str, list[str]]:
         """By result, the alternatives that give it; each is called once for each step."""
@@ -77,16 +99,22 @@ class Alternatives:
         for name, function in self._options.get(taken.agent, {}).items():
             if function.__name__ == call.name:
                 continue  # what is in the slot now
-            self.steps += 1
-            try:
-                result = _dumped(function(*copy.deepcopy(given)))
-            except Exception:  # noqa: BLE001, S112 - an alternative that breaks proposes nothing
-                continue
+            result = self._call(function, given)
+            if result is None:
+                continue  # an alternative that breaks proposes nothing
             if call.error is not None or result != _dumped(call.result):
                 found.setdefault(result, []).append(name)
             else:
                 self._agreeing[trace.id, step] += 1
         return found
+
+    def _call(self, function: Callable[..., Any], given: Any) -> str | None:
+        """What an alternative returns, as JSON text; None where it breaks."""
+        self.steps += 1
+        try:
+            return _dumped(function(*copy.deepcopy(given)))
+        except Exception:  # noqa: BLE001 - whatever a program of the user breaks with
+            return None
 
 
 def _dumped(value: Any) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from agentracer._version import __version__
 from agentracer.attribution.tracer import Tracer
+from agentracer.evolution.changes import Change
 from agentracer.evolution.cost import Cost
 from agentracer.evolution.team import Task
 from agentracer.replay import Budget, Override, Search, System, afind_decisive, find_decisive
@@ -34,6 +35,9 @@ class Failure:
         system: runs the same task again with the same changes in place, for replays.
         runs_left: how many replays may be made; None for any number.
         round: in which round it failed, from 1.
+        changes: ids of the changes that are in place.
+        latest: by name of each task seen so far, the id of its latest run with these changes.
+        alter: the system with further changes in place; see `under`.
     """
 
     task: Task
@@ -41,6 +45,21 @@ class Failure:
     system: System
     runs_left: int | None = None
     round: int = 1
+    changes: tuple[str, ...] = ()
+    latest: Mapping[str, str] = field(default_factory=dict)
+    alter: Callable[[Sequence[Change]], System] | None = field(
+        default=None, compare=False, repr=False
+    )
+
+    def under(self, changes: Sequence[Change]) -> System:
+        """The system with further changes in place, for replays.
+
+        Raises:
+            ValueError: the failure does not come from an iteration, which alone knows how.
+        """
+        if self.alter is None:
+            raise ValueError("there is no iteration that could change the system")
+        return self.alter(changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +72,10 @@ class Blamed:
         cost: of finding that out.
         correction: what the step should have done, where a replay showed that it helps.
         fixes: alternatives of the blamed agent that would have done just that.
+        together: by agent, alternatives that turned the run into a success when they were in place
+            together, where that was tried.
+        unaffected: names of tasks that would go exactly as they went, with these in place.
+        replays: ids of the traces of replays that whoever attributes learned from.
     """
 
     failure: Failure
@@ -60,6 +83,9 @@ class Blamed:
     cost: Cost = field(default_factory=Cost)
     correction: Override | None = None
     fixes: tuple[str, ...] = ()
+    together: Mapping[str, str] = field(default_factory=dict)
+    unaffected: tuple[str, ...] = ()
+    replays: tuple[str, ...] = ()
 
 
 class Blamer(Protocol):
@@ -69,6 +95,9 @@ class Blamer(Protocol):
         name: in reports and journals.
         lasting: (if there is one) whether it would say the same of the same run in a later round,
             so that it need not be asked again.
+
+    One that learns from runs has `saw(task, trace)`, which is called after each run, in order, and
+    `recall(blamed)`, which is called in place of `blame` where an interrupted iteration goes on.
     """
 
     name: str

@@ -263,7 +263,7 @@ class _Iteration:
         seen = [task for task in self.tasks if task.id in latest]
         concerned = [task for task in seen if any(c.concerns(task) for c in proposed)]
         if proposed:
-            trial = yield from self._all("trial", number, tried, concerned)
+            trial = yield from self._trial(number, tried, concerned, latest)
             problem = next((p.problem for runs in trial.values() for p in runs if p.problem), "")
         trial = {} if problem else trial
         if not self.team.deterministic:
@@ -304,11 +304,12 @@ class _Iteration:
         wanted = [next(run for run in runs if not run.success) for runs in failed]
         blamed = [self._verdicts[run.trace] for run in wanted if run.trace in self._verdicts]
         fresh = [run for run in wanted if run.trace not in self._verdicts]
+        traces = {name: runs[-1].trace for name, runs in latest.items()}
         for run in fresh[: self.failures]:
             left = self._left_for_replays()
             if left is not None and left < 1 and blamed:
                 break
-            one = yield Ask(run.task, run.trace, self.kept, number, left)
+            one = yield Ask(run.task, run.trace, self.kept, number, left, traces)
             blamed.append(one)
             if getattr(self.blamer, "lasting", False):
                 self._verdicts[run.trace] = one
@@ -332,6 +333,29 @@ class _Iteration:
                 if played.problem:
                     return results
         return results
+
+    def _trial(
+        self,
+        number: int,
+        tried: tuple[Change, ...],
+        concerned: Sequence[Task],
+        latest: Results,
+    ) -> Plan:
+        """The tasks with the changes; no more of them than it takes to see that they lose.
+
+        Only a system that repeats itself is known to lose before all tasks have run.
+        """
+        if not self.team.deterministic:
+            return (yield from self._all("trial", number, tried, concerned))
+        trial: Results = {}
+        for done, task in enumerate(concerned, start=1):
+            trial |= yield from self._all("trial", number, tried, [task])
+            effect = _effect(latest, trial, certain=True)
+            rest = concerned[done:]
+            hopes = sum(not all(run.success for run in latest[task.id]) for task in rest)
+            if trial[task.id][-1].problem or effect.losses > effect.wins + hopes:
+                break
+        return trial
 
     def _spend_the_rest(
         self, number: int, trial: Results, control: Results, tried: tuple[Change, ...]

@@ -44,7 +44,8 @@ class Round:
     Attributes:
         number: from 1.
         success: of the system as the round left it.
-        trial: with the round's changes in place; None where nothing was tried.
+        trial: with the round's changes in place; None where nothing was tried. In a system that
+            repeats itself, a trial ends when the changes can no longer win.
         control: without them, in the same round; where the system repeats itself, the runs of the
             round before.
         done: what was tried.

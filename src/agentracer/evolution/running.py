@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from agentracer.evolution.blame import Blamed, Blamer, Failure
@@ -59,6 +59,7 @@ class Ask:
     changes: tuple[Change, ...]
     round: int
     runs_left: int | None
+    latest: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -213,21 +214,34 @@ class Runner:
         success = trace.outcome.success is True
         result = {"success": success, "trace": trace.id, "cost": cost.to_json()}
         self._journal.add("run", play.key, result)
+        self._tell(play.task, trace)
         return Played(play.task, success, trace.id, cost)
 
     # -- verdicts
 
     def _failure(self, ask: Ask, *, sync: bool) -> Failure:
-        run = self._again(ask) if sync else self._again_async(ask)
-        system = System(
-            run=run,
+        def under(changes: Sequence[Change]) -> System:
+            return self._system(replace(ask, changes=(*ask.changes, *changes)), sync=sync)
+
+        return Failure(
+            ask.task,
+            self._store.load(ask.trace),
+            self._system(ask, sync=sync),
+            runs_left=ask.runs_left,
+            round=ask.round,
+            changes=tuple(change.id for change in ask.changes),
+            latest=ask.latest,
+            alter=under,
+        )
+
+    def _system(self, ask: Ask, *, sync: bool) -> System:
+        return System(
+            run=self._again(ask) if sync else self._again_async(ask),
             check=lambda result: self._check(ask.task.value, result),
             store=self._store,
             policy=self._team.policy,
             deterministic=self._team.deterministic or None,
         )
-        trace = self._store.load(ask.trace)
-        return Failure(ask.task, trace, system, runs_left=ask.runs_left, round=ask.round)
 
     def _again(self, ask: Ask) -> Callable[[], Any]:
         def run() -> Any:
@@ -253,6 +267,9 @@ class Runner:
             "cost": blamed.cost.to_json(),
             "correction": to_facts(correction) if correction is not None else None,
             "fixes": list(blamed.fixes),
+            "together": dict(blamed.together),
+            "unaffected": list(blamed.unaffected),
+            "replays": list(blamed.replays),
         }
         self._journal.add("blame", ask.key, result)
         return blamed
@@ -267,17 +284,32 @@ class Runner:
         self.resumed += 1
         cost = Cost(**found["cost"])
         if isinstance(command, Play):
+            if hasattr(self._blamer, "saw"):
+                self._tell(command.task, self._store.load(found["trace"]))
             return Played(command.task, found["success"], found["trace"], cost)
         correction: Override | None = None
         if found["correction"] is not None:
             correction = from_facts(found["correction"])
-        return Blamed(
+        blamed = Blamed(
             self._failure(command, sync=True),
             Verdict.model_validate(found["verdict"]),
             cost,
             correction,
             tuple(found["fixes"]),
+            found["together"],
+            tuple(found["unaffected"]),
+            tuple(found["replays"]),
         )
+        recall = getattr(self._blamer, "recall", None)
+        if recall is not None:
+            recall(blamed)
+        return blamed
+
+    def _tell(self, task: Task, trace: Trace) -> None:
+        """Show a run to whoever attributes, if that is wanted."""
+        saw = getattr(self._blamer, "saw", None)
+        if saw is not None:
+            saw(task, trace)
 
 
 class _DoesNotFit(Exception):

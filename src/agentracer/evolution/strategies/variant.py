@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from agentracer.evolution.blame import Blamed
@@ -25,11 +25,17 @@ class Swap(Change):
         alternative: its name.
         value: what goes into the slot.
         slots: where the system looks it up.
+        unaffected: names of tasks that are known to go as they went.
     """
 
     alternative: str
     value: Any = field(compare=False)
     slots: MutableMapping[str, Any] = field(compare=False, repr=False)
+    unaffected: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+
+    def concerns(self, task: Task) -> bool:
+        """See `Change`."""
+        return task.id not in self.unaffected
 
     def put(self, system: Any, task: Task) -> Callable[[], None]:
         """See `Change`."""
@@ -51,14 +57,16 @@ class Variant:
 
     A verdict that was proved with a correction may say which alternatives would have given it
     (`Blamed.fixes`); of these, the one that mends most failures is tried, and what is not proved
-    has to wait. Else the alternatives are tried in the order in which they were given.
+    has to wait. Else the alternatives are tried in the order in which they were given. A set of
+    alternatives that was proved together (`VerifiedTogether`) is tried together, however many
+    slots it changes.
 
     Args:
         alternatives: by agent, by name, what could be in its slot.
         slots: where the system looks up what each agent is: a mapping that its code reads in every
             run. What is in there at the start is where the search starts from; where it is one of
             the alternatives, that one is not tried against itself.
-        per_round: slots that change in one round, together.
+        per_round: slots that change in one round where no set was proved together.
 
     Raises:
         ValueError: an agent has no alternatives, or `per_round` is less than 1.
@@ -89,6 +97,9 @@ class Variant:
         self._left.add(_name(now))
         named = [one for one in blamed if not one.verdict.abstained]
         proved = [one for one in named if one.fixes]
+        together = next((one for one in named if one.together), None)
+        if together is not None and (found := self._joint(together, now, known)):
+            return found
         return self._swaps(proved, now, known) or self._swaps(named, now, known)
 
     def _swaps(
@@ -107,6 +118,20 @@ class Variant:
             if len(found) == self._per_round:
                 break
         return found
+
+    def _joint(self, one: Blamed, now: Mapping[str, str | None], known: Known) -> list[Change]:
+        """All swaps that were proved together; none where that was tried before."""
+        then = {a: n for a, n in one.together.items() if n in self._alternatives.get(a, ())}
+        new = {agent: name for agent, name in then.items() if now.get(agent) != name}
+        goal = {**now, **then}
+        if _name(goal) in self._left:
+            return []
+        swaps = [self._swap(agent, name, goal, [one]) for agent, name in new.items()]
+        # All lead to the same configuration, so each is named after its agent as well.
+        same = frozenset(one.unaffected)
+        named = [replace(s, id=digest(s.id, s.agent), unaffected=same) for s in swaps]
+        tried = any(swap.id in known.retracted for swap in named)
+        return [] if tried else [_in_place_of(swap, known) for swap in named]
 
     def _order(self, agent: str, mine: Sequence[Blamed]) -> list[str]:
         """Alternatives that would have mended most failures first, if that is known."""

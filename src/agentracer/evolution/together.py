@@ -1,0 +1,300 @@
+"""Several steps corrected at once: what to try where no single correction would flip a failed run.
+
+The alternatives of all agents are drawn from what the runs so far say of them (`Beliefs`), put in
+their slots, and the failed run is replayed with them. Each replay, whatever comes of it, makes the
+next draw better.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import random
+from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from agentracer.evolution.alternatives import Alternatives
+from agentracer.evolution.beliefs import Beliefs, Taken
+from agentracer.evolution.blame import Blamed, Failure, blaming, nobody
+from agentracer.evolution.changes import digest
+from agentracer.evolution.cost import Cost
+from agentracer.evolution.strategies.variant import Swap
+from agentracer.evolution.team import Task
+from agentracer.replay import Override, arerun, rerun
+from agentracer.store import Store
+from agentracer.trace import ErrorInfo, Trace
+from agentracer.verdict import Verdict, Verification
+
+__all__ = ["VerifiedTogether"]
+
+_METHOD: Final = "counterfactual, together"
+_TRUST: Final = 0.5  # of a belief, for each step that speaks for it
+_DOUBT: Final = 0.03  # by how much each replay that proves nothing lessens that, and each vain draw
+_DRAWS: Final = 30  # in search of a set that was not tried
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """Alternatives to replay a failed run with.
+
+    Attributes:
+        names: by agent, the alternative.
+        changed: the steps of the failed run at which they do something else, first to last.
+    """
+
+    names: Mapping[str, str]
+    changed: Sequence[int]
+    swaps: Sequence[Swap]
+    first: Override
+
+
+_Plan: TypeAlias = Generator[_Set, Trace, Blamed]
+
+
+class VerifiedTogether:
+    """Blames what a replay proves, for any number of steps together.
+
+    For systems of plain functions (`adapters.functions`) that repeat themselves. At every step of
+    every run, the alternatives of its agent are called with what the step was given, as
+    `Alternatives` does, so they must have no effects beside their result.
+
+    The verdict names the step that is most likely wrong among those that the proved set changes;
+    the set itself is in `Blamed.together`, and `Variant` tries all of it. Tasks in whose latest run
+    every step would come to the same with it are not run in that trial. Once a set is proved, the
+    other failures of the round wait for its trial. What is learned stays: each iteration needs an
+    object of its own.
+
+    Args:
+        alternatives: by agent, by name, the functions that could be in its slot, as for `Variant`.
+        slots: where the system looks up what each agent is, as for `Variant`.
+        longest: replays for one failed run at most.
+        seed: of what is drawn.
+
+    Raises:
+        ValueError: `longest` is less than 1, or two alternatives of an agent are functions of the
+            same name.
+    """
+
+    lasting = False  # what is learned in between may prove more
+
+    def __init__(
+        self,
+        alternatives: Mapping[str, Mapping[str, Callable[..., Any]]],
+        slots: MutableMapping[str, Any],
+        *,
+        longest: int = 3,
+        seed: int = 0,
+    ) -> None:
+        if longest < 1:
+            raise ValueError("longest is at least 1")
+        for agent, options in alternatives.items():
+            called = [function.__name__ for function in options.values()]
+            if len(set(called)) < len(called):
+                raise ValueError(
+                    f"two alternatives for {agent!r} have the same __name__, by which a trace "
+                    f"tells them apart: {', '.join(called)}"
+                )
+        self.name = f"verified together (seed {seed})"
+        self._options = {agent: dict(options) for agent, options in alternatives.items()}
+        self._slots, self._longest, self._seed = slots, longest, seed
+        self._oracle = Alternatives(self._options)
+        self._beliefs = Beliefs(self._options)
+        self._steps: dict[str, dict[int, Taken]] = {}
+        self._unread: list[tuple[str, Trace]] = []
+        self._failed: set[tuple[str, str]] = set()  # tasks, and sets that do not mend them
+        self._proved: set[str] = set()  # sets that had their trial
+        self._kept: Sequence[str] = ()
+        self._fruitless = 0  # replays since the system was changed last
+        self._proved_in = 0  # the latest round in which a set was proved
+
+    @property
+    def beliefs(self) -> Beliefs:
+        """What the runs so far say of the alternatives."""
+        self._read()
+        return self._beliefs
+
+    def saw(self, task: Task, trace: Trace) -> None:
+        """See `Blamer`. What it says is worked out when the next verdict is wanted."""
+        self._unread.append((task.id, trace))
+
+    def recall(self, blamed: Blamed) -> None:
+        """See `Blamer`. The same draws come again, and their replays are known."""
+        store, plan = blamed.failure.system.store or Store(), self._plan(blamed.failure)
+        with contextlib.suppress(StopIteration):
+            next(plan)
+            for identity in blamed.replays:
+                plan.send(store.load(identity))
+
+    def blame(self, failure: Failure) -> Blamed:
+        """Replay the failed run with sets of alternatives until one makes it succeed."""
+        plan = self._plan(failure)
+        try:
+            wanted = next(plan)
+            while True:
+                system = failure.under(wanted.swaps)
+                again = rerun(
+                    failure.trace, system.run, override=wanted.first, check=system.check,
+                    store=system.store, policy=system.policy, on_divergence="report",
+                )  # fmt: skip
+                wanted = plan.send(again)
+        except StopIteration as stop:
+            blamed: Blamed = stop.value
+            return blamed
+
+    async def ablame(self, failure: Failure) -> Blamed:
+        """As `blame`, for a system that is awaited."""
+        plan = self._plan(failure)
+        try:
+            wanted = next(plan)
+            while True:
+                system = failure.under(wanted.swaps)
+                again = await arerun(
+                    failure.trace, system.run, override=wanted.first, check=system.check,
+                    store=system.store, policy=system.policy, on_divergence="report",
+                )  # fmt: skip
+                wanted = plan.send(again)
+        except StopIteration as stop:
+            blamed: Blamed = stop.value
+            return blamed
+
+    # -- what to replay, and what it shows
+
+    def _plan(self, failure: Failure) -> _Plan:
+        """Draw, replay, learn, up to the first success."""
+        self._begin(failure)
+        if self._proved_in == failure.round:
+            why = "what another failure of this round proved is tried first"
+            return Blamed(failure, nobody(failure.trace, why, method=_METHOD))
+        called, cost, replays = self._oracle.steps, Cost(), list[str]()
+        left = self._longest if failure.runs_left is None else failure.runs_left
+        for wanted in self._sets(failure, min(self._longest, left)):
+            again = yield wanted
+            replays.append(again.id)
+            cost += Cost.of_run(again, replay=True)
+            self._learn(failure, again)
+            if again.outcome.success:
+                self._proved_in = failure.round
+                self._proved.add(digest(wanted.names))
+                cost += Cost(steps=self._oracle.steps - called)
+                verdict = self._verdict(failure, wanted, again)
+                return Blamed(
+                    failure, verdict, cost, together=wanted.names,
+                    unaffected=self._unaffected(failure, wanted.names), replays=tuple(replays),
+                )  # fmt: skip
+            self._failed.add((failure.task.id, digest(wanted.names)))
+        self._read()
+        cost += Cost(steps=self._oracle.steps - called)
+        why = f"with none of {len(replays)} sets of alternatives does the run succeed"
+        verdict = nobody(failure.trace, why, method=_METHOD)
+        return Blamed(failure, verdict, cost, replays=tuple(replays))
+
+    def _begin(self, failure: Failure) -> None:
+        """Whether the system was changed since; then trust what is believed again."""
+        if failure.changes != self._kept:
+            self._kept, self._fruitless = failure.changes, 0
+
+    def _sets(self, failure: Failure, count: int) -> Iterator[_Set]:
+        """The best alternatives that are known, then others, drawn the more freely the less helps.
+
+        Sets with which the run would do the same at every step are not replayed.
+        """
+        for number in range(count):
+            rng = random.Random(  # noqa: S311 - no secret
+                digest(self._seed, failure.task.id, failure.round, number)
+            )
+            for draw in range(_DRAWS):
+                best = number == draw == 0
+                trust = _TRUST * math.exp(-_DOUBT * (self._fruitless + draw))
+                names = self.beliefs.draw(rng, None if best else trust)
+                wanted = self._set(failure, names)
+                if wanted is not None:
+                    yield wanted
+                    break
+
+    def _set(self, failure: Failure, names: Mapping[str, str]) -> _Set | None:
+        known = digest(names)
+        if known in self._proved or (failure.task.id, known) in self._failed:
+            return None
+        taken = self._taken(failure.trace)
+        changed = _changed(taken, names)
+        if not changed:
+            return None
+        swaps = [
+            Swap(
+                id=digest("together", agent, name), agent=agent, says=f"-> {name}",
+                alternative=name, value=self._options[agent][name], slots=self._slots,
+            )
+            for agent, name in names.items()
+        ]  # fmt: skip
+        came = _result(taken[changed[0]], names[taken[changed[0]].agent])
+        first = (
+            Override(step=changed[0], result=json.loads(came))
+            if came
+            else Override(step=changed[0], error=ErrorInfo(type="Exception", message="broke"))
+        )
+        return _Set(names, changed, swaps, first)
+
+    def _learn(self, failure: Failure, again: Trace) -> None:
+        self._fruitless += 1
+        self._unread.append((failure.task.id, again))
+
+    def _read(self) -> None:
+        """Learn from the runs that were made since."""
+        for task, trace in self._unread:
+            if trace.outcome.success is not None:
+                self._beliefs.saw(task, self._evidence(trace), success=trace.outcome.success)
+        self._unread.clear()
+
+    def _unaffected(self, failure: Failure, names: Mapping[str, str]) -> tuple[str, ...]:
+        """Tasks in whose latest run each step would come to the same, and so the run."""
+        if failure.system.deterministic is not True:
+            return ()
+        return tuple(
+            task
+            for task, identity in failure.latest.items()
+            if identity in self._steps and not _changed(self._steps[identity], names)
+        )
+
+    def _evidence(self, trace: Trace) -> Sequence[Taken]:
+        """What a run says of the alternatives, beside its outcome."""
+        return list(self._taken(trace).values())
+
+    def _taken(self, trace: Trace) -> dict[int, Taken]:
+        """The steps whose agents have alternatives."""
+        if trace.id not in self._steps:
+            found = ((step.index, self._oracle.taken(trace, step.index)) for step in trace.steps)
+            self._steps[trace.id] = {step: one for step, one in found if one is not None}
+        return self._steps[trace.id]
+
+    def _verdict(self, failure: Failure, proved: _Set, again: Trace) -> Verdict:
+        """The likeliest of the changed steps; proved is the set, and the step if it is alone."""
+        taken = self._taken(failure.trace)
+        wrong = {s: self._beliefs.wrong(failure.task.id, taken[s]) for s in proved.changed}
+        step = max(proved.changed, key=lambda s: wrong[s])
+        agents = dict.fromkeys(taken[s].agent for s in proved.changed)
+        says = ", ".join(f"{proved.names[agent]!r} as {agent}" for agent in agents)
+        reason = f"the run succeeds with {says}"
+        notes = []
+        if len(agents) > 1:
+            notes.append(f"{len(agents)} agents were changed together; which had to be is open")
+        if failure.system.deterministic is not True:
+            notes.append("the system was not declared deterministic: it may have been luck")
+        proof = Verification(
+            status="inconclusive" if notes else "confirmed", flips=1, replays=1,
+            control_flips=0, control_replays=0, traces=(again.id,),
+            note="; ".join(notes) or "the system was declared deterministic",
+        )  # fmt: skip
+        facts = {"verification": proof, "confidence": wrong[step], "notes": tuple(notes)}
+        return blaming(failure.trace, step, reason, method=_METHOD).model_copy(update=facts)
+
+
+def _changed(taken: Mapping[int, Taken], names: Mapping[str, str]) -> list[int]:
+    """The steps at which these alternatives do something else, first to last."""
+    return [s for s, one in taken.items() if _result(one, names[one.agent]) != (one.came or "")]
+
+
+def _result(step: Taken, name: str) -> str:
+    """What an alternative does at a step, as JSON text; empty where it breaks."""
+    return next(result for result, names in step.results.items() if name in names)
