@@ -2,7 +2,8 @@
 
 A tracer that learns that the third step or `Solver` is often to blame has learnt the data, not the
 task. So agents change their names, benign steps go before the first one, so that every position is
-offset, and benign steps go in between, so that the distance to the end says nothing either.
+offset, and benign steps go in between, so that the distance to the end says nothing either. For a
+model that cannot calculate anyway, digits change places: what repeats what stays as it was.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import JsonValue
 
 from agentracer.trace import AgentInfo, Observed, Step, Trace
 
-__all__ = ["NAMES", "inserted", "renamed", "variant"]
+__all__ = ["NAMES", "exchanged", "inserted", "renamed", "variant"]
 
 NAMES = (
     *("Planner", "Solver", "Reporter", "Strategist", "Calculator", "Speaker", "Maya", "Theo"),
@@ -37,7 +38,13 @@ _BENIGN = (
 
 
 def variant(
-    trace: Trace, seed: object, *, rename: bool = True, prefix: int = 2, distractors: int = 1
+    trace: Trace,
+    seed: object,
+    *,
+    rename: bool = True,
+    digits: bool = False,
+    prefix: int = 2,
+    distractors: int = 1,
 ) -> Trace:
     """One variant of a labelled trace; the same seed gives the same one.
 
@@ -45,12 +52,15 @@ def variant(
         trace: to be varied.
         seed: decides everything.
         rename: whether agents get other names.
+        digits: whether digits change places; see `exchanged`.
         prefix: at most so many benign steps before the first one.
         distractors: at most so many anywhere after it.
     """
     rng = random.Random(repr((seed, trace.id)))
     if rename:
         trace = renamed(trace, _new_names(trace.observed.agent_names, rng))
+    if digits:
+        trace = exchanged(trace, rng)
     for _ in range(rng.randint(0, prefix)):
         trace = inserted(trace, 0, _benign(trace, rng))
     for _ in range(rng.randint(0, distractors)):
@@ -112,6 +122,59 @@ def renamed(trace: Trace, names: Mapping[str, str]) -> Trace:
         task=run.task, framework=run.framework, agents=agents, steps=steps, outcome=run.outcome
     )
     return trace.model_copy(update={"observed": observed, "labels": labels})
+
+
+def exchanged(trace: Trace, rng: random.Random) -> Trace:
+    """The trace with every digit as another one, the same for the same digit.
+
+    Sums come out wrong in it. So it is for learning to see whether a step keeps to what it was told
+    and to what its tools said, on teams that leave sums to a tool.
+    """
+    table = str.maketrans("0123456789", "".join(rng.sample("0123456789", 10)))
+
+    def told(value: JsonValue) -> JsonValue:
+        if isinstance(value, str):
+            return value.translate(table)
+        if isinstance(value, list):
+            return [told(one) for one in value]
+        if isinstance(value, dict):
+            return {key: told(one) for key, one in value.items()}
+        return value
+
+    def maybe(text: str | None) -> str | None:
+        return None if text is None else text.translate(table)
+
+    run = trace.observed
+    steps = tuple(
+        step.model_copy(
+            update={
+                "content": step.content.translate(table),
+                "reads": None,
+                "tool_calls": tuple(
+                    call.model_copy(
+                        update={"arguments": told(call.arguments), "result": told(call.result)}
+                    )
+                    for call in step.tool_calls
+                ),
+            }
+        )
+        for step in run.steps
+    )
+    outcome = run.outcome.model_copy(update={"answer": maybe(run.outcome.answer)})
+    observed = Observed(
+        task=run.task.translate(table),
+        framework=run.framework,
+        agents=run.agents,
+        steps=steps,
+        outcome=outcome,
+    )
+    labels = tuple(
+        label.model_copy(update={"reason": maybe(label.reason)}) for label in trace.labels
+    )
+    truth = trace.ground_truth
+    if truth is not None:
+        truth = truth.model_copy(update={"answer": told(truth.answer)})
+    return trace.model_copy(update={"observed": observed, "labels": labels, "ground_truth": truth})
 
 
 def inserted(trace: Trace, position: int, step: Step) -> Trace:

@@ -51,6 +51,8 @@ class Model(_Section):
         dtype: of the weights in training. Full training with a small learning rate needs float32:
             updates of 1e-6 vanish in bfloat16. A frozen base under LoRA does not.
         attention: the implementation of attention in transformers.
+        autocast: whether a CPU multiplies float32 weights as bfloat16; accelerators always do.
+            Nearly twice as fast where it has instructions for that (`avx512_bf16`, `amx_bf16`).
         parameters, layers, hidden, heads, kv_heads, head_dim, mlp, vocabulary: of the base model,
             for `--dry-run` on a machine that does not hold it; read from `path` where that exists.
     """
@@ -59,6 +61,7 @@ class Model(_Section):
     tokenizer: str | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    autocast: bool = False
     parameters: Positive | None = None
     layers: Positive | None = None
     hidden: Positive | None = None
@@ -83,12 +86,15 @@ class Augment(_Section):
     Attributes:
         copies: variants of each trace, in place of the trace itself; 0 trains on it as it is.
         rename: whether agents get other names.
+        digits: whether digits change places, alike in all of a run: for models that cannot
+            calculate, where what is judged is what repeats what.
         prefix: up to so many benign steps go before the first one.
         distractors: up to so many benign steps go in between.
     """
 
     copies: Count = 0
     rename: bool = True
+    digits: bool = False
     prefix: Count = 2
     distractors: Count = 1
 
@@ -144,6 +150,8 @@ class _Steps(_Section):
         keep: checkpoints.
         evaluate_every: steps between two evaluations on held-out tasks; 0 evaluates at the
             beginning and at the end only.
+        optimizer: one that transformers knows by name, or `muon`: orthogonalised momentum for the
+            matrices inside, Adam for the rest. From random weights it needs a third of the steps.
     """
 
     steps: Positive

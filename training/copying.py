@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from agentracer.attribution.rendering import LETTERS
+from training import stages
+from training.config import Sft
 
 __all__ = ["SHARE_SHORT", "rows", "train"]
 
 SHARE_SHORT = 0.75
 _SHORT, _LONG = 16, 80
+_OPTIMIZER = Sft(steps=1, learning_rate=5e-3, beta2=0.98, weight_decay=0.01, optimizer="muon")
 _SYMBOLS = f"{LETTERS}0123456789ABCDEFGHIJ"
 
 
@@ -44,7 +47,9 @@ def rows(tokenizer: Any, count: int, *, seed: int) -> Iterator[dict[str, list[in
         }
 
 
-def train(model: Any, tokenizer: Any, folder: Path, *, steps: int, seed: int) -> None:
+def train(
+    model: Any, tokenizer: Any, folder: Path, *, steps: int, seed: int, autocast: bool = False
+) -> None:
     """Teach a model to copy, and save it.
 
     Args:
@@ -53,6 +58,7 @@ def train(model: Any, tokenizer: Any, folder: Path, *, steps: int, seed: int) ->
         folder: to save to.
         steps: of 32 rows each.
         seed: of all chance.
+        autocast: whether to multiply as bfloat16.
     """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -63,15 +69,12 @@ def train(model: Any, tokenizer: Any, folder: Path, *, steps: int, seed: int) ->
             output_dir=str(folder),
             max_steps=steps,
             per_device_train_batch_size=32,
-            learning_rate=3e-3,
             lr_scheduler_type="constant_with_warmup",
-            warmup_steps=30,
-            adam_beta2=0.98,
-            weight_decay=0.01,
+            warmup_steps=steps // 20,
             train_sampling_strategy="sequential",  # short strings first
             max_length=None,
             loss_type="nll",
-            bf16=False,
+            bf16=autocast,
             use_cpu=True,
             gradient_checkpointing=False,
             report_to=[],
@@ -81,6 +84,8 @@ def train(model: Any, tokenizer: Any, folder: Path, *, steps: int, seed: int) ->
         ),
         train_dataset=Dataset.from_list(list(rows(tokenizer, 32 * steps, seed=seed))),
         processing_class=tokenizer,
+        optimizers=stages.optimizers(model, _OPTIMIZER),
     )
     trainer.train()
     trainer.save_model(str(folder))
+    tokenizer.save_pretrained(folder)

@@ -146,6 +146,7 @@ def prepare(
                 trace,
                 key,
                 rename=augment.rename,
+                digits=augment.digits,
                 prefix=augment.prefix,
                 distractors=augment.distractors,
             ).model_copy(update={"id": f"{trace.id}#{copy}"})

@@ -3,9 +3,9 @@
 Each step is named by its label and each thing that it states is put beside what is right:
 
     [bz]
-    | calculator({"expression": "3 + 4"}) => calculator({"expression": "3 + 4"})
+    | calculator({"expression": "3 + 4"}) => 3 + 4
     [kd]
-    | Result: A = 8 => Result: A = 7
+    | Result: A = 8 => 7
     With [kd] corrected, the run succeeds.
 
 Labels and lines stand there as they stand in the prompt, so that thinking begins with copying.
@@ -17,6 +17,7 @@ row says less (injected faults, public rows), its own reason takes that place.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ __all__ = ["answer", "solution"]
 
 _LONGEST = 120  # characters of one statement
 _STATES = re.compile(r"\d|\w\(|: \S| = ")
+_CALL = re.compile(r"\w+\((\{.*\})\)", re.DOTALL)
+_NAMED = re.compile(r"^.*(?:: | = )(?=\S)")
 _CORRECTED = re.compile(
     r'wrote "(?P<wrong>.*)" where "(?P<right>.*)" was right; with that corrected', re.DOTALL
 )
@@ -95,13 +98,22 @@ def _of_step(trace: Trace, view: TraceView, index: int, label: Label, *, verbati
     elif index in _in_vain(trace):
         said = [*shown, "corrected, the run still fails"]
     else:
-        said = [f"{line} => {line}" if _states(line) else line for line in shown]
+        said = [f"{line} => {_value(line)}" if _states(line) else line for line in shown]
     return f"[{view.labels[index]}]\n" + "\n".join(f"| {_short(line)}" for line in said)
 
 
 def _states(line: str) -> bool:
     """Whether a line says what can be wrong; what a tool said is not the step's doing."""
     return bool(_STATES.search(line)) and not line.startswith("-> ")
+
+
+def _value(line: str) -> str:
+    """What of a statement can be wrong: `A = 8` says 8, `search({"query": "x"})` says x."""
+    call = _CALL.fullmatch(line)
+    if call:
+        with contextlib.suppress(ValueError):
+            return ", ".join(str(value) for value in json.loads(call[1]).values())
+    return _NAMED.sub("", line) or line
 
 
 def _decisive(step: Step, shown: list[str], reason: str) -> list[str]:
@@ -119,11 +131,11 @@ def _decisive(step: Step, shown: list[str], reason: str) -> list[str]:
             changed[_written(call.name, call.arguments)] = _written(call.name, {name: inside})
     lines = []
     for line in shown:
-        lines.append(f"{line} => {changed.get(line, line)}" if _states(line) else line)
+        lines.append(f"{line} => {_value(changed.get(line, line))}" if _states(line) else line)
         if line in changed:
             return lines
     # The search names lines that state nothing by themselves, such as an order that was left out.
-    return [*lines, *(f"{one} => {other}" for one, other in changed.items())]
+    return [*lines, *(f"{one} => {_value(other)}" for one, other in changed.items())]
 
 
 def _in_vain(trace: Trace) -> frozenset[int]:

@@ -71,6 +71,7 @@ def train(config: Config, *, quiet: bool = False) -> Path:
         train_dataset=_dataset(rows),
         processing_class=tokenizer,
         peft_config=lora(config),
+        optimizers=stages.optimizers(model, settings),
         callbacks=[stages.Finished(), lines, held_out],
     )
     held_out.trainer = trainer

@@ -21,6 +21,7 @@ __all__ = [
     "base_model",
     "common_arguments",
     "last_checkpoint",
+    "optimizers",
     "save",
     "seed_everything",
 ]
@@ -74,11 +75,11 @@ def common_arguments(config: Config, stage: _Steps, folder: Path) -> dict[str, A
         "warmup_steps": round(stage.warmup * stage.steps),
         "weight_decay": stage.weight_decay,
         "max_grad_norm": stage.max_grad_norm,
-        "optim": stage.optimizer,
+        "optim": "adamw_torch" if stage.optimizer == "muon" else stage.optimizer,
         "adam_beta2": stage.beta2,
         "per_device_train_batch_size": stage.micro_batch,
         "gradient_checkpointing": stage.activation_checkpointing,
-        "bf16": half and not cpu,
+        "bf16": config.model.autocast if cpu else half,
         "use_cpu": cpu,
         "save_strategy": "steps" if stage.save_every else "no",
         "save_steps": stage.save_every or 500,
@@ -88,6 +89,29 @@ def common_arguments(config: Config, stage: _Steps, folder: Path) -> dict[str, A
         "disable_tqdm": False,
         "dataloader_pin_memory": not cpu,
     }
+
+
+def optimizers(model: Any, stage: _Steps) -> tuple[Any, None]:
+    """Optimizer and schedule to hand to a trainer; None where it makes its own by name."""
+    if stage.optimizer != "muon":
+        return None, None
+    needed("pytorch_optimizer")
+    from pytorch_optimizer import Muon
+
+    shared = {"lr": stage.learning_rate, "weight_decay": stage.weight_decay}
+    inside = [
+        weight
+        for name, weight in model.named_parameters()
+        if weight.ndim == 2 and "embed" not in name and "lm_head" not in name
+    ]
+    known = set(map(id, inside))
+    rest = [weight for weight in model.parameters() if id(weight) not in known]
+    groups = [
+        # Scaled so that an update is as large as Adam's would be: one rate serves both.
+        {"params": inside, "use_muon": True, "use_adjusted_lr": True, **shared},
+        {"params": rest, "use_muon": False, "betas": (0.9, stage.beta2), **shared},
+    ]
+    return Muon(groups), None
 
 
 class Finished(TrainerCallback):  # type: ignore[misc]

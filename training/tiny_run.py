@@ -3,7 +3,7 @@
     python -m training.tiny_run [--config FILE] [--seeds 0 1 2] [--set FIELD=VALUE ...]
 
 collects a small TracerTraj from the testbed, makes a tokenizer and random weights, trains SFT and
-then GRPO with each seed (two seeds at a time, one thread each), evaluates on held-out tasks, loads
+then GRPO with each seed (all at once, one thread each), evaluates on held-out tasks, loads
 the result through `Tracer`, draws the curves, and exports. It ends with an error if GRPO is not
 above its warm start, or the tracer not above the trivial rules.
 """
@@ -29,8 +29,8 @@ from training.config import Config
 __all__ = ["main", "verdict"]
 
 CONFIG = Path(__file__).parent / "configs/tiny-cpu.yaml"
-RUNS = 2_000
-COPYING_STEPS = 700
+RUNS = 1_400
+COPYING_STEPS = 300
 KINDS = ("agent", "step")
 
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--workers", type=int, default=2, help="seeds at a time")
+    parser.add_argument("--workers", type=int, default=3, help="seeds at a time")
     parser.add_argument("--runs", type=int, default=RUNS, help="runs of the testbed to collect")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args(argv)
@@ -56,12 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def of_seed(config: Config, seed: int) -> Config:
-    """The config of one seed: weights, data order and output of its own."""
+    """The config of one seed: variants, order of the data, rollouts and output of its own."""
     folder = config.folder / f"seed-{seed}"
-    model = config.model.model_copy(
-        update={"path": str(folder / "base"), "tokenizer": config.model.path}
-    )
-    return config.model_copy(update={"seed": seed, "output": str(folder), "model": model})
+    return config.model_copy(update={"seed": seed, "output": str(folder)})
 
 
 def _everything(config: Config, asked: argparse.Namespace) -> int:
@@ -74,8 +71,8 @@ def _everything(config: Config, asked: argparse.Namespace) -> int:
 
     _collect(config, asked.runs)
     took("collecting")
-    _tokenizer(config)
-    took("tokenizer")
+    _base_model(config)
+    took("tokenizer and base model")
     with ThreadPoolExecutor(asked.workers) as pool:
         codes = list(pool.map(lambda seed: _started(asked, seed), asked.seeds))
     if any(codes):
@@ -96,8 +93,12 @@ def _collect(config: Config, runs: int) -> None:
     print(f"{done.labelled} labelled failures in {folder}: {done.outcomes}")
 
 
-def _tokenizer(config: Config) -> None:
-    """Train the tokenizer on prompts and solutions of the training tasks."""
+def _base_model(config: Config) -> None:
+    """A tokenizer of prompts and solutions of the training tasks, and a model that can copy."""
+    from training import copying, stages
+
+    if (Path(config.model.path) / "model.safetensors").is_file():
+        return
     traces = corpus.load(config.data).train
     roomy = config.data.model_copy(update={"context": 200_000, "answer_tokens": 50_000})
     plain = tiny.tokenizer(())
@@ -106,7 +107,16 @@ def _tokenizer(config: Config) -> None:
         texts += [turn.content for turn in example.prompt]
         whole = config.sft is not None and config.sft.verbatim
         texts.append(data.demonstration(example, plain, roomy.answer_tokens, verbatim=whole))
-    tiny.tokenizer(texts).save_pretrained(config.model.path)
+    tokenizer = tiny.tokenizer(texts)
+    stages.seed_everything(config.model_copy(update={"threads": os.cpu_count()}))
+    copying.train(
+        tiny.network(tokenizer, seed=config.seed, context=config.data.context),
+        tokenizer,
+        Path(config.model.path),
+        steps=COPYING_STEPS,
+        seed=config.seed,
+        autocast=config.model.autocast,
+    )
 
 
 def _started(asked: argparse.Namespace, seed: int) -> int:
@@ -133,16 +143,12 @@ def _started(asked: argparse.Namespace, seed: int) -> int:
 
 def one_seed(config: Config) -> None:
     """SFT, GRPO and evaluation of one seed."""
-    from training import copying, grpo, sft, stages, tokens
+    from training import grpo, sft, stages
 
     began = time.process_time()
     stages.seed_everything(config)
-    tokenizer = tokens.load_tokenizer(config)
-    network = tiny.network(tokenizer, seed=config.seed, context=config.data.context)
-    copying.train(
-        network, tokenizer, Path(config.model.path), steps=COPYING_STEPS, seed=config.seed
-    )
     held_out = corpus.load(config.data).test
+    network = stages.base_model(config.model.path, config)
     found: dict[str, Any] = {"seed": config.seed, "parameters": network.num_parameters()}
     for name, train in (("warm start", sft.train), ("grpo", grpo.train)):
         since = time.process_time()

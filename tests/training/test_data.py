@@ -85,8 +85,8 @@ def test_reasoning_is_what_the_replays_showed():
     label = view.labels
     assert solution(trace, view, range(4)) == (
         f"<think>\n[{label[0]}]\n| Step A: 3 + 4\n| corrected, the run still fails\n"
-        f"[{label[1]}]\n| Result: A = 7 => Result: A = 7\n"
-        f"[{label[2]}]\n| Result: B = 9 => Result: B = 8\n"
+        f"[{label[1]}]\n| Result: A = 7 => 7\n"
+        f"[{label[2]}]\n| Result: B = 9 => 8\n"
         f"With [{label[2]}] corrected, the run succeeds.</think><answer>Solver|{label[2]}</answer>"
     )
 
@@ -105,6 +105,26 @@ def test_a_weakened_demonstration_reasons_rightly_and_blames_the_next_step():
     view = example.question.view
     assert f"With [{view.labels[2]}] corrected" in text
     assert text.endswith(f"<answer>Reporter|{view.labels[3]}</answer>")
+
+
+def test_exchanged_digits_keep_what_repeats_what():
+    trace = trace_of()
+    other = variant(trace, 5, rename=False, digits=True, prefix=0, distractors=0)
+    before, after = (
+        [one.observed.task, *(step.content for step in one.steps), str(one.labels[0].reason)]
+        for one in (trace, other)
+    )
+    pairs = {
+        pair
+        for old, new in zip(before, after, strict=True)
+        for pair in zip(old, new, strict=True)
+        if pair[0] != pair[1]
+    }
+    assert pairs
+    assert all(old.isdigit() and new.isdigit() for old, new in pairs)
+    assert len({old for old, _ in pairs}) == len({new for _, new in pairs}) == len(pairs)
+    view = example_of(other).question.view
+    assert "corrected, the run succeeds" in solution(other, view, range(4))
 
 
 def test_reasoning_leaves_out_the_first_steps_where_there_is_no_room():

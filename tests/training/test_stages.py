@@ -161,6 +161,23 @@ def test_a_run_that_was_killed_goes_on_exactly(base, tmp_path):
     assert any(not torch.equal(one[name], start[name]) for name in start if name in one)
 
 
+def test_muon_takes_the_matrices_inside_and_adam_the_rest(base, tmp_path):
+    changes = {"sft__optimizer": "muon", "sft__learning_rate": 0.01}
+    config = load(configured(base, tmp_path, **changes))
+    model = stages.base_model(base, config)
+    optimizer, _ = stages.optimizers(model, config.sft)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    inside, rest = (
+        {names[id(weight)] for weight in group["params"]} for group in optimizer.param_groups
+    )
+    assert inside | rest == set(names.values())
+    assert all("_proj" in name for name in inside)
+    assert not any("_proj" in name for name in rest)
+    sft.train(config, quiet=True)
+    after, before = (load_file(at / "model.safetensors") for at in (config.folder / "sft", base))
+    assert all(not torch.equal(after[name], before[name]) for name in inside)
+
+
 def losing(base, folder, text):
     """The tokenizer of the base, with a token that is lost in decoding."""
     from transformers import AutoTokenizer

@@ -19,6 +19,7 @@ from agentracer.testbed.problems import Goal, Problem, pick
 __all__ = ["SmallSums"]
 
 _TASKS = 1_200
+_SUMS = 3
 _SIGNS = ("+", "-")
 
 
@@ -38,23 +39,27 @@ class SmallSums(MathDomain):
     def _problems(self) -> list[Problem]:
         return self._own
 
+    def may_skip_tools(self, spec: str) -> bool:
+        """Never: a model this small would have to learn to add before it could judge."""
+        return False
+
 
 def _problem(number: int) -> Problem:
-    """Three or four sums; no result leaves 0 to 9."""
+    """Three sums; no result leaves 0 to 9."""
     specs = list(_specs(number))
     goals = tuple(Goal(letter, spec) for letter, spec in zip(LETTERS, specs, strict=False))
     values: dict[str, str] = {}
     for goal in goals:
         values[goal.key] = calculate(substituted(goal.spec, values))
-    said = [f"{'Add' if ' + ' in spec else 'Take away'} {spec[-1]}." for spec in specs]
-    question = " ".join((f"Begin with {specs[0][0]}.", *said))
+    said = ", ".join(f"{goal.key} = {goal.spec}" for goal in goals)
+    question = f"{said}. What is {goals[-1].key}?"
     return Problem(f"sums-{number:04d}", question, goals, values[goals[-1].key])
 
 
 def _specs(number: int) -> Iterator[str]:
     value = pick(range(1, 9), "small sums", number)
     before = str(value)
-    for place in range(pick((3, 4), "length", number)):
+    for place in range(_SUMS):
         sign = pick(_SIGNS, "sign", number, place)
         if value in {0, 9}:
             sign = "-" if value else "+"
