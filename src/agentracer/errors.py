@@ -13,7 +13,8 @@
     ├── BudgetSpent                  the next replay would cost more than the budget allows
     ├── OracleFailed                 an oracle raised, or proposed what does not fit the trace
     ├── ContainerUnavailable (OSError) Docker was asked for, and does not answer
-    └── CollectionMismatch           a folder holds another collection, or is in use
+    ├── CollectionMismatch           a folder holds another collection, or is in use
+    └── WorkerLost                   a process that makes a collection ended too early
 
 Each message names the place and the remedy. None of them ever reaches a host program
 through `instrument()`: see `agentracer._guard`.
@@ -41,6 +42,7 @@ __all__ = [
     "TraceNotFound",
     "TrainingError",
     "UnknownModel",
+    "WorkerLost",
 ]
 
 _DISTRIBUTION = "agentracer-mas"
@@ -152,6 +154,18 @@ class OracleFailed(AgentracerError):
 
 class CollectionMismatch(AgentracerError):
     """The folder holds another collection, or another process is at work in it."""
+
+
+class WorkerLost(AgentracerError):
+    """A process that makes items of a collection ended before it was done."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a process that makes runs ended too early; what is finished is kept, and the same "
+            "call goes on from it\n"
+            '  remedy: call collect in a file, under `if __name__ == "__main__":`, for processes '
+            "import it, or with workers=0; if memory ran out, with fewer workers"
+        )
 
 
 def pip_line(extra: str) -> str:

@@ -225,6 +225,24 @@ def test_ray_makes_the_same_data_as_processes(tmp_path):
     assert data_of(tmp_path / "ray") == data_of(tmp_path / "local")
 
 
+def test_a_program_that_processes_cannot_import_is_told_what_to_do(tmp_path):
+    program = (
+        "import sys\n"
+        "from agentracer.collect import collect\n"
+        "collect('math', 'langgraph', n=2, out=sys.argv[1], workers=1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-", str(tmp_path / "out")],
+        input=program,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "WorkerLost" in done.stderr
+    assert "workers=0" in done.stderr
+
+
 SCRIPT = """
 import sys
 from agentracer.collect import collect

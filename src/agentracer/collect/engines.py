@@ -9,6 +9,7 @@ import importlib
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from agentracer.collect.plan import Item
@@ -19,13 +20,17 @@ from agentracer.collect.worker import (
     start_in_process,
     work_in_process,
 )
-from agentracer.errors import MissingExtra
+from agentracer.errors import MissingExtra, WorkerLost
 
 __all__ = ["ENGINES", "local", "on_ray"]
 
 
 def local(todo: Sequence[Item], settings: Settings, workers: int) -> Iterator[dict[str, Any]]:
-    """Make items in processes of their own; with no workers, in this one."""
+    """Make items in processes of their own; with no workers, in this one.
+
+    Raises:
+        WorkerLost: a process was killed, or cannot import the program that it was started from.
+    """
     if workers < 1:
         yield from drain(settings, list(todo))
         return
@@ -38,6 +43,8 @@ def local(todo: Sequence[Item], settings: Settings, workers: int) -> Iterator[di
         try:
             for done in as_completed(waiting):
                 yield done.result()
+        except BrokenProcessPool as error:
+            raise WorkerLost from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
