@@ -1,9 +1,9 @@
-"""The multi-granular reward against its parts, from the same warm starts and at the same budget.
+"""The multi-granular reward against its parts, from the same warm start and at the same budget.
 
     python -m training.ablation [--seeds 0 1 2] [--workers 2] [--set FIELD=VALUE ...]
 
-Needs the seeds of `python -m training.tiny_run`: their warm starts are what every reward begins
-with. Writes `<output>/ablation.json` and prints a table.
+Needs what `python -m training.tiny_run` left: its warm start is what every reward begins with.
+Writes `<output>/ablation.json` and prints a table.
 """
 
 from __future__ import annotations
@@ -59,16 +59,15 @@ def _config(name: str, seed: int, changes: Sequence[str]) -> tuple[Config, Path]
     """The config of one run, and where its warm start is."""
     whole = configs.load(CONFIG.parent / f"{REWARDS[name]}.yaml", changes)
     of = of_seed(whole, seed)
-    start = of.folder / "sft"
+    start = whole.folder / "sft"
     if not (start / "agentracer.json").is_file() or whole.grpo is None:
         raise TrainingError(
             f"there is no warm start in {start}",
             place="--seeds",
             remedy="run `python -m training.tiny_run` with these seeds first",
         )
-    grpo = whole.grpo.model_copy(update={"start": str(start)})
     folder = whole.folder / "ablation" / REWARDS[name] / f"seed-{seed}"
-    return of.model_copy(update={"grpo": grpo, "output": str(folder)}), start
+    return of.model_copy(update={"output": str(folder)}), start
 
 
 def _one(name: str, seed: int, changes: Sequence[str]) -> None:
@@ -79,7 +78,7 @@ def _one(name: str, seed: int, changes: Sequence[str]) -> None:
     folder = grpo.train(config, quiet=True)
     held_out = corpus.load(config.data).test
     found = {"reward": name, "seed": seed, "after": _scores(measured(config, folder, held_out))}
-    if name == next(iter(REWARDS)):  # the warm start is the same for all
+    if (name, seed) == (next(iter(REWARDS)), 0):  # the warm start is the same for all
         found["before"] = _scores(measured(config, start, held_out))
     (config.folder / "result.json").write_text(json.dumps(found, indent=2) + "\n")
 

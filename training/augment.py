@@ -42,7 +42,7 @@ def variant(
     seed: object,
     *,
     rename: bool = True,
-    digits: bool = False,
+    digits: float = 0.0,
     prefix: int = 2,
     distractors: int = 1,
 ) -> Trace:
@@ -52,14 +52,14 @@ def variant(
         trace: to be varied.
         seed: decides everything.
         rename: whether agents get other names.
-        digits: whether digits change places; see `exchanged`.
+        digits: how often digits change places; see `exchanged`.
         prefix: at most so many benign steps before the first one.
         distractors: at most so many anywhere after it.
     """
     rng = random.Random(repr((seed, trace.id)))
     if rename:
         trace = renamed(trace, _new_names(trace.observed.agent_names, rng))
-    if digits:
+    if digits and rng.random() < digits:
         trace = exchanged(trace, rng)
     for _ in range(rng.randint(0, prefix)):
         trace = inserted(trace, 0, _benign(trace, rng))

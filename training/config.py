@@ -86,15 +86,15 @@ class Augment(_Section):
     Attributes:
         copies: variants of each trace, in place of the trace itself; 0 trains on it as it is.
         rename: whether agents get other names.
-        digits: whether digits change places, alike in all of a run: for models that cannot
-            calculate, where what is judged is what repeats what.
+        digits: share of the variants in which digits change places, alike in all of a run: for
+            models that cannot calculate, where what is judged is what repeats what.
         prefix: up to so many benign steps go before the first one.
         distractors: up to so many benign steps go in between.
     """
 
     copies: Count = 0
     rename: bool = True
-    digits: bool = False
+    digits: Share = 0.0
     prefix: Count = 2
     distractors: Count = 1
 

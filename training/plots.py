@@ -24,18 +24,25 @@ def read(folder: Path, stage: str, key: str) -> tuple[list[int], list[float]]:
     return steps, [found[step] for step in steps]
 
 
-def curves(folders: Sequence[Path], out: Path) -> Path:
-    """Draw the runs in some folders side by side: warm start, GRPO, and the reward."""
+def curves(warm_start: Path, folders: Sequence[Path], out: Path) -> Path:
+    """Draw runs side by side: the warm start, GRPO of every seed, and its reward.
+
+    Args:
+        warm_start: the folder with the metrics of the supervised stage.
+        folders: those with the metrics of GRPO.
+        out: the picture to write.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-    for panel, stage, title in ((panels[0], "sft", "warm start"), (panels[1], "grpo", "GRPO")):
+    stages = ((panels[0], "sft", "warm start", [warm_start]), (panels[1], "grpo", "GRPO", folders))
+    for panel, stage, title, runs in stages:
         for kind in ("agent", "step"):
-            _lines(panel, folders, stage, f"held_out/{kind}", kind)
-            for steps, values in (read(folders[0], stage, f"held_out/rule/{kind}"),):
+            _lines(panel, runs, stage, f"held_out/{kind}", kind)
+            for steps, values in (read(runs[0], stage, f"held_out/rule/{kind}"),):
                 if steps:
                     panel.axhline(
                         values[0],

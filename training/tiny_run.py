@@ -2,7 +2,7 @@
 
     python -m training.tiny_run [--config FILE] [--seeds 0 1 2] [--set FIELD=VALUE ...]
 
-collects a small TracerTraj from the testbed, makes a tokenizer and random weights, trains SFT and
+collects a small TracerTraj from the testbed, makes a tokenizer and random weights, trains SFT, and
 then GRPO with each seed (all at once, one thread each), evaluates on held-out tasks, loads
 the result through `Tracer`, draws the curves, and exports. It ends with an error if GRPO is not
 above its warm start, or the tracer not above the trivial rules.
@@ -30,7 +30,7 @@ __all__ = ["main", "verdict"]
 
 CONFIG = Path(__file__).parent / "configs/tiny-cpu.yaml"
 RUNS = 1_400
-COPYING_STEPS = 300
+COPYING_STEPS = 400
 KINDS = ("agent", "step")
 
 
@@ -56,9 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def of_seed(config: Config, seed: int) -> Config:
-    """The config of one seed: variants, order of the data, rollouts and output of its own."""
+    """The config of one seed of GRPO: prompts, rollouts and output of its own, one warm start."""
+    assert config.grpo is not None
+    grpo = config.grpo.model_copy(update={"start": str(config.folder / "sft")})
     folder = config.folder / f"seed-{seed}"
-    return config.model_copy(update={"seed": seed, "output": str(folder)})
+    return config.model_copy(update={"seed": seed, "output": str(folder), "grpo": grpo})
 
 
 def _everything(config: Config, asked: argparse.Namespace) -> int:
@@ -73,12 +75,14 @@ def _everything(config: Config, asked: argparse.Namespace) -> int:
     took("collecting")
     _base_model(config)
     took("tokenizer and base model")
+    _warm_start(config)
+    took("warm start")
     with ThreadPoolExecutor(asked.workers) as pool:
         codes = list(pool.map(lambda seed: _started(asked, seed), asked.seeds))
     if any(codes):
         print("error: a seed failed; see its log", file=sys.stderr)
         return 1
-    took("training and evaluation")
+    took("GRPO and evaluation")
     return _summary(config, asked.seeds, seconds)
 
 
@@ -119,6 +123,18 @@ def _base_model(config: Config) -> None:
     )
 
 
+def _warm_start(config: Config) -> None:
+    """The supervised stage, on all cores: every seed begins with it."""
+    from training import sft
+
+    done = config.folder / "warm-start.json"
+    if done.is_file():
+        return
+    folder = sft.train(config.model_copy(update={"threads": os.cpu_count()}), quiet=True)
+    found = evaluate.summary(measured(config, folder, corpus.load(config.data).test))
+    done.write_text(json.dumps(found, indent=2) + "\n")
+
+
 def _started(asked: argparse.Namespace, seed: int) -> int:
     """One seed in a process of its own, with one thread; a finished one is not run again."""
     command = [sys.executable, "-m", "training.tiny_run", "--config", str(asked.config)]
@@ -142,20 +158,17 @@ def _started(asked: argparse.Namespace, seed: int) -> int:
 
 
 def one_seed(config: Config) -> None:
-    """SFT, GRPO and evaluation of one seed."""
-    from training import grpo, sft, stages
+    """GRPO and evaluation of one seed."""
+    from training import grpo, stages
 
     began = time.process_time()
     stages.seed_everything(config)
-    held_out = corpus.load(config.data).test
-    network = stages.base_model(config.model.path, config)
-    found: dict[str, Any] = {"seed": config.seed, "parameters": network.num_parameters()}
-    for name, train in (("warm start", sft.train), ("grpo", grpo.train)):
-        since = time.process_time()
-        folder = train(config)
-        found[f"{name}, cpu seconds"] = round(time.process_time() - since, 1)
-        found[name] = evaluate.summary(measured(config, folder, held_out))
-    found["cpu seconds"] = round(time.process_time() - began, 1)
+    folder = grpo.train(config, quiet=True)
+    found = {
+        "seed": config.seed,
+        "grpo": evaluate.summary(measured(config, folder, corpus.load(config.data).test)),
+        "cpu seconds": round(time.process_time() - began, 1),
+    }
     (config.folder / "seed.json").write_text(json.dumps(found, indent=2) + "\n")
 
 
@@ -184,6 +197,7 @@ def _summary(config: Config, seeds: Sequence[int], seconds: dict[str, float]) ->
     seconds["through the Tracer"] = round(time.perf_counter() - began, 1)
     found = {
         "held-out": {"tracer": evaluate.summary(said), "rules": evaluate.rules(held_out)},
+        "warm start": json.loads((config.folder / "warm-start.json").read_text()),
         "seeds": by_seed,
         "seconds": {**seconds, "all": round(sum(seconds.values()), 1)},
         "cpu seconds of training": round(sum(one["cpu seconds"] for one in by_seed), 1),
@@ -197,7 +211,8 @@ def _summary(config: Config, seeds: Sequence[int], seconds: dict[str, float]) ->
     found["problems"] = problems
     results = config.folder / "results.json"
     results.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    plots.curves([of_seed(config, seed).folder for seed in seeds], config.folder / "curves.svg")
+    folders = [of_seed(config, seed).folder for seed in seeds]
+    plots.curves(config.folder, folders, config.folder / "curves.svg")
     print(table(found))
     out = config.folder / "tracer"
     if not out.exists():
@@ -221,7 +236,7 @@ def verdict(found: Mapping[str, Any]) -> list[str]:
             low = one["grpo"][kind]["interval"][0]
             reach = {name: rule[kind]["interval"][1] for name, rule in rules.items()}
             best = max(reach, key=lambda name: reach[name])
-            beside = {"its warm start": one["warm start"], f"the rule {best!r}": rules[best]}
+            beside = {"the warm start": found["warm start"], f"the rule {best!r}": rules[best]}
             for name, other in beside.items():
                 high = other[kind]["interval"][1]
                 if low <= high:
@@ -252,8 +267,8 @@ def table(found: Mapping[str, Any]) -> str:
     n = found["held-out"]["tracer"]["n"]
     for name, scores in found["held-out"]["rules"].items():
         row(f"rule: {name}", n, scores)
+    row("warm start", n, found["warm start"])
     for one in found["seeds"]:
-        row(f"warm start, seed {one['seed']}", n, one["warm start"])
         row(f"after GRPO, seed {one['seed']}", n, one["grpo"])
     row(f"seed {found['seeds'][0]['seed']} through Tracer", n, found["held-out"]["tracer"])
     return "\n".join(lines)

@@ -109,7 +109,7 @@ def test_a_weakened_demonstration_reasons_rightly_and_blames_the_next_step():
 
 def test_exchanged_digits_keep_what_repeats_what():
     trace = trace_of()
-    other = variant(trace, 5, rename=False, digits=True, prefix=0, distractors=0)
+    other = variant(trace, 5, rename=False, digits=1.0, prefix=0, distractors=0)
     before, after = (
         [one.observed.task, *(step.content for step in one.steps), str(one.labels[0].reason)]
         for one in (trace, other)
