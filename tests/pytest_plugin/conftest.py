@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,11 @@ import agentracer._pytest.summary
 import agentracer.attribution.embedded
 import agentracer.report.html
 import agentracer.report.terminal
+from agentracer.instrumentation import FRAMEWORKS
+
+for _framework in FRAMEWORKS.values():
+    with suppress(ImportError):  # not installed, so nothing can be forgotten
+        import_module(_framework.adapter)
 
 ROOT = Path(__file__).parents[2]
 

@@ -161,8 +161,9 @@ def _turns(
 ) -> Iterator[tuple[Operator, int]]:
     families: dict[str, list[tuple[Operator, int]]] = {}
     for operator in operators:
-        waiting = families.setdefault(operator.name.partition(".")[0], [])
-        waiting += [(operator, step) for step in steps]
+        if steps:
+            waiting = families.setdefault(operator.name.partition(".")[0], [])
+            waiting += [(operator, step) for step in steps]
     for waiting in families.values():
         rng.shuffle(waiting)
     while families:
