@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from agentracer.attribution.rendering import LETTERS
-from training import stages
 from training.config import Sft
 
 __all__ = ["SHARE_SHORT", "rows", "train"]
@@ -62,6 +61,8 @@ def train(
     """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
+
+    from training import stages
 
     trainer = SFTTrainer(
         model=model,
