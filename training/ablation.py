@@ -71,10 +71,9 @@ def _config(name: str, seed: int, changes: Sequence[str]) -> tuple[Config, Path]
 
 
 def _one(name: str, seed: int, changes: Sequence[str]) -> None:
-    from training import grpo, stages
+    from training import grpo
 
     config, start = _config(name, seed, changes)
-    stages.seed_everything(config)
     folder = grpo.train(config, quiet=True)
     held_out = corpus.load(config.data).test
     found = {"reward": name, "seed": seed, "after": _scores(measured(config, folder, held_out))}

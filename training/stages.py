@@ -64,7 +64,6 @@ def common_arguments(config: Config, stage: _Steps, folder: Path) -> dict[str, A
     import torch
 
     cpu = not torch.cuda.is_available()
-    half = config.model.dtype == "bfloat16" or not cpu
     return {
         "output_dir": str(folder),
         "seed": config.seed,
@@ -79,7 +78,7 @@ def common_arguments(config: Config, stage: _Steps, folder: Path) -> dict[str, A
         "adam_beta2": stage.beta2,
         "per_device_train_batch_size": stage.micro_batch,
         "gradient_checkpointing": stage.activation_checkpointing,
-        "bf16": config.model.autocast if cpu else half,
+        "bf16": not cpu or config.model.autocast,
         "use_cpu": cpu,
         "save_strategy": "steps" if stage.save_every else "no",
         "save_steps": stage.save_every or 500,

@@ -159,10 +159,9 @@ def _started(asked: argparse.Namespace, seed: int) -> int:
 
 def one_seed(config: Config) -> None:
     """GRPO and evaluation of one seed."""
-    from training import grpo, stages
+    from training import grpo
 
     began = time.process_time()
-    stages.seed_everything(config)
     folder = grpo.train(config, quiet=True)
     found = {
         "seed": config.seed,

@@ -103,6 +103,7 @@ class Runner:
         session: str,
     ) -> None:
         self._team, self._check, self._blamer = team, check, blamer
+        self._saw: Callable[[Task, Trace], None] | None = getattr(blamer, "saw", None)
         self._store, self._journal = store, journal
         self._truth, self._session = ground_truth, session
         self.resumed = 0
@@ -214,7 +215,8 @@ class Runner:
         success = trace.outcome.success is True
         result = {"success": success, "trace": trace.id, "cost": cost.to_json()}
         self._journal.add("run", play.key, result)
-        self._tell(play.task, trace)
+        if self._saw is not None:
+            self._saw(play.task, trace)
         return Played(play.task, success, trace.id, cost)
 
     # -- verdicts
@@ -284,8 +286,8 @@ class Runner:
         self.resumed += 1
         cost = Cost(**found["cost"])
         if isinstance(command, Play):
-            if hasattr(self._blamer, "saw"):
-                self._tell(command.task, self._store.load(found["trace"]))
+            if self._saw is not None:
+                self._saw(command.task, self._store.load(found["trace"]))
             return Played(command.task, found["success"], found["trace"], cost)
         correction: Override | None = None
         if found["correction"] is not None:
@@ -304,12 +306,6 @@ class Runner:
         if recall is not None:
             recall(blamed)
         return blamed
-
-    def _tell(self, task: Task, trace: Trace) -> None:
-        """Show a run to whoever attributes, if that is wanted."""
-        saw = getattr(self._blamer, "saw", None)
-        if saw is not None:
-            saw(task, trace)
 
 
 class _DoesNotFit(Exception):

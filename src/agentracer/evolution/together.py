@@ -13,7 +13,7 @@ import math
 import random
 from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from agentracer.evolution.alternatives import Alternatives
 from agentracer.evolution.beliefs import Beliefs, Taken
@@ -51,6 +51,7 @@ class _Set:
 
 
 _Plan: TypeAlias = Generator[_Set, Trace, Blamed]
+_T = TypeVar("_T")
 
 
 class VerifiedTogether:
@@ -133,12 +134,7 @@ class VerifiedTogether:
         try:
             wanted = next(plan)
             while True:
-                system = failure.under(wanted.swaps)
-                again = rerun(
-                    failure.trace, system.run, override=wanted.first, check=system.check,
-                    store=system.store, policy=system.policy, on_divergence="report",
-                )  # fmt: skip
-                wanted = plan.send(again)
+                wanted = plan.send(_replay(rerun, failure, wanted))
         except StopIteration as stop:
             blamed: Blamed = stop.value
             return blamed
@@ -149,12 +145,7 @@ class VerifiedTogether:
         try:
             wanted = next(plan)
             while True:
-                system = failure.under(wanted.swaps)
-                again = await arerun(
-                    failure.trace, system.run, override=wanted.first, check=system.check,
-                    store=system.store, policy=system.policy, on_divergence="report",
-                )  # fmt: skip
-                wanted = plan.send(again)
+                wanted = plan.send(await _replay(arerun, failure, wanted))
         except StopIteration as stop:
             blamed: Blamed = stop.value
             return blamed
@@ -173,7 +164,8 @@ class VerifiedTogether:
             again = yield wanted
             replays.append(again.id)
             cost += Cost.of_run(again, replay=True)
-            self._learn(failure, again)
+            self._fruitless += 1
+            self.saw(failure.task, again)
             if again.outcome.success:
                 self._proved_in = failure.round
                 self._proved.add(digest(wanted.names))
@@ -236,10 +228,6 @@ class VerifiedTogether:
         )
         return _Set(names, changed, swaps, first)
 
-    def _learn(self, failure: Failure, again: Trace) -> None:
-        self._fruitless += 1
-        self._unread.append((failure.task.id, again))
-
     def _read(self) -> None:
         """Learn from the runs that were made since."""
         for task, trace in self._unread:
@@ -288,6 +276,15 @@ class VerifiedTogether:
         )  # fmt: skip
         facts = {"verification": proof, "confidence": wrong[step], "notes": tuple(notes)}
         return blaming(failure.trace, step, reason, method=_METHOD).model_copy(update=facts)
+
+
+def _replay(how: Callable[..., _T], failure: Failure, wanted: _Set) -> _T:
+    """The failed run again with these alternatives in place; `how` is `rerun` or `arerun`."""
+    system = failure.under(wanted.swaps)
+    return how(
+        failure.trace, system.run, override=wanted.first, check=system.check,
+        store=system.store, policy=system.policy, on_divergence="report",
+    )  # fmt: skip
 
 
 def _changed(taken: Mapping[int, Taken], names: Mapping[str, str]) -> list[int]:

@@ -159,11 +159,12 @@ def _chance(*key: object) -> random.Random:
 def _turns(
     operators: Sequence[Operator], steps: Sequence[int], rng: random.Random
 ) -> Iterator[tuple[Operator, int]]:
+    if not steps:
+        return
     families: dict[str, list[tuple[Operator, int]]] = {}
     for operator in operators:
-        if steps:
-            waiting = families.setdefault(operator.name.partition(".")[0], [])
-            waiting += [(operator, step) for step in steps]
+        waiting = families.setdefault(operator.name.partition(".")[0], [])
+        waiting += [(operator, step) for step in steps]
     for waiting in families.values():
         rng.shuffle(waiting)
     while families:
