@@ -65,14 +65,20 @@ def test_a_plug_in_gets_all_that_follows_the_first_colon(plug_ins, monkeypatch):
     assert create_backend("other").argument == ""
 
 
-def test_a_plug_in_that_cannot_be_loaded_only_warns_until_it_is_asked_for(plug_ins, caplog):
+def test_a_plug_in_that_cannot_be_loaded_harms_nobody_until_it_is_asked_for(plug_ins):
     plug_ins(broken="no.such.module:create")
     assert known_models()[0] == "embedded"
     assert known_models()[-1] == "broken"
     assert isinstance(create_backend("embedded"), EmbeddedBackend)
-    with caplog.at_level(logging.WARNING), pytest.raises(UnknownModel):
+    with pytest.raises(UnknownModel, match=r"broken=no\.such\.module:create cannot be loaded"):
         create_backend("broken")
-    assert "no.such.module" in caplog.text
+
+
+def test_a_built_in_backend_whose_code_cannot_be_imported_says_why(monkeypatch):
+    monkeypatch.setitem(sys.modules, "agentracer.attribution.judge", None)
+    with pytest.raises(UnknownModel, match=r"agentracer\.attribution\.judge") as caught:
+        create_backend("openai:m@http://localhost/v1")
+    assert isinstance(caught.value.__cause__, ImportError)
 
 
 def test_a_plug_in_cannot_take_a_built_in_name(plug_ins, caplog):

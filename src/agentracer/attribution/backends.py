@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from agentracer.errors import AgentracerError, UnknownModel
 from agentracer.trace import GroundTruth, Observed
@@ -101,14 +101,13 @@ def create_backend(spec: str) -> Backend:
     """
     scheme, _, argument = spec.partition(":")
     point = _points().get(scheme)
-    factory = None if point is None else _load(point)
-    if factory is None:
+    if point is None:
         raise UnknownModel(
             f"no attribution backend answers to {spec!r}\n"
             f"  remedy: use one of {', '.join(known_models())}, "
             f"or install a plug-in with the entry point group {ENTRY_POINT_GROUP!r}"
         )
-    return factory(argument)
+    return _load(point)(argument)
 
 
 def known_models() -> tuple[str, ...]:
@@ -126,14 +125,14 @@ def _points() -> dict[str, EntryPoint]:
     return points
 
 
-def _load(point: EntryPoint) -> Factory | None:
+def _load(point: EntryPoint) -> Factory:
     try:
-        factory: Any = point.load()
+        factory: Factory = point.load()
     except AgentracerError:
         raise
-    except Exception:  # noqa: BLE001 - a plug-in's own code may raise anything on import
-        _log.warning(
-            "backend plug-in %s=%s cannot be loaded", point.name, point.value, exc_info=True
-        )
-        return None
-    return factory  # type: ignore[no-any-return]
+    except Exception as error:  # a plug-in's own code may raise anything on import
+        raise UnknownModel(
+            f"the backend {point.name}={point.value} cannot be loaded: "
+            f"{type(error).__name__}: {error}\n  remedy: install its package anew, or another model"
+        ) from error
+    return factory

@@ -49,6 +49,7 @@ def test_the_schemes_are_known():
         ("", "says no model"),
         ("/no/such/folder", "no folder"),
         ("/tmp?colour=red", "unknown settings"),
+        ("/tmp?lora=/no/such/adapter", "/no/such/adapter/adapter_config.json"),
         ("/tmp?format=xml", "no form of answer"),
         ("/tmp?context=-1", "no whole number"),
     ],
@@ -89,12 +90,14 @@ def test_making_a_tracer_loads_no_model_library(tmp_path):
     [({"r": 8}, 8), ({"r": 9}, 16), ({"r": 4, "rank_pattern": {"q_proj": 100}}, 128)],
 )
 def test_vllm_makes_room_for_the_rank_of_the_adapter(tmp_path, config, room):
-    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    (tmp_path / "adapter_config.json").write_text(
+        json.dumps(config | {"base_model_name_or_path": "base"})
+    )
     assert vllm_local._rank(str(tmp_path)) == room
 
 
 def test_an_adapter_that_is_too_large_for_vllm_is_refused_with_a_remedy(tmp_path):
-    (tmp_path / "adapter_config.json").write_text('{"r": 1024}')
+    (tmp_path / "adapter_config.json").write_text('{"r": 1024, "base_model_name_or_path": "base"}')
     with pytest.raises(UnknownModel, match="merge it into its base"):
         vllm_local._rank(str(tmp_path))
 

@@ -20,6 +20,7 @@ __all__ = ["Checkpoint", "Encoded", "checkpoint", "encode", "load_tokenizer", "s
 
 _OPEN, _CLOSE = "\ue010", "\ue011"  # private use: rendering replaces them in a trace
 _NOTE = "agentracer.json"
+_ADAPTER = "adapter_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def checkpoint(scheme: str, place: str, settings: dict[str, str]) -> Checkpoint:
     `agentracer.json` with an `answer_format` says how the checkpoint was trained to answer.
 
     Raises:
-        UnknownModel: there is no such folder.
+        UnknownModel: there is no such folder, or its adapter cannot be read.
     """
     path, adapter = Path(place).expanduser(), settings.get("lora")
     looks_like_path = place.startswith((".", "/", "~"))
@@ -62,13 +63,31 @@ def checkpoint(scheme: str, place: str, settings: dict[str, str]) -> Checkpoint:
         raise UnknownModel(f"{scheme}: there is no folder {place}\n  remedy: correct the path")
     note = _note(path) | (_note(Path(adapter)) if adapter else {})
     base = str(path) if path.is_dir() else place
-    config = path / "adapter_config.json"
-    if adapter is None and config.is_file():
-        adapter, base = str(path), json.loads(config.read_text())["base_model_name_or_path"]
+    if adapter is None and (path / _ADAPTER).is_file():
+        adapter, base = str(path), adapter_config(scheme, str(path))["base_model_name_or_path"]
+    elif adapter is not None:
+        adapter_config(scheme, adapter)
     style = settings.get("format") or note.get("answer_format") or "json"
     if style not in {"json", "tagged"}:
         raise UnknownModel(f"{scheme}: {style!r} is no form of answer\n  remedy: json or tagged")
     return Checkpoint(base, adapter, cast("Literal['tagged', 'json']", style))
+
+
+def adapter_config(scheme: str, folder: str) -> dict[str, Any]:
+    """What peft wrote of a LoRA adapter.
+
+    Raises:
+        UnknownModel: the folder holds no adapter, or a damaged one.
+    """
+    file = Path(folder).expanduser() / _ADAPTER
+    remedy = "name a folder that peft saved an adapter to"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnknownModel(f"{scheme}: {file}: {error}\n  remedy: {remedy}") from error
+    if not isinstance(found, dict) or "base_model_name_or_path" not in found:
+        raise UnknownModel(f"{scheme}: {file} names no base model\n  remedy: {remedy}")
+    return found
 
 
 def _note(path: Path) -> dict[str, Any]:

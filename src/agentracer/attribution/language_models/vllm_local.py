@@ -7,10 +7,8 @@ passes; the second one finds the first one's prompt in the cache.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from agentracer.attribution.language_models import chat, specs
@@ -274,7 +272,7 @@ class _Job:
 
 def _rank(adapter: str) -> int:
     """The least room for a LoRA that holds this adapter; more would cost memory for nothing."""
-    config = json.loads((Path(adapter) / "adapter_config.json").read_text(encoding="utf-8"))
+    config = chat.adapter_config("vllm", adapter)
     rank = max([config.get("r", 1), *config.get("rank_pattern", {}).values()])
     room = next((one for one in _RANKS if one >= rank), None)
     if room is None:
