@@ -102,8 +102,8 @@ class LanguageModelBackend:
             raise ValueError(
                 f"there is no method {chosen.method!r}\n  remedy: use one of {', '.join(METHODS)}"
             )
-        if chosen.samples < 1 or (chosen.token_budget is not None and chosen.token_budget < 1):
-            raise ValueError("samples and token_budget are at least 1")
+        if min(chosen.samples, chosen.token_budget or 1, chosen.answer_tokens) < 1:
+            raise ValueError("samples, token_budget and answer_tokens are at least 1")
         return type(self)(self.model, chosen)
 
     def undefended(self) -> Self:

@@ -35,6 +35,7 @@ class Tracer:
         samples: answers that are drawn; the share that agrees is the confidence.
         temperature: of the drawing; by default 0, and 0.7 where there are several samples.
         token_budget: tokens of a prompt; a longer run is read in windows.
+        answer_tokens: tokens of one answer with its reasoning (2,048 unless said otherwise).
         seed: of labels and samples; the same one gives the same verdict.
         concurrency: runs or requests under way at a time in `attribute_many`.
         timeout: seconds that a server has for one answer.
@@ -58,6 +59,7 @@ class Tracer:
         samples: int | None = None,
         temperature: float | None = None,
         token_budget: int | None = None,
+        answer_tokens: int | None = None,
         seed: int | None = None,
         concurrency: int | None = None,
         timeout: float | None = None,
@@ -74,6 +76,7 @@ class Tracer:
             samples=samples,
             temperature=temperature,
             token_budget=token_budget,
+            answer_tokens=answer_tokens,
             seed=seed,
             concurrency=concurrency,
             timeout=timeout,

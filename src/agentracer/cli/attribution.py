@@ -32,7 +32,7 @@ __all__ = ["attribute", "model_options"]
 _TRACER_OPTIONS = frozenset(
     {
         *("ground_truth", "top_k", "method", "samples", "token_budget", "seed"),
-        *("concurrency", "timeout", "retries", "target_error"),
+        *("answer_tokens", "concurrency", "timeout", "retries", "target_error"),
     }
 )
 _MODEL_OPTIONS = (
@@ -45,6 +45,7 @@ _MODEL_OPTIONS = (
         help="Abstain rather than be wrong in more than this share of verdicts (embedded).",
     ),
     click.option("--seed", type=int, help="Of labels and samples."),
+    click.option("--answer-tokens", type=int, help="Tokens of an answer with its reasoning."),
     click.option("--token-budget", type=int, help="Tokens of a prompt; longer runs in windows."),
     click.option(
         "--samples", type=click.IntRange(1), help="Answers drawn; agreement is confidence."

@@ -113,11 +113,18 @@ def test_requirements_that_a_plan_leaves_out_are_noted():
         "Step A: write `split(cents, people)`. Split the amount among people, larger shares "
         "first in the list; raise ValueError for fewer than one person.\nStep B: test `split`."
     )
-    notes = notes_of(said(whole), task=FUNCTIONS)
+    made = said("A = done", "coder")
+    notes = notes_of(said(whole), made, task=FUNCTIONS)
     assert "plan: requirements left out" not in notes[0]
     dropped = whole.replace("; raise ValueError for fewer than one person", "")
-    notes = notes_of(said(dropped), task=FUNCTIONS)
+    notes = notes_of(said(dropped), made, task=FUNCTIONS)
     assert notes[0]["plan: requirements left out"].weight == pytest.approx(1 / 3)
+
+
+def test_numbered_headings_that_nobody_takes_up_are_no_parts_of_a_plan():
+    headings = "### Step 1: look up the price\n### Step 2: add it all up"
+    notes = notes_of(said(headings, "planner"), said("Well, 12 apples it is."), answer="12")
+    assert not any(name.startswith(("plan", "sets", "concludes with")) for n in notes for name in n)
 
 
 # --- the sources

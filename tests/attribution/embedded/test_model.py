@@ -44,8 +44,8 @@ def test_confidence_is_worth_what_it_says_on_systems_left_out():
 def test_the_model_card_is_made_from_the_results(monkeypatch):
     if not TRAINING.is_dir():
         pytest.skip("training/ is not part of this installation")
-    monkeypatch.setattr(sys, "path", [str(TRAINING), *sys.path])
-    from embedded_card import render_card
+    monkeypatch.setattr(sys, "path", [str(TRAINING.parent), *sys.path])
+    from training.embedded_card import render_card
 
     results = json.loads((WEIGHTS / "results.json").read_text())
     assert (WEIGHTS / "MODEL_CARD.md").read_text() == render_card(results)

@@ -104,7 +104,7 @@ def tokenizer(texts: tuple[str, ...] = ()):
     )
 
 
-def network(tok, *, width: int = 128, layers: int = 3, heads: int = 4):
+def network(tok, *, width: int = 128, layers: int = 3, heads: int = 4, context: int = CONTEXT):
     """A randomly initialised Qwen3 of a few hundred thousand weights."""
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -118,7 +118,7 @@ def network(tok, *, width: int = 128, layers: int = 3, heads: int = 4):
         num_attention_heads=heads,
         num_key_value_heads=heads // 2,
         head_dim=width // heads,
-        max_position_embeddings=CONTEXT,
+        max_position_embeddings=context,
         tie_word_embeddings=True,
         initializer_range=0.05,
         rope_theta=10_000.0,
@@ -127,6 +127,14 @@ def network(tok, *, width: int = 128, layers: int = 3, heads: int = 4):
         bos_token_id=None,
     )
     return Qwen3ForCausalLM(config)
+
+
+def untrained(path: Path, texts: tuple[str, ...], *, context: int) -> None:
+    """A model that knows nothing, with a tokenizer of `texts`: for prompts of real length."""
+    tok = tokenizer(texts)
+    network(tok, context=context).eval().save_pretrained(path)
+    tok.save_pretrained(path)
+    (path / "agentracer.json").write_text(json.dumps({"answer_format": "tagged"}))
 
 
 def example(tok, seed: int) -> tuple[list[int], list[int]]:

@@ -1,0 +1,68 @@
+"""What a step claims to have done, held against what it did."""
+
+from agentracer.attribution.embedded.features import Features
+from agentracer.trace import Observed, Outcome, Step, ToolCall
+
+TASK = "Which classes near the exchange are open after seven?"
+
+
+def notes_of(*steps):
+    made = tuple(Step(index=index, **step) for index, step in enumerate(steps))
+    run = Observed(task=TASK, steps=made, outcome=Outcome(success=False))
+    return Features(run).notes
+
+
+def said(content, agent="expert"):
+    return {"agent": agent, "content": content}
+
+
+def ran(output, code=0):
+    return {"agent": "shell", "content": f"exitcode: {code} (done)\nCode output: {output}"}
+
+
+def test_a_check_that_nobody_made_is_noted_with_the_words_that_claim_it():
+    notes = notes_of(said("We should look."), said("I have verified the schedules: all are open."))
+    assert notes[1]["claims a deed nobody did"].detail == "I have verified"
+    assert "claims a deed nobody did" not in notes[0]
+
+
+def test_a_check_that_was_made_by_code_or_whose_result_stands_before_is_not():
+    code = "I have verified it with:\n```python\nprint(1)\n```"
+    notes = notes_of(said(code), ran("1"), said("I have verified that it is 1.", "other"))
+    assert not any("claims a deed nobody did" in noted for noted in notes)
+
+
+def test_a_result_of_a_failed_run_is_none():
+    code = said("```python\nlook()\n```")
+    notes = notes_of(code, ran("Traceback", code=1), said("I have checked the page: open."))
+    assert "claims a deed nobody did" in notes[2]
+
+
+def test_a_tool_call_of_the_step_itself_is_a_deed():
+    call = ToolCall(name="search", arguments={"query": "classes"}, result={"hits": 2})
+    step = {"agent": "expert", "content": "I have searched the site.", "tool_calls": (call,)}
+    assert "claims a deed nobody did" not in notes_of(step)[0]
+
+
+def test_a_conclusion_before_any_look_is_noted_and_one_after_a_look_is_not():
+    hasty = notes_of(said("Hello there, all."), said("Therefore the academy is open."))
+    assert "concludes without a look" in hasty[1]
+    looked = notes_of(said("```python\nlook()\n```"), ran("open"), said("Therefore it is open."))
+    assert "concludes" in looked[2]
+    assert "concludes without a look" not in looked[2]
+
+
+def test_words_count_from_their_start_only():
+    notes = notes_of(said("She will disagree with a boxer; hi have verified nothing of the kind."))
+    assert "agrees" not in notes[0]
+    assert "claims a deed nobody did" not in notes[0]
+    assert "concludes" not in notes[0]
+
+
+def test_agreement_announcements_and_closings_are_told_apart():
+    notes = notes_of(
+        said("I agree with this; the list is correct."),
+        said("Let me look at the schedule next. I will report back; please hold on for it."),
+        said("TERMINATE"),
+    )
+    assert [sorted(noted) for noted in notes] == [["agrees"], ["only announces"], ["only closes"]]
