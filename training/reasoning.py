@@ -3,9 +3,9 @@
 Each step is named by its label and each thing that it states is put beside what is right:
 
     [bz]
-    | calculator({"expression": "3 + 4"}) => 3 + 4
+    | calculator({"expression": "3 + 4"}) => 3 + 4 agrees
     [kd]
-    | Result: A = 8 => 7
+    | Result: A = 8 => 7 differs
     With [kd] corrected, the run succeeds.
 
 Labels and lines stand there as they stand in the prompt, so that thinking begins with copying.
@@ -26,7 +26,10 @@ from typing import Any
 from agentracer.attribution.rendering import ABSTAIN, TraceView
 from agentracer.trace import Label, Step, Trace
 
-__all__ = ["answer", "solution"]
+__all__ = ["AGREES", "DIFFERS", "answer", "solution"]
+
+AGREES, DIFFERS = " agrees", " differs"
+"""What is said of a statement and what is right, side by side: for whoever cannot see it yet."""
 
 _LONGEST = 120  # characters of one statement
 _STATES = re.compile(r"\d|\w\(|: \S| = ")
@@ -98,7 +101,7 @@ def _of_step(trace: Trace, view: TraceView, index: int, label: Label, *, verbati
     elif index in _in_vain(trace):
         said = [*shown, "corrected, the run still fails"]
     else:
-        said = [f"{line} => {_value(line)}" if _states(line) else line for line in shown]
+        said = [_beside(line, line) if _states(line) else line for line in shown]
     return f"[{view.labels[index]}]\n" + "\n".join(f"| {_short(line)}" for line in said)
 
 
@@ -131,11 +134,16 @@ def _decisive(step: Step, shown: list[str], reason: str) -> list[str]:
             changed[_written(call.name, call.arguments)] = _written(call.name, {name: inside})
     lines = []
     for line in shown:
-        lines.append(f"{line} => {_value(changed.get(line, line))}" if _states(line) else line)
+        lines.append(_beside(line, changed.get(line, line)) if _states(line) else line)
         if line in changed:
             return lines
     # The search names lines that state nothing by themselves, such as an order that was left out.
-    return [*lines, *(f"{one} => {_value(other)}" for one, other in changed.items())]
+    return [*lines, *(_beside(one, other) for one, other in changed.items())]
+
+
+def _beside(line: str, right: str) -> str:
+    """A statement, the value that is right, and whether it has that value."""
+    return f"{line} => {_value(right)}{AGREES if line == right else DIFFERS}"
 
 
 def _in_vain(trace: Trace) -> frozenset[int]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from agentracer.attribution import prompts
 from training.augment import NAMES
+from training.reasoning import AGREES, DIFFERS
 
 __all__ = ["make", "network", "tokenizer"]
 
@@ -26,6 +27,7 @@ TEMPLATE = (
 _FRAME = (
     *("<think>", "</think>", "<answer>", "</answer>", "none", "system\n", "user\n", "assistant\n"),
     *("\n| ", "\n| \n| ", "\n## ", "## ", "]\n| ", "\n[", ": ", " => ", " = ", " + ", " - "),
+    *(AGREES, DIFFERS),
     *("\nWith [", "] corrected, the run succeeds.", "corrected, the run still fails"),
     *("\nTASK\n| ", "\nOUTCOME\n", "\nAGENTS\n", "\nSTEPS\n", "\nEND OF THE RUN\n"),
 )

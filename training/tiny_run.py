@@ -29,8 +29,8 @@ from training.config import Config
 __all__ = ["main", "verdict"]
 
 CONFIG = Path(__file__).parent / "configs/tiny-cpu.yaml"
-RUNS = 1_400
-COPYING_STEPS = 400
+RUNS = 1_700
+SKILL_STEPS = 700
 KINDS = ("agent", "step")
 
 
@@ -92,14 +92,21 @@ def _collect(config: Config, runs: int) -> None:
 
     folder = Path(config.data.train[0]).parent
     done = collect(
-        "sums", "langgraph", "pipeline", n=runs, out=folder, seed=1, workers=os.cpu_count()
+        "sums",
+        "langgraph",
+        "pipeline",
+        n=runs,
+        out=folder,
+        seed=1,
+        workers=os.cpu_count(),
+        injections=0,  # the config trains on natural failures alone
     )
     print(f"{done.labelled} labelled failures in {folder}: {done.outcomes}")
 
 
 def _base_model(config: Config) -> None:
-    """A tokenizer of prompts and solutions of the training tasks, and a model that can copy."""
-    from training import copying, stages
+    """A tokenizer of prompts and solutions, and a model that can copy and compare."""
+    from training import skills, stages
 
     if (Path(config.model.path) / "model.safetensors").is_file():
         return
@@ -113,11 +120,11 @@ def _base_model(config: Config) -> None:
         texts.append(data.demonstration(example, plain, roomy.answer_tokens, verbatim=whole))
     tokenizer = tiny.tokenizer(texts)
     stages.seed_everything(config.model_copy(update={"threads": os.cpu_count()}))
-    copying.train(
+    skills.train(
         tiny.network(tokenizer, seed=config.seed, context=config.data.context),
         tokenizer,
         Path(config.model.path),
-        steps=COPYING_STEPS,
+        steps=SKILL_STEPS,
         seed=config.seed,
         autocast=config.model.autocast,
     )

@@ -85,8 +85,8 @@ def test_reasoning_is_what_the_replays_showed():
     label = view.labels
     assert solution(trace, view, range(4)) == (
         f"<think>\n[{label[0]}]\n| Step A: 3 + 4\n| corrected, the run still fails\n"
-        f"[{label[1]}]\n| Result: A = 7 => 7\n"
-        f"[{label[2]}]\n| Result: B = 9 => 8\n"
+        f"[{label[1]}]\n| Result: A = 7 => 7 agrees\n"
+        f"[{label[2]}]\n| Result: B = 9 => 8 differs\n"
         f"With [{label[2]}] corrected, the run succeeds.</think><answer>Solver|{label[2]}</answer>"
     )
 

@@ -26,10 +26,17 @@ def longest(whowhen_logs):
 def model(tmp_path_factory, longest):
     for module in ("torch", "transformers", "xgrammar"):
         pytest.importorskip(module, reason="needs the extra [transformers]")
+    from transformers import AutoTokenizer
+
     from . import tiny
 
-    path = tmp_path_factory.mktemp("untrained")
-    tiny.untrained(path, tuple(map(longest.observed.text, longest.steps)), context=LARGEST)
+    path, texts = (
+        tmp_path_factory.mktemp("untrained"),
+        tuple(map(longest.observed.text, longest.steps)),
+    )
+    tiny.untrained(path, texts, context=LARGEST, entries=580)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    assert sum(len(tokenizer(text)["input_ids"]) for text in texts) > 75_000
     return path
 
 

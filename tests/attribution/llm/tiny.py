@@ -72,8 +72,8 @@ def solution(trace: Trace, view: TraceView) -> str:
     return f"<think>{thought}</think><answer>{named}</answer>"
 
 
-def tokenizer(texts: tuple[str, ...] = ()):
-    """Bytes, the lines of our prompts, and the frame of a trace, each as one token."""
+def tokenizer(texts: tuple[str, ...] = (), *, entries: int = 8_192):
+    """Bytes, `entries` pieces of `texts`, the lines of our prompts, and the frame of a trace."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -82,7 +82,7 @@ def tokenizer(texts: tuple[str, ...] = ()):
     made.decoder = decoders.ByteLevel()
     special = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=256 + len(special) if not texts else 8_192,
+        vocab_size=max(entries, 256 + len(special)) if texts else 256 + len(special),
         special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -129,9 +129,9 @@ def network(tok, *, width: int = 128, layers: int = 3, heads: int = 4, context: 
     return Qwen3ForCausalLM(config)
 
 
-def untrained(path: Path, texts: tuple[str, ...], *, context: int) -> None:
+def untrained(path: Path, texts: tuple[str, ...], *, context: int, entries: int = 8_192) -> None:
     """A model that knows nothing, with a tokenizer of `texts`: for prompts of real length."""
-    tok = tokenizer(texts)
+    tok = tokenizer(texts, entries=entries)
     network(tok, context=context).eval().save_pretrained(path)
     tok.save_pretrained(path)
     (path / "agentracer.json").write_text(json.dumps({"answer_format": "tagged"}))
