@@ -186,6 +186,16 @@ _NOTED: dict[str, Feature] = {
     "has all code": Feature(0),
 }
 
+_CONDUCT: dict[str, Feature] = {
+    # What it claims to have done, and did not (`conduct`).
+    "claims a deed nobody did": Feature(1, "tells of a look-up or check that nobody made"),
+    "concludes": Feature(0, "draws a conclusion"),
+    "concludes without a look": Feature(1, "concludes before anything was looked up or run"),
+    "agrees": Feature(-1),
+    "only announces": Feature(-1),
+    "only closes": Feature(-1),
+}
+
 
 def _started(feature: Feature) -> Feature:
     """A finding against a step starts as one, so that it counts where no training run had it.
@@ -195,7 +205,7 @@ def _started(feature: Feature) -> Feature:
     return replace(feature, prior=_FINDING) if feature.sign > 0 else feature
 
 
-_CONTENT = _READ | {name: _started(feature) for name, feature in _NOTED.items()}
+_CONTENT = _READ | _CONDUCT | {name: _started(feature) for name, feature in _NOTED.items()}
 
 
 def _first(name: str, feature: Feature) -> tuple[str, Feature]:

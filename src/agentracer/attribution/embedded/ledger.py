@@ -16,6 +16,7 @@ from agentracer.attribution.embedded.statements import (
     Statement,
     as_text,
     evaluate,
+    names_in,
     number,
     same_value,
     statements,
@@ -67,11 +68,13 @@ class _Keeper:
         self.task = Task(run.task)
         self.books = _Books()
         self.notes: list[Notes] = [{} for _ in run.steps]
-        for step, text in zip(run.steps, texts, strict=True):
+        said = [list(_said(step, text)) for step, text in zip(run.steps, texts, strict=True)]
+        named = _names_parts(said)
+        for step, found in zip(run.steps, said, strict=True):
             if step.kind == "tool":
                 continue
-            found = statements(text) if "=" in text or ":" in text else []
-            self._define(step, [one for one in found if one.defines])
+            if named:
+                self._define(step, [one for one in found if one.defines])
             self._state(step, [one for one in found if not one.defines])
             self._compute(step)
         self._close()
@@ -240,6 +243,24 @@ class _Keeper:
             self._note(concluding, "answer is an earlier value", 1, f"that of {other}")
         elif last is not None:
             self._note(concluding, "answer is nobody's value")
+
+
+def _said(step: Step, text: str) -> Sequence[Statement]:
+    return statements(text) if step.kind != "tool" and ("=" in text or ":" in text) else ()
+
+
+def _names_parts(said: Sequence[Sequence[Statement]]) -> bool:
+    """Whether what was defined is ever taken up by its name: in a value, or in another definition.
+
+    Where nobody does, `Step 1: ...` is a heading and no part of a plan that others work on.
+    """
+    told = [one for found in said for one in found]
+    defined = {one.name for one in told if one.defines}
+    for one in told:
+        taken_up = names_in(one.text) - {one.name} if one.defines else {one.name}
+        if not defined.isdisjoint(taken_up):
+            return True
+    return False
 
 
 def _same(one: str, other: str) -> bool:

@@ -1,10 +1,7 @@
 """One pass over the text of a run: what each step says, and what of it is new or unsupported.
 
-Only plain words count: identifiers such as `WebSurfer`, `math_expert` or `agent_2` are left out,
-whether they name an agent or a variable, so that renaming agents changes nothing. Facts are figures
-of two digits or more and names inside sentences. The pass is linear in the text, including
-the messages that steps read, each of which is looked at once; what it keeps of a step does not
-grow with the step's text.
+The pass is linear in the text, including the messages that steps read, each of which is looked at
+once; what it keeps of a step does not grow with the step's text.
 """
 
 from __future__ import annotations
@@ -20,37 +17,19 @@ from agentracer.attribution.embedded.checks import (
     misread,
     wrong_sums,
 )
-from agentracer.attribution.embedded.lexicon import CLASSES, STOPWORDS, VAGUE_KEYS
+from agentracer.attribution.embedded.lexicon import CLASSES, STOPWORDS
 from agentracer.attribution.embedded.signals import Signals
 from agentracer.attribution.embedded.statements import prose
+from agentracer.attribution.embedded.tokens import Tokens, share, tokens
+from agentracer.attribution.embedded.values import Change, Values
 from agentracer.trace import Step
 
-__all__ = ["Change", "Reading", "StepReading", "read_run"]
+__all__ = ["Reading", "StepReading", "read_run"]
 
-_WORD = re.compile(r"\b[^\W\d_][^\W\d_A-Z]+\b")
-_NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?!\w)")
-_NAME = re.compile(r"(?<=[a-z,;:] )[\"'(*]{0,3}([A-Z][a-z]+)(?!\w)")
-_MARKER = re.compile(r"(?m)^[ \t]*(?:\d{1,3}[.)]|[-*#>]+)[ \t]*|\b[Ss]tep \d+")
-_VALUE = re.compile(
-    r"(?:[=:]|\b(?:is|was|are)\b) ?\$?(\d[\d,]*(?:\.\d+)?)(?![\w%]|[.,]\d| ?[-+*/×÷=])"
-)
-_KEY = re.compile(r"\b([A-Za-z]\w{2,24}(?: [A-Za-z]\w{0,24}){0,2}) ?\Z")
-_KEY_REACH = 60  # characters before a value in which its name ends
 _CLOSING = re.compile(r"\W*\b(?:TERMINATE|DONE|STOP|END)\W*\Z")
 _CONCLUSION = 600  # characters at the end of the last contribution
-_VALUES = 200  # named values looked at in one step
 _EXAMPLES = 4
 _NOTHING: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A named value that a step states, and another value that it had in an earlier step."""
-
-    name: str
-    value: str
-    before: str
-    step: int
 
 
 @dataclass(slots=True)  # not frozen: that would take twice as long to make
@@ -125,23 +104,6 @@ def read_run(signals: Signals) -> Reading:
     return _Reader(signals).read()
 
 
-@dataclass(slots=True)
-class _Tokens:
-    words: frozenset[str]
-    numbers: frozenset[str]
-    facts: frozenset[str]
-    all: frozenset[str]
-
-
-def _tokens(text: str) -> _Tokens:
-    words = frozenset(map(str.lower, _WORD.findall(text)))
-    body = _MARKER.sub(" ", text)
-    numbers = frozenset(number.replace(",", "") for number in _NUMBER.findall(body))
-    names = frozenset(map(str.lower, _NAME.findall(body)))
-    facts = names.union([number for number in numbers if len(number) > 1])
-    return _Tokens(words, numbers, facts, words.union(numbers, names))
-
-
 @dataclass
 class _Memory:
     """What has been said so far.
@@ -151,7 +113,7 @@ class _Memory:
         introduced: fact -> the step that brought it up.
         links: prompt prefixes that were taken in.
         last_words: agent -> the words of its last turn.
-        values: named value -> (what it was, at which step).
+        values: named values.
         result: the last result from outside, and the step of it.
         missing: what of the answer has not come up yet.
     """
@@ -161,8 +123,8 @@ class _Memory:
     introduced: dict[str, int] = field(default_factory=dict)
     links: set[int] = field(default_factory=set)
     last_words: dict[str, frozenset[str]] = field(default_factory=dict)
-    values: dict[str, tuple[str, int]] = field(default_factory=dict)
-    result: tuple[int, _Tokens] | None = None
+    values: Values = field(default_factory=Values)
+    result: tuple[int, Tokens] | None = None
 
 
 class _Reader:
@@ -171,7 +133,7 @@ class _Reader:
     def __init__(self, signals: Signals) -> None:
         self.signals, self.run = signals, signals.run
         self.outside = signals.executors | signals.users
-        task = _tokens(self.run.task)
+        task = tokens(self.run.task)
         self.task_words, self.task_facts = task.words - STOPWORDS, task.facts
         self.answer, self.concluding = self._answer()
         missing = self.answer - task.facts - self.task_words
@@ -187,13 +149,13 @@ class _Reader:
         """The facts of the answer; without facts in it, its words."""
         stated = self.run.outcome.answer
         if stated and stated.strip():
-            found = _tokens(" : " + (stated))
+            found = tokens(" : " + (stated))
             # All of a short answer counts, even one digit or a name at its start.
             return found.facts | found.numbers | (found.words - STOPWORDS), None
         for step in reversed(self.run.steps):
             text = "" if step.agent in self.outside else _CLOSING.sub("", step.content)
             if len(text) > 20:
-                found = _tokens(text[-_CONCLUSION:])
+                found = tokens(text[-_CONCLUSION:])
                 return found.facts | found.numbers, step.index
         return _NOTHING, None
 
@@ -202,7 +164,7 @@ class _Reader:
         memory = self.memory
         given = step.agent in self.outside or step.kind == "tool"
         said = "\n".join([step.content, *_asked(step)])
-        found = _tokens(said)
+        found = tokens(said)
         # What an agent vouches for; from outside, all that is reported counts.
         claimed = step.content if given else prose(step.content)
         new = frozenset(fact for fact in found.facts if fact not in memory.seen)
@@ -211,7 +173,7 @@ class _Reader:
         argument = self._invented_argument(step)
         source, slip, beyond, ignores = (None, None, 0.0, False)
         if not given and step.index != self.signals.briefing:
-            stated = found if claimed == said else _tokens(claimed)
+            stated = found if claimed == said else tokens(claimed)
             source, slip, beyond, ignores = self._citation(step.index, found, new, stated.numbers)
         reading = StepReading(
             given=given,
@@ -223,16 +185,16 @@ class _Reader:
             uses=self._uses(found.facts - new),
             classes=tuple(len(found.words & members) for members in CLASSES.values()),
             like_before=len(before & found.words) / max(len(before | found.words), 1),
-            task_words=_share(found.words, self.task_words),
-            task_facts=_share(found.facts, self.task_facts),
-            holds=_share(found.all, self.answer),
+            task_words=share(found.words, self.task_words),
+            task_facts=share(found.facts, self.task_facts),
+            holds=share(found.all, self.answer),
             first_holds=self._first_holds(step.index, found),
             source=source,
             slip=slip,
             beyond=beyond,
             ignores=ignores,
             invented_argument=argument,
-            change=self._change(step.index, claimed, given=given),
+            change=self.memory.values.read(step.index, claimed, given=given),
             # Sums in a report from outside are those of a page or a program, not of an agent.
             sums=() if given else tuple(wrong_sums(claimed)),
             code=inspect_code(step.content),
@@ -247,7 +209,7 @@ class _Reader:
             self.memory.links.add(position)
             link = self.run.contexts[position]
             text = self.run.messages[link.message].content
-            self.memory.seen |= _tokens(text).all
+            self.memory.seen |= tokens(text).all
             position = link.parent
 
     def _uses(self, known: frozenset[str]) -> dict[int, int]:
@@ -258,7 +220,7 @@ class _Reader:
                 uses[source] = uses.get(source, 0) + 1
         return uses
 
-    def _first_holds(self, index: int, found: _Tokens) -> float:
+    def _first_holds(self, index: int, found: Tokens) -> float:
         if index == self.signals.briefing or not self.memory.missing:
             return 0.0
         here = self.memory.missing & found.all
@@ -266,7 +228,7 @@ class _Reader:
         return len(here) / self.whole
 
     def _citation(
-        self, index: int, found: _Tokens, new: frozenset[str], stated: frozenset[str]
+        self, index: int, found: Tokens, new: frozenset[str], stated: frozenset[str]
     ) -> tuple[int | None, tuple[str, str] | None, float, bool]:
         """How what a step states agrees with the last result from outside."""
         if self.memory.result is None:
@@ -280,29 +242,13 @@ class _Reader:
 
     def _invented_argument(self, step: Step) -> str | None:
         for call in step.tool_calls:
-            asked = _tokens(f" {_short(call.arguments)} ")
+            asked = tokens(f" {_short(call.arguments)} ")
             unknown = sorted(n for n in asked.numbers - self.memory.seen if len(n) > 1)
             if unknown:
                 return unknown[0]
         return None
 
-    def _change(self, index: int, said: str, *, given: bool) -> Change | None:
-        change = None
-        values = self.memory.values
-        for count, match in enumerate(_VALUE.finditer(said)):
-            if count >= _VALUES:
-                break
-            key = _KEY.search(said, max(match.start() - _KEY_REACH, 0), match.start())
-            if key is None or key[1].lower().rpartition(" ")[2] in VAGUE_KEYS:
-                continue
-            name, value = key[1].lower(), match[1].replace(",", "")
-            before, step = values.get(name, (value, index))
-            if before != value and step != index and not given and change is None:
-                change = Change(key[1], value, before, step)
-            values[name] = (value, index)
-        return change
-
-    def _remember(self, step: Step, found: _Tokens, new: frozenset[str], *, given: bool) -> None:
+    def _remember(self, step: Step, found: Tokens, new: frozenset[str], *, given: bool) -> None:
         memory = self.memory
         memory.seen |= found.all
         memory.introduced.update(dict.fromkeys(new, step.index))
@@ -311,15 +257,11 @@ class _Reader:
             memory.result = step.index, found
         results = "\n".join(_results(step))
         if results:
-            got = _tokens(results)
+            got = tokens(results)
             fresh = (fact for fact in got.facts if fact not in memory.seen)
             memory.introduced.update(dict.fromkeys(list(fresh), step.index))
             memory.seen |= got.all
             memory.result = step.index, got
-
-
-def _share(part: frozenset[str], whole: frozenset[str]) -> float:
-    return len(part & whole) / len(whole) if whole else 0.0
 
 
 def _asked(step: Step) -> Iterator[str]:
