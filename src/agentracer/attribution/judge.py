@@ -102,7 +102,8 @@ class LanguageModelBackend:
             raise ValueError(
                 f"there is no method {chosen.method!r}\n  remedy: use one of {', '.join(METHODS)}"
             )
-        if min(chosen.samples, chosen.token_budget or 1, chosen.answer_tokens) < 1:
+        counts = (chosen.samples, chosen.token_budget, chosen.answer_tokens)
+        if any(count is not None and count < 1 for count in counts):
             raise ValueError("samples, token_budget and answer_tokens are at least 1")
         return type(self)(self.model, chosen)
 

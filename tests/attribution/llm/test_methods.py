@@ -264,6 +264,7 @@ OPTIONS = {
     "no such method": {"method": "guess"},
     "no samples": {"samples": 0},
     "no budget": {"token_budget": 0},
+    "no room for an answer": {"answer_tokens": 0},
     "a timeout for a model in this process": {"timeout": 3},
 }
 
