@@ -58,6 +58,8 @@ bench: $(TEST)/ready ## the figures in docs/benchmarks.md and docs/performance.m
 	$(TEST)/bin/agentracer bench whowhen $(WHOWHEN) --out build/bench
 	$(TEST)/bin/agentracer bench whowhen $(WHOWHEN) --model embedded:in-domain --out build/bench-in-domain
 	$(TEST)/bin/agentracer bench tracertraj $(TRACERTRAJ)/test.jsonl --split test --out build/bench-tracertraj
+	$(TEST)/bin/agentracer bench injection $(WHOWHEN)
+	$(TEST)/bin/python benchmarks/abstention.py
 	$(TEST)/bin/python benchmarks/embedded.py --whowhen $(WHOWHEN)
 	$(TEST)/bin/python benchmarks/capture.py
 	$(TEST)/bin/python benchmarks/replay.py
