@@ -2,7 +2,8 @@
 
     python -m training.ablation [--seeds 0 1 2] [--workers 2] [--set FIELD=VALUE ...]
 
-Needs what `python -m training.tiny_run` left: its warm start is what every reward begins with.
+Needs what `python -m training.tiny_run` left: its warm start is what every reward begins with, and
+its seeds are those of the multi-granular reward.
 Writes `<output>/ablation.json` and prints a table.
 """
 
@@ -74,7 +75,11 @@ def _one(name: str, seed: int, changes: Sequence[str]) -> None:
     from training import grpo
 
     config, start = _config(name, seed, changes)
-    folder = grpo.train(config, quiet=True)
+    trained = start.parent / f"seed-{seed}"  # by the tiny run, with the first of the rewards
+    if name == next(iter(REWARDS)) and (trained / "seed.json").is_file():
+        folder = trained / "grpo"
+    else:
+        folder = grpo.train(config, quiet=True)
     held_out = corpus.load(config.data).test
     found = {"reward": name, "seed": seed, "after": _scores(measured(config, folder, held_out))}
     if (name, seed) == (next(iter(REWARDS)), 0):  # the warm start is the same for all

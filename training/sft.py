@@ -69,6 +69,7 @@ def train(config: Config, *, quiet: bool = False) -> Path:
             loss_type="nll",
         ),
         train_dataset=_dataset(rows),
+        data_collator=_unmasked(tokenizer),
         processing_class=tokenizer,
         peft_config=lora(config),
         optimizers=stages.optimizers(model, settings),
@@ -103,6 +104,22 @@ def _rows(prompts: Sequence[Example], tokenizer: Any, config: Config) -> list[di
         learnt = asked if config.sft.prompt_loss else [-100] * len(asked)
         rows.append({"input_ids": asked + told, "labels": learnt + told})
     return rows
+
+
+def _unmasked(tokenizer: Any) -> Any:
+    """Batches whose mask is all ones: a causal model sees no padding that stands behind its text.
+
+    Padding bears no label either. Attention that is causal and nothing else takes half the time.
+    """
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    collate = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
+
+    def unmasked(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = collate(rows)
+        return {**batch, "attention_mask": batch["attention_mask"].fill_(1)}
+
+    return unmasked
 
 
 def _dataset(rows: list[dict[str, list[int]]]) -> Any:

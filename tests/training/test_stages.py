@@ -79,6 +79,21 @@ def configured(base, folder, **changes):
     return file
 
 
+def test_a_batch_without_a_mask_gives_each_text_the_loss_that_it_has_alone(base):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(base).eval()
+    collate = sft._unmasked(AutoTokenizer.from_pretrained(base))
+    rows = [{"input_ids": list(range(5, 5 + n)), "labels": list(range(5, 5 + n))} for n in (9, 4)]
+    batch = collate(rows)
+    assert batch["attention_mask"].all()
+    assert batch["labels"].tolist()[1] == [5, 6, 7, 8] + [-100] * 5
+    with torch.no_grad():
+        together = model(**batch).loss * (8 + 3)
+        alone = sum(model(**collate([one])).loss * (len(one["labels"]) - 1) for one in rows)
+    assert together.item() == pytest.approx(alone.item(), rel=1e-5)
+
+
 def test_both_stages_run_and_a_tracer_loads_what_comes_out(base, tmp_path):
     config = load(configured(base, tmp_path, grpo__start="sft"))
     sft.train(config, quiet=True)
