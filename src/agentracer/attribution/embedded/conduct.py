@@ -11,19 +11,18 @@ import re
 from collections.abc import Sequence
 
 from agentracer.attribution.embedded.notes import Notes, add_note
-from agentracer.attribution.embedded.signals import Signals
+from agentracer.attribution.embedded.signals import NOTHING_TO_RUN, REPORT_HEAD, Signals
 from agentracer.attribution.embedded.statements import as_text, prose
 
 __all__ = ["watch_conduct"]
 
 _LONGEST = 4_000  # characters of a step that are looked at
-_HEAD = 200  # characters in which an executor says that it was given nothing to run
 _FEW = 8  # words below which a step says nothing
 _MANY = 3  # words of agreement in a step that does nothing else
 
 # All of these read lower-case text. They start with letters and not with \b, by which Python finds
 # the places to try three times as fast.
-_IDLE = re.compile(r"no code\b[^.\n]{0,60}\bto execute\b")
+_IDLE = re.compile(NOTHING_TO_RUN)
 _LOOK = (
     r"(?:verif|review|check|examin|confirm|search|inspect|analy[sz]|watch|read|view|access|visit|"
     r"consult|cross-?referenc|gather|collect|retriev|transcrib|compil|compar|identif|locat|found\b)"
@@ -66,7 +65,7 @@ def watch_conduct(signals: Signals, texts: Sequence[str]) -> list[Notes]:
         if step.agent in signals.users:
             continue
         if step.agent in signals.executors or step.kind == "tool":
-            fresh = step.index not in failures and not _IDLE.search(text[:_HEAD].lower())
+            fresh = step.index not in failures and not _IDLE.search(text[:REPORT_HEAD].lower())
             looked |= fresh
             continue
         got = any(as_text(call.result) for call in step.tool_calls)

@@ -12,22 +12,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from agentracer.attribution.embedded.tokens import without_markers
 from agentracer.trace import Observed, Step
 
-__all__ = ["Signals"]
+__all__ = ["NOTHING_TO_RUN", "REPORT_HEAD", "Signals"]
+
+NOTHING_TO_RUN = r"no code\b[^.\n]{0,60}\bto execute\b"
+"""How an executor says that it was given nothing to run, as a pattern."""
+
+REPORT_HEAD = 200
+"""Characters at its top in which an execution report says that it is one: a worker may quote one
+further down."""
 
 _CODE = re.compile(r"^[ \t]*```", re.MULTILINE)
 # How an executor speaks: an exit code, a traceback, or that it was given nothing to run.
 _EXECUTION = re.compile(
-    r"\bexit ?code\W{1,3}-?\d|\AT?raceback \(most recent|\bno code\b[^.\n]{0,60}\bto execute\b",
+    rf"\bexit ?code\W{{1,3}}-?\d|\AT?raceback \(most recent|\b{NOTHING_TO_RUN}",
     re.IGNORECASE,
 )
 _FAILURE = re.compile(
     r"\bexit ?code\W{1,3}-?[1-9]|^Traceback \(most recent", re.MULTILINE | re.IGNORECASE
 )
-_REPORT_HEAD = 200  # an execution report says so at its top; a worker may quote one further down
 
-_MARKER = re.compile(r"(?m)^[ \t]*(?:\d{1,3}[.)]|[-*#>]+)[ \t]*|\b[Ss]tep \d+")
 _WORD = re.compile(r"[^\W\d_]+")
 # A figure of at least two digits: single digits count things, lists and steps.
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\d|\.\d+)(?!\w)")
@@ -103,7 +109,7 @@ class Signals:
         if step.error is not None or any(call.error is not None for call in step.tool_calls):
             return True
         reporting = step.agent in self.executors
-        return reporting and _FAILURE.search(step.content[:_REPORT_HEAD]) is not None
+        return reporting and _FAILURE.search(step.content[:REPORT_HEAD]) is not None
 
     @cached_property
     def new_facts(self) -> tuple[tuple[str, ...], ...]:
@@ -124,7 +130,7 @@ def _calls(step: Step) -> bool:
 
 
 def _is_report(text: str) -> bool:
-    return _EXECUTION.search(text[:_REPORT_HEAD]) is not None
+    return _EXECUTION.search(text[:REPORT_HEAD]) is not None
 
 
 def _squeezed(text: str) -> str:
@@ -143,7 +149,7 @@ def _vocabulary(text: str) -> Iterator[str]:
 
 
 def _facts(text: str) -> Iterator[str]:
-    body = _MARKER.sub(" ", text)
+    body = without_markers(text)
     for match in _NUMBER.finditer(body):
         yield match[0]
     for match in _NAME.finditer(body):

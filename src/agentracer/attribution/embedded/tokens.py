@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Tokens", "share", "tokens"]
+__all__ = ["Tokens", "share", "tokens", "without_markers"]
 
 _WORD = re.compile(r"\b[^\W\d_][^\W\d_A-Z]+\b")
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?!\w)")
@@ -38,11 +38,16 @@ class Tokens:
 def tokens(text: str) -> Tokens:
     """Take a text apart. Linear in it."""
     words = frozenset(map(str.lower, _WORD.findall(text)))
-    body = _MARKER.sub(" ", text)
+    body = without_markers(text)
     numbers = frozenset(number.replace(",", "") for number in _NUMBER.findall(body))
     names = frozenset(map(str.lower, _NAME.findall(body)))
     facts = names.union([number for number in numbers if len(number) > 1])
     return Tokens(words, numbers, facts, words.union(numbers, names))
+
+
+def without_markers(text: str) -> str:
+    """The text without the numbers and bullets that only say which line of a list this is."""
+    return _MARKER.sub(" ", text)
 
 
 def share(part: frozenset[str], whole: frozenset[str]) -> float:

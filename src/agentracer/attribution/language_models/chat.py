@@ -16,7 +16,15 @@ from typing import Any, Literal, cast
 from agentracer.attribution.language_models.base import Prompt, Span, Turn
 from agentracer.errors import BackendError, UnknownModel
 
-__all__ = ["Checkpoint", "Encoded", "checkpoint", "encode", "load_tokenizer", "special_tokens"]
+__all__ = [
+    "Checkpoint",
+    "Encoded",
+    "adapter_config",
+    "checkpoint",
+    "encode",
+    "load_tokenizer",
+    "special_tokens",
+]
 
 _OPEN, _CLOSE = "\ue010", "\ue011"  # private use: rendering replaces them in a trace
 _NOTE = "agentracer.json"
