@@ -178,15 +178,16 @@ class Sft(_Steps):
             them, for a run repeats itself; a pretrained one has nothing to gain.
         verbatim: reasoning repeats whole steps in place of what they state. Longer, and easier to
             learn for a model that has to learn copying first.
-        blame_next: share of the demonstrations whose *answer* names the step after the decisive
-            one. It weakens the warm start on purpose, where a demonstration of GRPO needs room.
+        blame_last: share of the demonstrations whose *answer* names the last step, which only
+            delivers what went wrong before. It weakens the warm start on purpose, where a
+            demonstration of GRPO needs room.
     """
 
     learning_rate: Rate = 1e-5
     batch: Positive = 32
     prompt_loss: bool = False
     verbatim: bool = False
-    blame_next: Share = 0.0
+    blame_last: Share = 0.0
 
     @model_validator(mode="after")
     def _whole_batches(self) -> Self:

@@ -161,7 +161,7 @@ def demonstration(
     tokenizer: Any,
     room: int,
     *,
-    blame_next: bool = False,
+    blame_last: bool = False,
     verbatim: bool = False,
 ) -> str:
     """Reasoning and answer to learn from, in at most `room` tokens.
@@ -172,15 +172,14 @@ def demonstration(
         example: what is asked.
         tokenizer: of the model.
         room: tokens that it may take.
-        blame_next: let the answer name the step after the decisive one, if there is one.
+        blame_last: let the answer name the last step in place of the decisive one.
         verbatim: repeat whole steps; see `reasoning.solution`.
 
     Raises:
         TrainingError: even what is said of the decisive step does not fit.
     """
     trace, view, steps = example.trace, example.question.view, example.question.steps
-    after = example.step + 1 if example.step is not None else None
-    blame = after if blame_next and after in steps else None
+    blame = max(steps) if blame_last else None
     starts = (0, *_starts(example))
     for start, brief in (*((one, False) for one in starts), (starts[-1], True)):
         text = solution(

@@ -119,11 +119,10 @@ def _card(
     yield f"Base: `{Path(config.model.path).name}`, seed {config.seed}."
     if config.sft is not None:
         yield f"Warm start: {config.sft.steps} steps of {config.sft.batch} sequences."
-        if config.sft.blame_next:
+        if config.sft.blame_last:
             yield (
-                f"In {config.sft.blame_next:.0%} of its demonstrations the answer named the step "
-                "*after* the decisive one, on purpose, so that reinforcement learning had "
-                "something to mend."
+                f"In {config.sft.blame_last:.0%} of its demonstrations the answer named the last "
+                "step, on purpose, so that reinforcement learning had something to mend."
             )
     if config.grpo is not None:
         reward = config.reward

@@ -33,7 +33,7 @@ def train(config: Config, *, quiet: bool = False) -> Path:
     if settings is None:
         raise TrainingError("the config has no section sft", place="sft")
     stages.needed("torch", "transformers", "trl", "datasets")
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
 
     folder = config.folder / "sft"
     stages.seed_everything(config)
@@ -56,7 +56,7 @@ def train(config: Config, *, quiet: bool = False) -> Path:
     held_out = logs.EvaluateHeldOut(
         evaluate.while_training(config, tokenizer, loaded.test), settings.evaluate_every, lines
     )
-    trainer = SFTTrainer(
+    trainer = stages.sft_trainer(model)(
         model=model,
         args=SFTConfig(
             **stages.common_arguments(config, settings, folder),
@@ -91,12 +91,12 @@ def _rows(prompts: Sequence[Example], tokenizer: Any, config: Config) -> list[di
     rows = []
     for example in prompts:
         tokens.prompt_text(tokenizer, example, room)
-        wrong = rng.random() < config.sft.blame_next
+        wrong = rng.random() < config.sft.blame_last
         text = data.demonstration(
             example,
             tokenizer,
             answer_room - 1,
-            blame_next=wrong,
+            blame_last=wrong,
             verbatim=config.sft.verbatim,
         )
         asked = chat.encode(tokenizer, example.prompt).ids

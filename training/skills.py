@@ -24,22 +24,23 @@ Row = dict[str, list[int]]
 
 _BATCH = 32  # rows of a step; of one kind, so that none has to be padded
 _SHORT, _LONG, _TERMS = 16, 80, 8
+_SHORT_SHARE = 0.4
 _OPTIMIZER = Sft(steps=1, learning_rate=5e-3, beta2=0.98, weight_decay=0.01, optimizer="muon")
 _DIGITS, _NAMES, _SIGNS = "0123456789", "ABCDEFGHIJ", (" + ", " - ")
 _SYMBOLS = (*LETTERS, *_DIGITS, *_NAMES, *2 * _SIGNS)
 
 
 def rows(tokenizer: Any, steps: int, *, seed: int) -> Iterator[Row]:
-    """Half of the steps short strings and their repetitions; then comparisons and long strings."""
-    rng = random.Random(seed)
+    """First short strings and their repetitions; then two of three steps compare."""
+    rng, begin = random.Random(seed), int(steps * _SHORT_SHARE)
     for step in range(steps):
         for _ in range(_BATCH):
-            if step < steps // 2:
+            if step < begin:
                 yield repetitions(tokenizer, rng, _SHORT)
-            elif step % 2:
-                yield repetitions(tokenizer, rng, _LONG)
-            else:
+            elif (step - begin) % 3:
                 yield comparisons(tokenizer, rng, _TERMS)
+            else:
+                yield repetitions(tokenizer, rng, _LONG)
 
 
 def repetitions(tokenizer: Any, rng: random.Random, length: int) -> Row:
@@ -87,16 +88,16 @@ def train(
         model: with random weights.
         tokenizer: its own.
         folder: to save to.
-        steps: a quarter of them comparisons.
+        steps: two of five of them comparisons.
         seed: of all chance.
         autocast: whether to multiply as bfloat16.
     """
     from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
 
     from training import stages
 
-    trainer = SFTTrainer(
+    trainer = stages.sft_trainer(model)(
         model=model,
         args=SFTConfig(
             output_dir=str(folder),

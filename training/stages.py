@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from agentracer.errors import MissingExtra, TrainingError
 from training.config import Config, _Steps
@@ -24,9 +24,11 @@ __all__ = [
     "optimizers",
     "save",
     "seed_everything",
+    "sft_trainer",
 ]
 
 _MARK = "complete.json"
+_SMALL_VOCABULARY = 4_096
 
 
 def base_model(place: str | Path, config: Config) -> Any:
@@ -111,6 +113,24 @@ def optimizers(model: Any, stage: _Steps) -> tuple[Any, None]:
         {"params": rest, "use_muon": False, "betas": (0.9, stage.beta2), **shared},
     ]
     return Muon(groups), None
+
+
+def sft_trainer(model: Any) -> Any:
+    """TRL's trainer; with the model's own loss where the vocabulary is small.
+
+    TRL never holds all logits, but works through them in blocks. That saves gigabytes with a
+    vocabulary of 150,000, and costs a sixth of a step on a CPU with one of 500.
+    """
+    from trl import SFTTrainer
+
+    if model.config.vocab_size > _SMALL_VOCABULARY:
+        return SFTTrainer
+
+    class WholeLogits(SFTTrainer):  # type: ignore[misc]
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            return Trainer.compute_loss(self, *args, **kwargs)
+
+    return WholeLogits
 
 
 class Finished(TrainerCallback):  # type: ignore[misc]

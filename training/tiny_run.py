@@ -29,8 +29,8 @@ from training.config import Config
 __all__ = ["main", "verdict"]
 
 CONFIG = Path(__file__).parent / "configs/tiny-cpu.yaml"
-RUNS = 1_700
-SKILL_STEPS = 700
+RUNS = 1_600
+SKILL_STEPS = 800
 KINDS = ("agent", "step")
 
 
@@ -208,8 +208,8 @@ def _summary(config: Config, seeds: Sequence[int], seconds: dict[str, float]) ->
         "seconds": {**seconds, "all": round(sum(seconds.values()), 1)},
         "cpu seconds of training": round(sum(one["cpu seconds"] for one in by_seed), 1),
         "warm start weakened": {
-            "demonstrations whose answer names the step after the decisive one": (
-                config.sft.blame_next if config.sft else 0.0
+            "demonstrations whose answer names the last step": (
+                config.sft.blame_last if config.sft else 0.0
             )
         },
     }

@@ -99,9 +99,9 @@ def test_a_reason_in_other_words_is_quoted():
     assert text.count("<answer>") == 1
 
 
-def test_a_weakened_demonstration_reasons_rightly_and_blames_the_next_step():
+def test_a_weakened_demonstration_reasons_rightly_and_blames_the_last_step():
     example = example_of(trace_of())
-    text = data.demonstration(example, Words(), 500, blame_next=True)
+    text = data.demonstration(example, Words(), 500, blame_last=True)
     view = example.question.view
     assert f"With [{view.labels[2]}] corrected" in text
     assert text.endswith(f"<answer>Reporter|{view.labels[3]}</answer>")
