@@ -80,7 +80,9 @@ def test_json_is_alone_on_stdout(log):
     for flag in (["--json"], ["--format", "json"]):
         verdict = json.loads(agentracer_command("attribute", log, *flag).stdout)
         assert verdict["agent"] in {"Alice", "Bob"}
-        assert verdict["step"] in range(3)
+        said = [(one["agent"], one["step"]) for one in verdict["candidates"]]
+        assert set(said) <= {("Alice", 0), ("Bob", 1), ("Alice", 2)}
+        assert said[0][1] == verdict["step"]
 
 
 def test_a_folder_gives_a_list_of_verdicts(log):
