@@ -174,8 +174,10 @@ class Sft(_Steps):
 
     Attributes:
         batch: sequences an optimizer step.
-        prompt_loss: learn to continue prompts as well. A model made from nothing learns to copy in
-            them, for a run repeats itself; a pretrained one has nothing to gain.
+        prompt_loss: share of the sequences whose prompt is learnt as well. A model made from
+            nothing learns to copy in prompts, for a run repeats itself; but most of a prompt
+            cannot be foretold, and in every sequence that drowns what the solutions teach. A
+            pretrained model has nothing to gain.
         verbatim: reasoning repeats whole steps in place of what they state. Longer, and easier to
             learn for a model that has to learn copying first.
         blame_last: share of the demonstrations whose *answer* names the last step, which only
@@ -185,7 +187,7 @@ class Sft(_Steps):
 
     learning_rate: Rate = 1e-5
     batch: Positive = 32
-    prompt_loss: bool = False
+    prompt_loss: Share = 0.0
     verbatim: bool = False
     blame_last: Share = 0.0
 

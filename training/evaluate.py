@@ -3,6 +3,8 @@
     python -m training.evaluate --model DIR --config FILE            the held-out tasks of a config
     python -m training.evaluate --model DIR --whowhen FOLDER         Who&When, zero-shot
 
+`--batch 64` writes so many answers side by side.
+
 Both go through `Tracer("transformers:DIR")`, as it is used. While a model trains it writes its
 answers in batches instead; they are read by the same code.
 """
@@ -164,13 +166,19 @@ def summary(found: Sequence[Prediction]) -> dict[str, Any]:
 
 
 def by_tracer(folder: Path, traces: Sequence[Trace], *, settings: str = "") -> list[Prediction]:
-    """Predictions of `Tracer("transformers:FOLDER")`."""
+    """Predictions of `Tracer("transformers:FOLDER")`, in the order of the traces.
+
+    Raises:
+        AgentracerError: a trace could not be judged.
+    """
     from agentracer.attribution import Tracer
 
-    tracer = Tracer(f"transformers:{folder}{settings}")
     found = []
-    for trace in traces:
-        verdict = tracer.attribute(trace)
+    for one in Tracer(f"transformers:{folder}{settings}").attribute_many(traces, progress=True):
+        if one.error is not None:
+            raise one.error
+        trace, verdict = one.trace, one.verdict
+        assert verdict is not None
         found.append(
             Prediction(
                 id=trace.id,
@@ -187,14 +195,14 @@ def by_tracer(folder: Path, traces: Sequence[Trace], *, settings: str = "") -> l
     return found
 
 
-def whowhen(folder: Path, model: Path) -> dict[str, Any]:
+def whowhen(folder: Path, model: Path, *, settings: str = "") -> dict[str, Any]:
     """Both subsets of Who&When, zero-shot, with the rules beside."""
     from agentracer.formats.whowhen import load_directory
 
     found: dict[str, Any] = {}
     for subset in sorted(path for path in folder.iterdir() if path.is_dir()):
         traces = [trace for trace in load_directory(subset) if trace.labels]
-        said = by_tracer(model, traces)
+        said = by_tracer(model, traces, settings=settings)
         found[subset.name] = {"tracer": summary(said), "rules": rules(traces)}
     return found
 
@@ -207,15 +215,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     what.add_argument("--config", type=Path, help="evaluate on its held-out tasks")
     what.add_argument("--whowhen", type=Path, help="evaluate on the subsets in this folder")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
+    parser.add_argument("--batch", type=int, default=1, help="answers written side by side")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     asked = parser.parse_args(argv)
+    settings = f"?batch={asked.batch}"
     try:
         if asked.whowhen:
-            found = whowhen(asked.whowhen, asked.model)
+            found = whowhen(asked.whowhen, asked.model, settings=settings)
         else:
             config = load(asked.config, asked.set)
             traces = corpus.load(config.data).test
-            said = by_tracer(asked.model, traces)
+            said = by_tracer(asked.model, traces, settings=settings)
             found = {"held-out": {"tracer": summary(said), "rules": rules(traces)}}
     except AgentracerError as error:
         print(f"error: {error}", file=sys.stderr)

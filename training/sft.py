@@ -101,7 +101,8 @@ def _rows(prompts: Sequence[Example], tokenizer: Any, config: Config) -> list[di
         )
         asked = chat.encode(tokenizer, example.prompt).ids
         told = tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
-        learnt = asked if config.sft.prompt_loss else [-100] * len(asked)
+        whole = rng.random() < config.sft.prompt_loss
+        learnt = asked if whole else [-100] * len(asked)
         rows.append({"input_ids": asked + told, "labels": learnt + told})
     return rows
 

@@ -5,7 +5,8 @@
 collects a small TracerTraj from the testbed, makes a tokenizer and random weights, trains SFT, and
 then GRPO with each seed (all at once, one thread each), evaluates on held-out tasks, loads
 the result through `Tracer`, draws the curves, and exports. It ends with an error if GRPO is not
-above its warm start, or the tracer not above the trivial rules.
+above its warm start, or the tracer not above the trivial rules. Another `--set seed=N` collects
+other traces and begins with other weights: a run to confirm what one seed has shown.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def _collect(config: Config, runs: int) -> None:
         "pipeline",
         n=runs,
         out=folder,
-        seed=1,
+        seed=config.seed + 1,
         workers=os.cpu_count(),
         injections=0,  # the config trains on natural failures alone
     )

@@ -20,7 +20,7 @@ from agentracer.attribution.language_models.base import Form, Request, Sampling,
 
 from .servers import Scripted, Server, fails, says, serving
 
-KINDS = ("transformers", "vllm", "openai", "openai-vllm")
+KINDS = ("transformers", "transformers-batch", "vllm", "openai", "openai-vllm")
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +73,8 @@ def _judge(kind: str, path: Path, stack: ExitStack) -> LanguageModelBackend:
 
     if kind == "transformers":
         return judge.transformers(f"{path}?dtype=float32&device=cpu")
+    if kind == "transformers-batch":
+        return judge.transformers(f"{path}?dtype=float32&device=cpu&batch=8")
     if kind.endswith("vllm"):
         if find_spec("vllm") is None:
             pytest.skip("needs the extra [vllm]; `make test-vllm` has it")

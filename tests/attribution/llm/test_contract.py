@@ -51,7 +51,7 @@ def test_held_out_failures_are_attributed_far_above_chance(judge, record_propert
     assert all(v.provenance.output_tokens > 0 for v in found)
 
 
-@pytest.mark.parametrize("other", ["vllm", "openai", "openai-vllm"])
+@pytest.mark.parametrize("other", ["transformers-batch", "vllm", "openai", "openai-vllm"])
 def test_all_backends_give_the_same_verdicts(judges, other):
     same, found = verdicts(judges["transformers"]), verdicts(judges[other])
     read = [pair for pair in zip(found, same, strict=True) if not pair[0].abstained]

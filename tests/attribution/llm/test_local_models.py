@@ -51,7 +51,7 @@ def test_the_schemes_are_known():
         ("/tmp?colour=red", "unknown settings"),
         ("/tmp?lora=/no/such/adapter", "/no/such/adapter/adapter_config.json"),
         ("/tmp?format=xml", "no form of answer"),
-        ("/tmp?context=-1", "no whole number"),
+        ("/tmp?context=-1", "context='-1' is no whole number"),
     ],
 )
 def test_a_spec_that_makes_no_sense_is_refused(all_libraries, scheme, argument, problem):

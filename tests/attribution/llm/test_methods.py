@@ -189,6 +189,18 @@ def test_windows_are_judged_in_one_batch():
     assert len(model.batches) == 2
 
 
+def test_more_suspects_than_one_prompt_can_show_are_judged_in_rounds():
+    judge, model = tracer(blames(0), token_budget=1_200)
+    verdict = judge.attribute(trace_of(*(f"step {i} " + "word " * 60 for i in range(120))))
+    finals = [user(request) for request in model.requests if "suspected" in user(request)]
+    assert len(model.batches) > 2
+    assert len(finals) > 2
+    for request in model.requests:
+        assert sum(model.count_tokens(turn.content) for turn in request.prompt) <= 1_200
+    assert "in rounds" in " ".join(verdict.notes)
+    assert verdict.step == 0
+
+
 def test_a_long_task_is_cut_and_said():
     trace = LONG.model_copy(
         update={"observed": LONG.observed.model_copy(update={"task": "word " * 5_000})}

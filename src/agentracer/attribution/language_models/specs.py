@@ -46,7 +46,7 @@ def whole_number(scheme: str, settings: dict[str, str], name: str) -> int | None
         return None
     if not text.isdecimal() or int(text) < 1:
         raise UnknownModel(
-            f"{scheme}: {name}={text!r} is no whole number\n  remedy: write {name}=8192"
+            f"{scheme}: {name}={text!r} is no whole number\n  remedy: write {name}=N, at least 1"
         )
     return int(text)
 

@@ -1,35 +1,36 @@
 """A model in this process through transformers: `transformers:PATH`, on CPU or GPU.
 
 One prompt at a time, with the keys and values of the prompt before kept: prompts that begin alike
-(the steps of one run, the samples of one question, the second part of an answer) are computed once.
-For throughput there is `vllm:`.
+(the steps of one run, the samples of one question) are computed once. With `?batch=16`, up to 16
+outputs are written side by side instead (see `side_by_side`): more memory, fewer passes. For real
+throughput there is `vllm:`.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from agentracer.attribution.language_models import chat, specs
 from agentracer.attribution.language_models.base import (
     Completion,
     ContextExceeded,
-    Form,
     Prompt,
     Reply,
     Request,
-    Sampling,
     Span,
     SpanScore,
 )
 from agentracer.attribution.language_models.grammar import Grammars
+from agentracer.attribution.language_models.side_by_side import CHUNK, Job, side_by_side
+from agentracer.attribution.language_models.writing import Writing
 from agentracer.errors import UnknownModel
 
 __all__ = ["TransformersModel"]
 
-_SETTINGS = ("lora", "format", "device", "dtype", "context")
-_CHUNK = 1_024  # tokens of a prefill at a time: bounds the memory of activations and logits
+_SETTINGS = ("lora", "format", "device", "dtype", "context", "batch")
 _LOOKING = 24  # last tokens of a prompt whose attention is read
 _UNEXPECTED = 4  # the surprise of a span is that of its least expected quarter
 
@@ -38,7 +39,8 @@ class TransformersModel:
     """A causal language model of the transformers library.
 
     Args:
-        argument: `PATH`, then perhaps `?lora=PATH&format=tagged&device=cuda&dtype=bfloat16`.
+        argument: `PATH`, then perhaps
+            `?lora=PATH&format=tagged&device=cuda&dtype=bfloat16&context=8192&batch=16`.
 
     Raises:
         UnknownModel: there is no such model on disk.
@@ -46,7 +48,6 @@ class TransformersModel:
     """
 
     remote = False
-    batch = 1
 
     def __init__(self, argument: str) -> None:
         specs.need("transformers", "torch", "transformers", "xgrammar")
@@ -58,6 +59,7 @@ class TransformersModel:
         self.answer_format = self.found.answer_format
         self._settings = settings
         self._context = specs.whole_number("transformers", settings, "context")
+        self.batch = specs.whole_number("transformers", settings, "batch") or 1
         self._lock = threading.RLock()
         self._made: tuple[Any, Any, Grammars] | None = None
         self._past: tuple[list[int], Any] = ([], None)
@@ -125,15 +127,26 @@ class TransformersModel:
         return len(ids)
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """One after the other; samples of a request share its prompt."""
-        with self._lock:
-            return [self._reply(request) for request in requests]
-
-    def _reply(self, request: Request) -> Reply:
+        """One reply a request: its samples one after the other, or many outputs side by side."""
         import torch
 
+        with self._lock, torch.inference_mode():
+            jobs = [self._jobs(request) for request in requests]
+            every = [job for found in jobs if isinstance(found, list) for job in found]
+            if self.batch > 1:
+                side_by_side(self._parts()[0], every, self.batch)
+            else:
+                for job in every:
+                    self._write(job)
+        return [
+            [job.completion() for job in found] if isinstance(found, list) else found
+            for found in jobs
+        ]
+
+    def _jobs(self, request: Request) -> list[Job] | ContextExceeded:
+        """The outputs of a request, still to be written."""
+        model, tokenizer, grammars = self._parts()
         form, sampling = request.form, request.sampling
-        tokenizer = self._parts()[1]
         # Models that can think do so by their template; JSON has its reasoning inside.
         encoded = chat.encode(
             tokenizer, request.prompt, form.lead, thinking=form.schema is None and bool(form.until)
@@ -143,79 +156,27 @@ class TransformersModel:
             return ContextExceeded(
                 f"a prompt of {len(encoded.ids)} tokens does not fit {self.name}", limit=limit
             )
-        room = sampling.max_tokens
         if limit is not None:
-            room = min(room, limit - len(encoded.ids))
-        with torch.inference_mode():
-            return [
-                self._sample(encoded.ids, form, sampling, room, number)
-                for number in range(sampling.n)
-            ]
-
-    def _sample(
-        self, ids: list[int], form: Form, sampling: Sampling, room: int, number: int
-    ) -> Completion:
-        draw = _Draw(sampling.temperature, sampling.seed + number)
-        read = _Read()
-        text, written = form.lead, []
-        if form.until:
-            needed = self._longest(form)
-            written = self._write(ids, draw, read, room=max(room - needed, 1), until=form.until)
-            text += self._parts()[1].decode(written)
-            if form.until not in text:
-                # The reasoning had no end: it is given one, so that an answer can follow.
-                closing = self._encoded(form.until)
-                written, text = written + closing, text + form.until
-        answer = self._write([*ids, *written], draw, read, room=room - len(written), form=form)
-        return Completion(
-            text=text + self._parts()[1].decode(answer),
-            input_tokens=read.tokens,
-            cached_tokens=read.cached,
-            output_tokens=len(written) + len(answer),
-        )
-
-    def _longest(self, form: Form) -> int:
-        """Tokens to keep back for the answer after the reasoning."""
-        return 4 + sum(max(len(self._encoded(text)) for text in slot) for slot in form.slots)
-
-    def _encoded(self, text: str) -> list[int]:
-        ids: list[int] = self._parts()[1](text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    def _write(
-        self,
-        ids: list[int],
-        draw: _Draw,
-        read: _Read,
-        *,
-        room: int,
-        until: str = "",
-        form: Form | None = None,
-    ) -> list[int]:
-        """Write tokens after `ids`: up to a text, or along a form."""
-        model, tokenizer, grammars = self._parts()
-        matcher = grammars.matcher(form) if form is not None else None
+            room = min(sampling.max_tokens, limit - len(encoded.ids))
+            sampling = replace(sampling, max_tokens=room)
         stop = frozenset(_stops(model, tokenizer))
-        logits = self._prefill(ids, read)
-        written: list[int] = []
-        while len(written) < room:
-            if matcher is not None:
-                grammars.mask(matcher, logits)
-            token = draw(logits)
-            if token in stop:
-                break
-            written.append(token)
-            if matcher is not None:
-                matcher.accept_token(token)
-                if matcher.is_terminated():
-                    break
-            elif until and until in tokenizer.decode(written[-2 * len(until) :]):
-                break
-            logits = self._forward([token])
-        return written
+        return [
+            Job(
+                encoded.ids,
+                Writing(form, sampling, number, tokenizer=tokenizer, grammars=grammars, stop=stop),
+            )
+            for number in range(sampling.n)
+        ]
 
-    def _prefill(self, ids: list[int], read: _Read) -> Any:
-        """Logits after `ids`, computing only what does not begin like the prompt before."""
+    def _write(self, job: Job) -> None:
+        """One output, with what is kept of the prompt before."""
+        logits = self._prefill(job)
+        while (token := job.writing.next(logits)) is not None and not job.writing.complete:
+            logits = self._forward([token])
+
+    def _prefill(self, job: Job) -> Any:
+        """Logits after its prompt, computing only what does not begin like the one before."""
+        ids = job.ids
         known, cache = self._past
         shared = 0
         # The last token is always computed: its logits are what is wanted.
@@ -229,11 +190,10 @@ class TransformersModel:
             self._past = (known[:shared], cache)
         else:
             shared, self._past = 0, ([], None)
-        if not read.tokens:
-            read.tokens, read.cached = len(ids), shared
+        job.cached = shared
         logits = None
-        for start in range(shared, len(ids), _CHUNK):
-            logits = self._forward(ids[start : start + _CHUNK])
+        for start in range(shared, len(ids), CHUNK):
+            logits = self._forward(ids[start : start + CHUNK])
         return logits
 
     def _forward(self, ids: list[int], **wanted: Any) -> Any:
@@ -273,8 +233,8 @@ class TransformersModel:
 
         self._past = ([], None)
         found = [0.0]  # nothing comes before the first token
-        for start in range(0, len(ids), _CHUNK):
-            chunk = ids[start : start + _CHUNK]
+        for start in range(0, len(ids), CHUNK):
+            chunk = ids[start : start + CHUNK]
             out = self._forward(chunk, output_attentions=False)
             after = ids[start + 1 : start + 1 + len(chunk)]
             logs = torch.log_softmax(out.logits[0, : len(after)].float(), dim=-1)
@@ -297,32 +257,6 @@ class TransformersModel:
         weights = sum(layer[0].float().mean(dim=(0, 1)) for layer in upper) / len(upper)
         found: list[float] = weights.tolist()
         return found
-
-
-class _Read:
-    """Tokens read for one output; its second part reads what the first wrote, which is no input."""
-
-    def __init__(self) -> None:
-        self.tokens = self.cached = 0
-
-
-class _Draw:
-    """Picks the next token: the likeliest, or at random with a seed of its own."""
-
-    def __init__(self, temperature: float, seed: int) -> None:
-        import torch
-
-        self.temperature = temperature
-        self._random = torch.Generator().manual_seed(seed)
-
-    def __call__(self, logits: Any) -> int:
-        import torch
-
-        if self.temperature <= 0:
-            return int(logits.argmax(-1))
-        # Drawn on the CPU: generators of other devices give other numbers.
-        chances = torch.softmax(logits[0].cpu() / self.temperature, dim=-1)
-        return int(torch.multinomial(chances, 1, generator=self._random))
 
 
 def _span_score(

@@ -1,16 +1,18 @@
 """Runs that are longer than the context: read in overlapping windows, never cut.
 
 Each window yields a shortlist; the shortlisted steps are then shown together, with what stands
-around them, for a final judgement. A step that is longer than a window is read in pieces.
+around them, for a final judgement: in rounds, where they are too many for one prompt. A step that
+is longer than a window is read in pieces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from agentracer.attribution import answers
 from agentracer.attribution.answers import Answer, Unreadable
+from agentracer.attribution.language_models.base import Reply, Request
 from agentracer.attribution.methods.base import Case, Finding, Steps
 from agentracer.attribution.rendering import Part
 
@@ -19,6 +21,7 @@ __all__ = ["plan", "surroundings", "windowed"]
 _OVERLAP = 8  # one part in so many of a window is shown again in the next one
 _PER_WINDOW = 3
 _AROUND = 2  # steps before and after a suspect that are shown with it where there is room
+_LEAST = 96  # tokens that a suspect is shown with; more suspects than that are judged in rounds
 
 
 def windowed(case: Case) -> Steps:
@@ -52,16 +55,51 @@ def windowed(case: Case) -> Steps:
 
 
 def _final(case: Case, suspects: Mapping[int, Part], windows: Sequence[Answer]) -> Steps:
-    labels = " ".join(case.view.labels[step] for step in sorted(suspects))
-    question = case.question("ask_final", labels=labels)
-    body = case.body(parts=surroundings(case, suspects))
-    said = yield from case.blamed(body, question, suspects, samples=case.options.samples)
-    finding = case.counted(said, rest=list(suspects), why="suspected in its window")
+    left = yield from _heats(case, suspects)
+    said = yield from case.blamed(*_shown(case, left), left, samples=case.options.samples)
+    finding = case.counted(said, rest=[*left, *suspects], why="suspected in its window")
     if finding.candidates or not all(isinstance(one, Unreadable) for one in said):
         return finding
     # Without a final judgement the suspicion of the first window is as good as any.
     case.note("no usable final answer: ranked by the windows alone")
     return case.counted(windows[:1], rest=list(suspects), why="suspected in its window")
+
+
+def _heats(
+    case: Case, suspects: Mapping[int, Part]
+) -> Generator[list[Request], list[Reply], dict[int, Part]]:
+    """As many suspects as one prompt can show: of each group of that size, who is blamed."""
+    size = max((case.room() - 48) // _LEAST, 2)
+    left, rounds = dict(suspects), 0
+    while len(left) > size:
+        steps = sorted(left)
+        groups = [steps[start : start + size] for start in range(0, len(steps), size)]
+        requests = [
+            case.blame_request(*_shown(case, {step: left[step] for step in group}), group)
+            for group in groups
+        ]
+        said = yield from case.asked(
+            requests,
+            lambda i, text, groups=groups: answers.parse_blame(
+                case.style, text, case.view, groups[i]
+            ),
+        )
+        blamed = {one[0].step for one in said if isinstance(one[0], Answer)}
+        # A group of which nobody is blamed, or that got no usable answer, drops out, unless all do.
+        left = {step: left[step] for step in steps if step in blamed} or {
+            group[0]: left[group[0]] for group in groups
+        }
+        rounds += 1
+    if rounds:
+        case.note(f"{len(suspects)} suspects were narrowed down to {len(left)} in rounds: {rounds}")
+    return left
+
+
+def _shown(case: Case, suspects: Mapping[int, Part]) -> tuple[str, str]:
+    """Body and question for a judgement between suspects."""
+    labels = " ".join(case.view.labels[step] for step in sorted(suspects))
+    body = case.body(parts=surroundings(case, suspects))
+    return body, case.question("ask_final", labels=labels)
 
 
 def plan(case: Case) -> list[list[Part]]:
