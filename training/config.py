@@ -178,6 +178,9 @@ class Sft(_Steps):
             nothing learns to copy in prompts, for a run repeats itself; but most of a prompt
             cannot be foretold, and in every sequence that drowns what the solutions teach. A
             pretrained model has nothing to gain.
+        decisive_only: share of the sequences of whose solution only what is said of the decisive
+            step is learnt, and the answer. What is said of the steps before is mostly copied from
+            where nothing is wrong; a model that learns all of it alike learns to overlook.
         verbatim: reasoning repeats whole steps in place of what they state. Longer, and easier to
             learn for a model that has to learn copying first.
         blame_last: share of the demonstrations whose *answer* names the last step, which only
@@ -188,6 +191,7 @@ class Sft(_Steps):
     learning_rate: Rate = 1e-5
     batch: Positive = 32
     prompt_loss: Share = 0.0
+    decisive_only: Share = 0.0
     verbatim: bool = False
     blame_last: Share = 0.0
 

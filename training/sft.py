@@ -100,11 +100,27 @@ def _rows(prompts: Sequence[Example], tokenizer: Any, config: Config) -> list[di
             verbatim=config.sft.verbatim,
         )
         asked = chat.encode(tokenizer, example.prompt).ids
-        told = tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
-        whole = rng.random() < config.sft.prompt_loss
-        learnt = asked if whole else [-100] * len(asked)
-        rows.append({"input_ids": asked + told, "labels": learnt + told})
+        read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        told = [*read["input_ids"], tokenizer.eos_token_id]
+        prompt_too = rng.random() < config.sft.prompt_loss
+        begin = _decisive(example, text) if rng.random() < config.sft.decisive_only else 0
+        given = sum(end <= begin for _, end in read["offset_mapping"])
+        learnt = [-100] * given + told[given:]
+        rows.append(
+            {
+                "input_ids": asked + told,
+                "labels": (asked if prompt_too else [-100] * len(asked)) + learnt,
+            }
+        )
     return rows
+
+
+def _decisive(example: Example, text: str) -> int:
+    """Where a solution begins to speak of the decisive step; 0 where it blames nobody."""
+    if example.step is None:
+        return 0
+    label = example.question.view.labels[example.step]
+    return max(text.find(f"\n[{label}]\n"), 0)
 
 
 def _unmasked(tokenizer: Any) -> Any:

@@ -180,15 +180,8 @@ def one_seed(config: Config) -> None:
 
 
 def measured(config: Config, folder: Path, traces: Sequence[Any]) -> list[Any]:
-    """Predictions of a checkpoint on traces, written in batches."""
-    from training import stages, tokens
-
-    tokenizer = tokens.load_tokenizer(config)
-    prompts = data.examples(traces, tokenizer, config.data)
-    model = stages.base_model(folder, config)
-    room, batch = config.data.answer_tokens, config.evaluation.batch
-    texts = evaluate.generated(model, tokenizer, prompts, tokens=room, batch=batch)
-    return evaluate.predictions(prompts, texts)
+    """Predictions of a checkpoint on traces, as `Tracer` makes them, in batches."""
+    return evaluate.by_tracer(folder, traces, settings=f"?batch={config.evaluation.batch}")
 
 
 def _summary(config: Config, seeds: Sequence[int], seconds: dict[str, float]) -> int:
