@@ -3,7 +3,7 @@
     python -m training.evaluate --model DIR --config FILE            the held-out tasks of a config
     python -m training.evaluate --model DIR --whowhen FOLDER         Who&When, zero-shot
 
-`--batch 64` writes so many answers side by side.
+`--batch 64` writes so many answers side by side; `--answer-tokens 96` keeps each of them short.
 
 Both go through `Tracer("transformers:DIR")`, as it is used. While a model trains it writes its
 answers in batches instead; they are read by the same code.
@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +166,16 @@ def summary(found: Sequence[Prediction]) -> dict[str, Any]:
     return {"n": len(found), "abstained": abstained, **_told(scored.rates)}
 
 
-def by_tracer(folder: Path, traces: Sequence[Trace], *, settings: str = "") -> list[Prediction]:
+def by_tracer(
+    folder: Path, traces: Sequence[Trace], *, settings: str = "", answer_tokens: int | None = None
+) -> list[Prediction]:
     """Predictions of `Tracer("transformers:FOLDER")`, in the order of the traces.
+
+    Args:
+        folder: with a checkpoint.
+        traces: labelled.
+        settings: of the model, such as `?batch=64`.
+        answer_tokens: of one answer at most; None leaves it to `Tracer`.
 
     Raises:
         AgentracerError: a trace could not be judged.
@@ -174,7 +183,8 @@ def by_tracer(folder: Path, traces: Sequence[Trace], *, settings: str = "") -> l
     from agentracer.attribution import Tracer
 
     found = []
-    for one in Tracer(f"transformers:{folder}{settings}").attribute_many(traces, progress=True):
+    tracer = Tracer(f"transformers:{folder}{settings}", answer_tokens=answer_tokens)
+    for one in tracer.attribute_many(traces, progress=True):
         if one.error is not None:
             raise one.error
         trace, verdict = one.trace, one.verdict
@@ -195,15 +205,21 @@ def by_tracer(folder: Path, traces: Sequence[Trace], *, settings: str = "") -> l
     return found
 
 
-def whowhen(folder: Path, model: Path, *, settings: str = "") -> dict[str, Any]:
-    """Both subsets of Who&When, zero-shot, with the rules beside."""
+def whowhen(folder: Path, judge: Callable[[Sequence[Trace]], list[Prediction]]) -> dict[str, Any]:
+    """Both subsets of Who&When, zero-shot, with the rules beside.
+
+    Args:
+        folder: with a folder of logs for each subset.
+        judge: predicts; see `by_tracer`.
+    """
     from agentracer.formats.whowhen import load_directory
 
     found: dict[str, Any] = {}
     for subset in sorted(path for path in folder.iterdir() if path.is_dir()):
         traces = [trace for trace in load_directory(subset) if trace.labels]
-        said = by_tracer(model, traces, settings=settings)
-        found[subset.name] = {"tracer": summary(said), "rules": rules(traces)}
+        found[subset.name] = {"tracer": summary(judge(traces)), "rules": rules(traces)}
+        # Hours of work may lie between two subsets.
+        print(f"{subset.name}: {found[subset.name]['tracer']}", file=sys.stderr, flush=True)
     return found
 
 
@@ -216,18 +232,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     what.add_argument("--whowhen", type=Path, help="evaluate on the subsets in this folder")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--batch", type=int, default=1, help="answers written side by side")
+    parser.add_argument("--answer-tokens", type=int, help="of one answer at most")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     asked = parser.parse_args(argv)
-    settings = f"?batch={asked.batch}"
+    judge = partial(
+        by_tracer,
+        asked.model,
+        settings=f"?batch={asked.batch}",
+        answer_tokens=asked.answer_tokens,
+    )
     try:
         if asked.whowhen:
-            found = whowhen(asked.whowhen, asked.model, settings=settings)
+            found = whowhen(asked.whowhen, judge)
         else:
             config = load(asked.config, asked.set)
             traces = corpus.load(config.data).test
-            said = by_tracer(asked.model, traces, settings=settings)
-            found = {"held-out": {"tracer": summary(said), "rules": rules(traces)}}
-    except AgentracerError as error:
+            found = {"held-out": {"tracer": summary(judge(traces)), "rules": rules(traces)}}
+    except (AgentracerError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     found = {"model": str(asked.model), "command": sys.argv[1:], **found}
