@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from agentracer.attribution import answers
 from agentracer.attribution.answers import Answer, Unreadable
@@ -78,12 +79,7 @@ def _heats(
             case.blame_request(*_shown(case, {step: left[step] for step in group}), group)
             for group in groups
         ]
-        said = yield from case.asked(
-            requests,
-            lambda i, text, groups=groups: answers.parse_blame(
-                case.style, text, case.view, groups[i]
-            ),
-        )
+        said = yield from case.asked(requests, partial(_read, case, groups))
         blamed = {one[0].step for one in said if isinstance(one[0], Answer)}
         # A group of which nobody is blamed, or that got no usable answer, drops out, unless all do.
         left = {step: left[step] for step in steps if step in blamed} or {
@@ -93,6 +89,12 @@ def _heats(
     if rounds:
         case.note(f"{len(suspects)} suspects were narrowed down to {len(left)} in rounds: {rounds}")
     return left
+
+
+def _read(
+    case: Case, groups: Sequence[Sequence[int]], number: int, text: str
+) -> Answer | str | Unreadable:
+    return answers.parse_blame(case.style, text, case.view, groups[number])
 
 
 def _shown(case: Case, suspects: Mapping[int, Part]) -> tuple[str, str]:
