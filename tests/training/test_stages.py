@@ -94,6 +94,32 @@ def test_a_batch_without_a_mask_gives_each_text_the_loss_that_it_has_alone(base)
     assert together.item() == pytest.approx(alone.item(), rel=1e-5)
 
 
+def learnt(base, folder, **changes):
+    """The prompts of a config, and what of each sequence is learnt, as text."""
+    config = load(configured(base, folder, **changes))
+    tokenizer = tokens.load_tokenizer(config)
+    prompts = data.examples(corpus.load(config.data).train, tokenizer, config.data)
+    rows = sft._rows(prompts, tokenizer, config)
+    kept = [[token for token in one["labels"] if token != -100] for one in rows]
+    return prompts, [tokenizer.decode(one) for one in kept]
+
+
+def test_of_a_sequence_the_solution_is_learnt_and_the_prompt_where_asked(base, tmp_path):
+    assert all(one.startswith("<think>") for one in learnt(base, tmp_path)[1])
+    for one in learnt(base, tmp_path, sft__prompt_loss=1.0)[1]:
+        assert "You find the decisive error" in one
+        assert "<think>\n" in one
+
+
+def test_where_asked_only_what_is_said_of_the_decisive_step_is_learnt(base, tmp_path):
+    prompts, texts = learnt(base, tmp_path, sft__decisive_only=1.0)
+    for example, text in zip(prompts, texts, strict=True):
+        label = example.question.view.labels[example.step]
+        assert text.lstrip().startswith(f"[{label}]")
+        assert f"With [{label}] corrected" in text
+        assert f"|{label}</answer>" in text
+
+
 def test_both_stages_run_and_a_tracer_loads_what_comes_out(base, tmp_path):
     config = load(configured(base, tmp_path, grpo__start="sft"))
     sft.train(config, quiet=True)
