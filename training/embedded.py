@@ -22,7 +22,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, this is no package
 
-from agentracer.attribution.embedded.catalogue import MANAGED, SHAPE_FIRMNESS, firmness
+from agentracer.attribution.embedded.catalogue import (
+    CONTENT_LOOSENESS,
+    MANAGED,
+    SHAPE_FIRMNESS,
+    firmness,
+)
 from agentracer.attribution.embedded.crossval import (
     OUTER_FOLDS,
     cross_validate,
@@ -95,7 +100,7 @@ def main() -> None:
     results["adapted"] = adapted(without_topology, rules, figures_of)
     say(f"adapted after {time.perf_counter() - started:.0f} s")
 
-    transfer = trained_on_systems(train, made, name="transfer-4", trust=trust)
+    transfer = trained_on_systems(train, made, name="transfer-5", trust=trust)
     transfer = replace(transfer, trained_on={"ids": [example.id for example in train]})
     results["transfer"] = evaluate(logs, [judge(example, transfer) for example in examples])
 
@@ -111,10 +116,12 @@ def main() -> None:
     say(f"cross-validated after {time.perf_counter() - started:.0f} s")
     alone = cross_validate(bare, **in_domain_way)
     results["without the rule list"] = evaluate(logs, alone)
+    tight = cross_validate(examples, **in_domain_way, looseness=1.0)
+    results["content held like shape"] = evaluate(logs, tight)
     results["permutation test"] = permutation_test(logs, examples)
     in_domain = fit_model(
         examples,
-        name="in-domain-4",
+        name="in-domain-5",
         start=content_of(transfer),
         trust=trust,
         penalties=IN_DOMAIN_PENALTIES,
@@ -220,6 +227,7 @@ def procedure(models: Mapping[str, Model]) -> dict[str, Any]:
         "penalties": list(PENALTIES),
         "in_domain_penalties": list(IN_DOMAIN_PENALTIES),
         "shape_firmness": SHAPE_FIRMNESS,
+        "content_looseness": CONTENT_LOOSENESS,
         "shuffles": SHUFFLES,
         "models": {
             name: {

@@ -96,21 +96,26 @@ def _adapted_row(name: str, runs: int, natural: int, values: list[float]) -> str
 
 def on_whowhen(results: dict[str, Any]) -> str:
     parts = ["## Results on Who&When's development half, w/o G, in %\n"]
-    found, bare = results["cross-validation"], results["without the rule list"]
-    subsets = [name for name in found if name != "both"]
-    parts += [_table(subset, found[subset], bare[subset]) for subset in subsets]
+    found = results["cross-validation"]
+    others = {
+        "without the rule list as a feature": results["without the rule list"],
+        "content held like shape": results["content held like shape"],
+    }
+    for subset in (name for name in found if name != "both"):
+        rows = {name: other[subset]["ranker"] for name, other in others.items()}
+        parts.append(_table(subset, found[subset], rows))
     parts += [_calibration(found), _differences(found), _permutation(results["permutation test"])]
     parts.append(_transfer(results))
     return "\n".join(parts)
 
 
-def _table(subset: str, cell: dict[str, Any], bare: dict[str, Any]) -> str:
+def _table(subset: str, cell: dict[str, Any], others: dict[str, Any]) -> str:
     lines = [
         f"### {subset} ({cell['n']} runs)\n",
         "| | " + " | ".join(heading for heading, _ in _COLUMNS) + " |",
         "|---|" + "---|" * len(_COLUMNS),
         "| **ranker, cross-validated** | " + _row(cell["ranker"], seeds=True),
-        "| without the rule list as a feature | " + _row(bare["ranker"], seeds=True),
+        *(f"| {name} | " + _row(other, seeds=True) for name, other in others.items()),
     ]
     for name, rule in cell["rules"].items():
         lines.append(f"| {name}{' *' if rule['fitted'] else ''} | " + _row(rule, seeds=False))

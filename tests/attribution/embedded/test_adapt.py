@@ -71,4 +71,4 @@ def test_too_few_labels_or_tasks_are_refused():
 def test_without_numpy_the_pip_line_is_given(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     with pytest.raises(MissingExtra, match=r"\[adapt\]"):
-        fit.fit_weights([fit.example_of(odd_run(1))], 1.0)
+        fit.fit_path([fit.example_of(odd_run(1))], [1.0])

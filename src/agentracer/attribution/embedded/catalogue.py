@@ -12,7 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-__all__ = ["CATALOGUE", "MANAGED", "Feature", "base_name", "bounds", "firmness", "prior"]
+__all__ = [
+    "CATALOGUE",
+    "CONTENT_LOOSENESS",
+    "MANAGED",
+    "Feature",
+    "base_name",
+    "bounds",
+    "firmness",
+    "prior",
+]
 
 MANAGED = "managed: "
 """Prefix of the copy of a feature that only runs with managers have."""
@@ -38,6 +47,11 @@ SHAPE_FIRMNESS = 200.0
 content: what is checked holds for any system, shape is that of the systems trained on. Of 1, 10, 50
 and 200 the strongest within a standard error of the best on TracerTraj with whole frameworks,
 topologies and domains left out."""
+
+CONTENT_LOOSENESS = 0.03
+"""The part of the penalty by which weights of checked content are held where a model is adapted: a
+few runs hold many habits that mean nothing, but what is checked means the same in all of them.
+Chosen of 0.01, 0.03, 0.1, 0.3 and 1 on Who&When's development half."""
 
 _FINDING = 1.0  # the prior of a finding; of 0, 0.3, 0.6 and 1 the best with whole domains left out
 
@@ -84,6 +98,7 @@ _SHAPE: dict[str, Feature] = {
     "answer": Feature(1, "brings up the answer"),
     "first answer": Feature(1, "is the first to bring up the answer"),
     "holds answer": Feature(1, "holds what became the answer"),
+    "briefing holds answer": Feature(1, "holds the answer before anyone has worked"),
     # What its words admit.
     "invents": Feature(1, "assumes or makes something up"),
     "first invents": Feature(1, "is the first that assumes or makes something up"),
@@ -191,6 +206,12 @@ _CONDUCT: dict[str, Feature] = {
     "claims a deed nobody did": Feature(1, "tells of a look-up or check that nobody made"),
     "concludes": Feature(0, "draws a conclusion"),
     "concludes without a look": Feature(1, "concludes before anything was looked up or run"),
+    "makes facts up": Feature(
+        1, "brings facts, or a conclusion, that it says it assumed or made up"
+    ),
+    "works by hand": Feature(
+        1, "brings facts, or a conclusion, from work that it says was by hand"
+    ),
     "agrees": Feature(-1),
     "only announces": Feature(-1),
     "only closes": Feature(-1),

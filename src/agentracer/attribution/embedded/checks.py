@@ -17,6 +17,8 @@ _SUM = re.compile(
     rf"(?<![\w.,^/])(\(?-?\$?{_NUMBER}%?\)?(?:[ \t]*(?:[-+*/×÷·]|\bx\b|\\times|\\cdot|\\div)"
     rf"[ \t]*\(?\$?{_NUMBER}\)?){{1,20}})[ \t]*=[ \t]*(-?)\$?({_NUMBER})(?![\w^/%]|[ \t]*[-+*/×÷(])"
 )
+_HYPHENATED = re.compile(r"\(?\d+(?:-\d+){2,}\)?")
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _REACH = 160  # characters before an equals sign that can belong to its left side
 _SIGNS = 60  # equals signs looked at in one text
 _SIGN_WORDS = {"×": "*", "·": "*", "x": "*", "\\times": "*", "\\cdot": "*", "÷": "/", "\\div": "/"}
@@ -62,8 +64,8 @@ def wrong_sums(text: str) -> list[Sum]:
 
 def _value(expression: str) -> float | None:
     plain = _PLAIN.sub(lambda match: _SIGN_WORDS[match[0]], expression)
-    if "%" in plain or re.search(r"\d,\d(?!\d\d)", plain):
-        return None  # a percentage or a list of digits: it is not clear what is meant
+    if "%" in plain or re.search(r"\d,\d(?!\d\d)", plain) or _HYPHENATED.fullmatch(plain.strip()):
+        return None  # a percentage, a list of digits, a date: it is not clear what is meant
     plain = re.sub(r"\b0+(?=\d)", "", plain.replace(",", "").replace("$", ""))
     try:
         return _arithmetic(ast.parse(plain.strip(), mode="eval").body)
@@ -173,13 +175,19 @@ def _literals(node: ast.AST) -> int:
 def misread(numbers: frozenset[str], source: frozenset[str]) -> tuple[str, str] | None:
     """A figure that is not in the source, and one in the source that it was made of by a slip.
 
-    A slip is two digits swapped, or one digit changed in a figure of at least four.
+    A slip is digits swapped in a figure of at least three. Years are left out: 2012 and 2021 are
+    two years far more often than one and its slip.
     """
-    spellings = {"".join(sorted(number)): number for number in sorted(source) if len(number) > 2}
+    figures = [number for number in sorted(source) if _may_slip(number)]
+    spellings = {"".join(sorted(number)): number for number in figures}
     for number in sorted(numbers - source):
-        if len(number) <= 2:
+        if not _may_slip(number):
             continue
         twin = spellings.get("".join(sorted(number)))
         if twin is not None and twin != number:
             return number, twin
     return None
+
+
+def _may_slip(number: str) -> bool:
+    return len(number) > 2 and _YEAR.fullmatch(number) is None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from agentracer.attribution.embedded.lexicon import CLASSES
 from agentracer.attribution.embedded.notes import Notes, add_note
 from agentracer.attribution.embedded.signals import NOTHING_TO_RUN, REPORT_HEAD, Signals
 from agentracer.attribution.embedded.statements import as_text, prose
@@ -18,6 +19,7 @@ __all__ = ["watch_conduct"]
 
 _LONGEST = 4_000  # characters of a step that are looked at
 _FEW = 8  # words below which a step says nothing
+_FACTS = 4  # new figures or names with which a step brings something
 _MANY = 3  # words of agreement in a step that does nothing else
 
 # All of these read lower-case text. They start with letters and not with \b, by which Python finds
@@ -44,6 +46,13 @@ _CONCLUDES = re.compile(
     r"(?:therefore|thus|hence|in conclusion|we conclude|conclude that|the result is|boxed"
     r"|final (?:answer|result|output|list)|the (?:correct )?answer (?:is|to))\b"
 )
+# How agents that drive a browser report what they did: the page that follows is what they saw.
+_BROWSES = re.compile(
+    r"\s*(?:i (?:clicked|typed|scrolled|hovered|opened|visited|navigated|pressed|selected|waited)\b"
+    r"|address: \S)"
+)
+_BY_HAND = re.compile(r"manual(?:ly)?\b|by hand\b")
+_INVENTS = re.compile(rf"(?:{'|'.join(sorted(CLASSES['invents']))})\b")
 _AGREES = re.compile(
     r"agree with\b|i agree\b|seems? (?:to be )?(?:correct|accurate|right|sound)\b"
     r"|(?:is|are) (?:all )?(?:correct|accurate|consistent|valid)\b"
@@ -68,11 +77,14 @@ def watch_conduct(signals: Signals, texts: Sequence[str]) -> list[Notes]:
             fresh = step.index not in failures and not _IDLE.search(text[:REPORT_HEAD].lower())
             looked |= fresh
             continue
-        got = any(as_text(call.result) for call in step.tool_calls)
+        browsed = _BROWSES.match(text[:REPORT_HEAD].lower()) is not None
+        got = browsed or any(as_text(call.result) for call in step.tool_calls)
         if step.index != signals.briefing:
             claimed = prose(text[:_LONGEST])
-            acts = signals.code[step.index]
+            acts = signals.code[step.index] or browsed
             _judge(notes[step.index], claimed, acts=acts, fresh=fresh, looked=looked or got)
+            if not browsed:
+                _judge_sources(notes[step.index], text[:_LONGEST], signals, step.index)
         fresh, looked = got, looked or got
     return notes
 
@@ -96,6 +108,21 @@ def _judge(notes: Notes, claimed: str, *, acts: bool, fresh: bool, looked: bool)
     elif not concludes and not deed:
         # Where every 40th word or so is an intention, the step holds little else.
         add_note(notes, "only announces", min(40 * _count(_INTENT, said) / (words + 20), 1))
+
+
+def _judge_sources(notes: Notes, text: str, signals: Signals, index: int) -> None:
+    """Note a step that brings facts, or a conclusion, from where by its own words none can come.
+
+    Words of the task say nothing: it may ask for a sample, or for an assumption.
+    """
+    if len(signals.new_facts[index]) < _FACTS and "concludes" not in notes:
+        return
+    said, task = text.lower(), signals.run.task.lower()
+    for name, pattern in (("makes facts up", _INVENTS), ("works by hand", _BY_HAND)):
+        words = (m[0] for m in pattern.finditer(said) if _starts_word(said, m.start()))
+        found = next((word for word in words if word not in task), None)
+        if found:
+            add_note(notes, name, 1, found)
 
 
 def _found(pattern: re.Pattern[str], said: str, written: str) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from agentracer.attribution.embedded.calibration import Trust
+from agentracer.attribution.embedded.catalogue import CONTENT_LOOSENESS
 from agentracer.attribution.embedded.fit import Example, fit_model, folds_of, scores_of
 from agentracer.attribution.embedded.model import Model
 from agentracer.attribution.embedded.ranker import Ranking, settle
@@ -68,6 +69,7 @@ def cross_validate(
     trust: Trust | None = None,
     folds: int = OUTER_FOLDS,
     penalties: Sequence[float] | None = None,
+    looseness: float = CONTENT_LOOSENESS,
 ) -> list[Outcome]:
     """Judge every example, once a seed, by a model that saw no run of its question."""
     outcomes = []
@@ -82,6 +84,7 @@ def cross_validate(
                 start=start,
                 trust=trust,
                 penalties=penalties,
+                looseness=looseness,
             ).model
             held_out = (e for e, f in zip(examples, place, strict=True) if f == fold)
             outcomes += [judge(example, model, seed) for example in held_out]

@@ -18,7 +18,7 @@ from agentracer.attribution.embedded.shapes import CONTENT
 
 __all__ = ["FEATURES_VERSION", "Features", "Row"]
 
-FEATURES_VERSION = "4"
+FEATURES_VERSION = "5"
 """Changes whenever the same run may get other numbers: weights name the version they need."""
 
 Row = dict[str, float]
@@ -121,6 +121,8 @@ def _content(run: Course, index: int) -> _Named:
     yield "task words", read.task_words
     yield "task facts", read.task_facts
     yield "used later", _log(run.users[index], 3.0)
+    if kind == "briefing":
+        yield "briefing holds answer", read.brings
     if kind in {"briefing", "user"}:
         return
     yield "end rests on it", min(run.reach[index], 1.0)

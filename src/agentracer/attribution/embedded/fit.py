@@ -18,7 +18,14 @@ from importlib import import_module
 from typing import Any
 
 from agentracer.attribution.embedded.calibration import HeldOut, Trust, fit_calibration
-from agentracer.attribution.embedded.catalogue import CATALOGUE, MANAGED, bounds, firmness, prior
+from agentracer.attribution.embedded.catalogue import (
+    CATALOGUE,
+    CONTENT_LOOSENESS,
+    MANAGED,
+    bounds,
+    firmness,
+    prior,
+)
 from agentracer.attribution.embedded.features import Features, Row
 from agentracer.attribution.embedded.model import Model
 from agentracer.attribution.embedded.ranker import system_row
@@ -35,6 +42,8 @@ ADAPTING_PENALTIES = (0.5, 2.0, 8.0, 32.0)
 """Tried for a model that starts from another; the strongest nearly keeps the weights."""
 
 _AGENT_LOSS = 0.5
+_LEAST_SPREAD = 0.01  # variance; of features rarer than that one cannot tell
+_USUAL_SPREAD = 0.1  # variance of a feature that every third step has
 MANAGED_KIND = "managed"
 _INNER_FOLDS = 4
 _ITERATIONS = 300
@@ -111,6 +120,7 @@ def fit_model(
     trust: Trust | None = None,
     folds: Sequence[int] | None = None,
     penalties: Sequence[float] | None = None,
+    looseness: float = CONTENT_LOOSENESS,
 ) -> Fitted:
     """Choose a penalty, calibrate on the held-out scores of that choice, and fit on everything.
 
@@ -123,6 +133,7 @@ def fit_model(
         folds: the inner fold of each example, to leave whole systems out; by default folds of
             groups. Runs of one group are never on both sides, whatever the folds.
         penalties: strengths to choose from.
+        looseness: the part of the penalty that holds checked content, where a model is adapted.
 
     Raises:
         MissingExtra: numpy or scipy is not installed.
@@ -137,7 +148,7 @@ def fit_model(
         seen = [
             e for e, f in zip(examples, folds, strict=True) if f != fold and e.group not in groups
         ]
-        for penalty, weights in fit_path(seen, penalties, start).items():
+        for penalty, weights in fit_path(seen, penalties, start, looseness).items():
             for position, example in left_out.items():
                 scores = scores_of(example, weights)
                 trials[penalty][position] = HeldOut(scores, example.step)
@@ -147,7 +158,7 @@ def fit_model(
     shapes = fit_shapes([e.shape for e in examples], [e.group for e in examples])
     model = Model(
         name=name,
-        weights=fit_weights(examples, best, start),
+        weights=fit_path(examples, [best], start, looseness)[best],
         calibration=fit_calibration(tried[best], shapes=shapes, trust=trust),
     )
     return Fitted(model, best, tried[best])
@@ -188,15 +199,11 @@ def _balance(examples: Sequence[Example]) -> list[float]:
     return [e.weight * math.sqrt(most / counts[e.kind]) for e in examples]
 
 
-def fit_weights(
-    examples: Sequence[Example], penalty: float, start: Model | None = None
-) -> dict[str, float]:
-    """Fit the weights at one strength of the penalty; see `fit_path`."""
-    return fit_path(examples, [penalty], start)[penalty]
-
-
 def fit_path(
-    examples: Sequence[Example], penalties: Iterable[float], start: Model | None = None
+    examples: Sequence[Example],
+    penalties: Iterable[float],
+    start: Model | None = None,
+    looseness: float = CONTENT_LOOSENESS,
 ) -> dict[float, dict[str, float]]:
     """Fit the weights at several strengths of the penalty, from the strongest on.
 
@@ -205,11 +212,13 @@ def fit_path(
     """
     np, sparse, optimize = _libraries()
     names = _names(examples, start)
+    runs = _assembled(np, sparse, examples, names)
     begin = np.array([start.weights.get(n, 0.0) if start else prior(n) for n in names])
     limits = [_around(bounds(name), value) for name, value in zip(names, begin, strict=True)]
-    # A model to be adapted knows its kind of system; a new one must not learn that of the lab.
-    firm = np.array([1.0 if start else firmness(name) for name in names])
-    loss = _loss_of(np, sparse, examples, names, begin, firm)
+    firm = np.array([firmness(name) for name in names])
+    if start:  # it knows its kind of system; a new one must not learn that of the lab
+        firm = np.where(firm > 1, 1.0, looseness) * _spread(np, runs) ** 0.5
+    loss = _loss_of(np, runs, begin, firm)
     found, at = {}, begin
     for penalty in sorted(penalties, reverse=True):
         at = optimize.minimize(
@@ -249,15 +258,28 @@ def _around(
     )
 
 
-def _loss_of(
-    np: Any,
-    sparse: Any,
-    examples: Sequence[Example],
-    names: Sequence[str],
-    begin: Any,
-    firm: Any,
-) -> Callable[[Any, float], tuple[float, Any]]:
-    """The loss and its gradient as a function of the weights and the penalty."""
+@dataclass(frozen=True)
+class _Runs:
+    """Examples as arrays: all their steps below each other.
+
+    Attributes:
+        matrix: features of every step, sparse; (steps, features).
+        first: where each run starts; (runs,).
+        run: which run each step is of; (steps,).
+        hit: 1 for labelled steps, else 0; (steps,).
+        named: whether the labelled agent speaks; (steps,).
+        weight: how much each run counts; (runs,).
+    """
+
+    matrix: Any
+    first: Any
+    run: Any
+    hit: Any
+    named: Any
+    weight: Any
+
+
+def _assembled(np: Any, sparse: Any, examples: Sequence[Example], names: Sequence[str]) -> _Runs:
     place = {name: position for position, name in enumerate(names)}
     starts = np.cumsum([0] + [len(example.rows) for example in examples])
     values: list[float] = []
@@ -271,15 +293,40 @@ def _loss_of(
             ends.append(len(values))
             named[begin_row + offset] = example.speakers[offset] == example.agent
         hit[begin_row + example.step] = 1.0
-    matrix = sparse.csr_matrix((values, columns, ends), shape=(int(starts[-1]), len(names)))
-    turned = matrix.T.tocsr()
-    first = starts[:-1]
-    run = np.repeat(np.arange(len(examples)), np.diff(starts))
-    weight = np.array(_balance(examples))
+    return _Runs(
+        matrix=sparse.csr_matrix((values, columns, ends), shape=(int(starts[-1]), len(names))),
+        first=starts[:-1],
+        run=np.repeat(np.arange(len(examples)), np.diff(starts)),
+        hit=hit,
+        named=named,
+        weight=np.array(_balance(examples)),
+    )
+
+
+def _spread(np: Any, runs: _Runs) -> Any:
+    """How much each feature varies between the steps of a run, in units of `_USUAL_SPREAD`.
+
+    A feature that is there or not and one that is a small fraction are then held alike.
+    """
+    sizes = np.bincount(runs.run)
+    of_run = np.repeat(1 / sizes, sizes) / len(sizes)
+    squares = runs.matrix.multiply(runs.matrix).T @ of_run
+    one_run = type(runs.matrix)((1 / sizes[runs.run], (runs.run, np.arange(len(runs.run)))))
+    means = one_run @ runs.matrix
+    variance = squares - np.asarray(means.multiply(means).mean(axis=0)).ravel()
+    return np.maximum(variance, _LEAST_SPREAD) / _USUAL_SPREAD
+
+
+def _loss_of(
+    np: Any, runs: _Runs, begin: Any, firm: Any
+) -> Callable[[Any, float], tuple[float, Any]]:
+    """The loss and its gradient as a function of the weights and the penalty."""
+    turned = runs.matrix.T.tocsr()
+    first, run, weight, named, hit = runs.first, runs.run, runs.weight, runs.named, runs.hit
     spoke = weight * _AGENT_LOSS * (np.add.reduceat(named, first) > 0)
 
     def loss(weights: Any, penalty: float) -> tuple[float, Any]:
-        scores = matrix @ weights
+        scores = runs.matrix @ weights
         raised = np.exp(scores - np.maximum.reduceat(scores, first)[run])
         share = raised / np.add.reduceat(raised, first)[run]
         of_agent = np.maximum(np.add.reduceat(share * named, first), 1e-12)

@@ -48,7 +48,8 @@ class StepReading:
         like_before: share of words in common with its agent's turn before.
         task_words: share of the words of the task that it holds; likewise `task_facts`.
         holds: share of the answer that it holds.
-        first_holds: share of the answer that nothing before it held.
+        brings: share of what the answer has beyond the task that it holds.
+        first_holds: share of that which nothing before it held; a briefing does not count.
         source: the step of the last result from outside before it.
         slip: a figure that it states, and the figure of that result it was miscopied from.
         beyond: share of its facts that nothing earlier supports, right after a result.
@@ -71,6 +72,7 @@ class StepReading:
     task_words: float
     task_facts: float
     holds: float
+    brings: float
     first_holds: float
     source: int | None
     slip: tuple[str, str] | None
@@ -135,10 +137,12 @@ class _Reader:
         self.outside = signals.executors | signals.users
         task = tokens(self.run.task)
         self.task_words, self.task_facts = task.words - STOPWORDS, task.facts
+        # Words of the task give no step away: a task may ask for a sample or an assumption.
+        self.classes = [members - task.words for members in CLASSES.values()]
         self.answer, self.concluding = self._answer()
-        missing = self.answer - task.facts - self.task_words
-        self.whole = max(len(missing), 1)
-        self.memory = _Memory(seen=set(task.all), missing=set(missing))
+        self.sought = self.answer - task.facts - self.task_words
+        self.whole = max(len(self.sought), 1)
+        self.memory = _Memory(seen=set(task.all), missing=set(self.sought))
 
     def read(self) -> Reading:
         steps = [self._step(step) for step in self.run.steps]
@@ -183,11 +187,12 @@ class _Reader:
             new=len(new),
             examples=tuple(sorted(new)[:_EXAMPLES]),
             uses=self._uses(found.facts - new),
-            classes=tuple(len(found.words & members) for members in CLASSES.values()),
+            classes=tuple(len(found.words & members) for members in self.classes),
             like_before=len(before & found.words) / max(len(before | found.words), 1),
             task_words=share(found.words, self.task_words),
             task_facts=share(found.facts, self.task_facts),
             holds=share(found.all, self.answer),
+            brings=len(self.sought & found.all) / self.whole,
             first_holds=self._first_holds(step.index, found),
             source=source,
             slip=slip,
@@ -221,7 +226,7 @@ class _Reader:
         return uses
 
     def _first_holds(self, index: int, found: Tokens) -> float:
-        if index == self.signals.briefing or not self.memory.missing:
+        if index == self.signals.briefing:
             return 0.0
         here = self.memory.missing & found.all
         self.memory.missing -= here

@@ -48,7 +48,8 @@ class Values:
                 continue
             name, value = key[1].lower(), match[1].replace(",", "")
             before, step = self.known.get(name, (value, index))
-            if before != value and step != index and not given and change is None:
+            other = float(before) != float(value)  # 1 and 1.0 are one value
+            if other and step != index and not given and change is None:
                 change = Change(key[1], value, before, step)
             self.known[name] = (value, index)
         return change
