@@ -22,6 +22,8 @@ from agentracer.attribution.embedded.checks import inspect_code, misread, wrong_
         "50% + 20 = 60",
         "1,2 + 3 = 9",
         "a == b and 3 != 4",
+        "28 wheels (2-8-4) = 112 in all",
+        "2024-05-03 = a Friday, 7-3-1 = 9",
         "",
     ],
 )
@@ -72,6 +74,7 @@ def test_a_slip_of_the_pen_is_two_digits_swapped():
     assert misread(frozenset({"5371"}), frozenset({"5731", "20"})) == ("5371", "5731")
     assert misread(frozenset({"57"}), frozenset({"75"})) is None  # too short to tell
     assert misread(frozenset({"5731"}), frozenset({"5731"})) is None
+    assert misread(frozenset({"2021"}), frozenset({"2012"})) is None  # two years
 
 
 @pytest.mark.parametrize("filler", ["=", "1 + 1 = ", "1+", "= ", "```\n", "[1,", "\\", "1,"])

@@ -66,3 +66,42 @@ def test_agreement_announcements_and_closings_are_told_apart():
         said("TERMINATE"),
     )
     assert [sorted(noted) for noted in notes] == [["agrees"], ["only announces"], ["only closes"]]
+
+
+FIGURES = "12.5, 15.1, 14.2, 16.8 and 13.7"
+
+
+def test_facts_that_a_step_says_it_assumed_are_noted_with_its_word():
+    notes = notes_of(
+        said("The page cannot be read."),
+        said(f"Let us assume the following readings for now: {FIGURES}."),
+        said("I assume that the page is down."),
+    )
+    assert notes[1]["makes facts up"].detail == "assume"
+    assert "makes facts up" not in notes[2]  # it assumes, and brings nothing
+
+
+def test_what_was_found_by_hand_is_noted_where_something_came_of_it():
+    notes = notes_of(
+        said(f"I went through the pages manually; they say {FIGURES}."),
+        said("You could check that manually."),
+    )
+    assert notes[0]["works by hand"].detail == "manually"
+    assert "works by hand" not in notes[1]
+
+
+def test_words_of_the_task_give_nothing_away():
+    task = "What is the sample deviation of the red numbers?"
+    text = f"The sample deviation of {FIGURES} is 1.62."
+    steps = (Step(index=0, agent="expert", content=text),)
+    features = Features(Observed(task=task, steps=steps, outcome=Outcome(success=False)))
+    assert "makes facts up" not in features.notes[0]
+    assert "invents" not in features.row(0)
+    assert "makes facts up" in notes_of(said(text))[0]
+
+
+def test_who_drives_a_browser_did_what_it_reports_and_did_not_write_the_page():
+    page = f"I clicked 'Readings'.\n\nHere is the text of the page: we assume {FIGURES}."
+    notes = notes_of(said(page, "surfer"), said("Therefore the first is 12.5."))
+    assert notes[0] == {}
+    assert "concludes without a look" not in notes[1]

@@ -60,15 +60,16 @@ _AGREES = re.compile(
 )
 
 
-def watch_conduct(signals: Signals, texts: Sequence[str]) -> list[Notes]:
+def watch_conduct(signals: Signals, texts: Sequence[str], new: Sequence[int]) -> list[Notes]:
     """Note for every step what it claims to have done and did not.
 
     Args:
         signals: of the run.
         texts: what each step wrote, unwrapped (see `statements.plain`).
+        new: number of facts in each step that nothing before it held.
     """
     notes: list[Notes] = [{} for _ in texts]
-    failures = frozenset(signals.failures)
+    failures, task = frozenset(signals.failures), signals.run.task.lower()
     looked = fresh = False  # whether a result came from outside: at all, and right before the step
     for step, text in zip(signals.run.steps, texts, strict=True):
         if step.agent in signals.users:
@@ -83,8 +84,9 @@ def watch_conduct(signals: Signals, texts: Sequence[str]) -> list[Notes]:
             claimed = prose(text[:_LONGEST])
             acts = signals.code[step.index] or browsed
             _judge(notes[step.index], claimed, acts=acts, fresh=fresh, looked=looked or got)
-            if not browsed:
-                _judge_sources(notes[step.index], text[:_LONGEST], signals, step.index)
+            brings = new[step.index] >= _FACTS or "concludes" in notes[step.index]
+            if brings and not browsed:
+                _judge_sources(notes[step.index], text[:_LONGEST].lower(), task)
         fresh, looked = got, looked or got
     return notes
 
@@ -110,14 +112,11 @@ def _judge(notes: Notes, claimed: str, *, acts: bool, fresh: bool, looked: bool)
         add_note(notes, "only announces", min(40 * _count(_INTENT, said) / (words + 20), 1))
 
 
-def _judge_sources(notes: Notes, text: str, signals: Signals, index: int) -> None:
-    """Note a step that brings facts, or a conclusion, from where by its own words none can come.
+def _judge_sources(notes: Notes, said: str, task: str) -> None:
+    """Note a step that brings something from where, by its own words, nothing can come.
 
     Words of the task say nothing: it may ask for a sample, or for an assumption.
     """
-    if len(signals.new_facts[index]) < _FACTS and "concludes" not in notes:
-        return
-    said, task = text.lower(), signals.run.task.lower()
     for name, pattern in (("makes facts up", _INVENTS), ("works by hand", _BY_HAND)):
         words = (m[0] for m in pattern.finditer(said) if _starts_word(said, m.start()))
         found = next((word for word in words if word not in task), None)

@@ -57,7 +57,7 @@ class Course:
     def __init__(self, run: Observed) -> None:
         self.run, self.signals = run, Signals(run)
         self.reading: Reading = read_run(self.signals)
-        self.notes = _noted(self.signals)
+        self.notes = _noted(self.signals, self.reading)
         self.managed = bool(self.signals.managers)
         self.kinds = [self._kind(step) for step in run.steps]
         self.longest = max((step.size for step in self.reading.steps), default=1)
@@ -178,7 +178,7 @@ class Course:
         return after if after in self.failed else None
 
 
-def _noted(signals: Signals) -> list[Notes]:
+def _noted(signals: Signals, reading: Reading) -> list[Notes]:
     """What every check of the content noted, step by step."""
     run = signals.run
     texts = [plain(step.content) for step in run.steps]
@@ -186,7 +186,7 @@ def _noted(signals: Signals) -> list[Notes]:
         keep_books(run, texts),
         compare_sources(run, texts),
         follow_versions(run, texts),
-        watch_conduct(signals, texts),
+        watch_conduct(signals, texts, [step.new for step in reading.steps]),
     )
     return [
         dict(chain.from_iterable(notes.items() for notes in noted))
