@@ -73,21 +73,16 @@ class Worker:
         except Exception as error:
             logging.getLogger("agentracer").debug("item %d broke", item.index, exc_info=True)
             result = {"outcome": "broken", "why": f"{type(error).__name__}: {error}"[:500]}
-        finally:
-            shutil.rmtree(self._home, ignore_errors=True)
         return {**item.to_json(), **result, "seconds": round(time.perf_counter() - began, 3)}
 
     def play(self, item: Item) -> Trace:
         """Run an item, and leave it without a label."""
-        try:
-            return self._run(item).record()
-        finally:
-            shutil.rmtree(self._home, ignore_errors=True)
+        with self._running(item) as run:
+            return run.record()
 
     def verify(self, item: Item, step: int) -> str:
         """Run an item again and replay a step of it, corrected and not: what that shows."""
-        try:
-            run = self._run(item)
+        with self._running(item) as run:
             trace = run.record()
             if trace.outcome.success is not False or step >= len(trace.steps):
                 return "not the same run"
@@ -100,31 +95,20 @@ class Worker:
             system = System(run=run.solve, check=run.check, store=run.store)
             proof = verify(trace, verdict, system, oracle(run.policy), repeats=3).verification
             return proof.status if proof is not None else "not replayed"
+
+    @contextlib.contextmanager
+    def _running(self, item: Item) -> Iterator[_Run]:
+        """An item at work; its traces are gone afterwards."""
+        domain, scene = resolve(item, self._settings.data)
+        bench = self._bench(item, domain)
+        try:
+            yield _Run(item, domain, scene, bench, Store(self._home / "store"))
         finally:
             shutil.rmtree(self._home, ignore_errors=True)
 
-    def _run(self, item: Item) -> _Run:
-        domain, scene = resolve(item, self._settings.data)
-        bench = self._bench(item, domain)
-        return _Run(item, domain, scene, bench, Store(self._home / "store"))
-
     def _make(self, item: Item) -> dict[str, Any]:
-        run = self._run(item)
-        scene, trace = run.scene, run.record()
-        facts = {"problem": scene.problem.id, "pattern": scene.pattern, "steps": len(trace.steps)}
-        if trace.outcome.success is None:
-            return {"outcome": "broken", "why": "the check did not decide", **facts}
-        truth = decisive_step(trace, scene, run.policy.log)
-        if trace.outcome.success:
-            made = list(injected(trace, run.system(), item.seed, self._settings.injections))
-            rows = [run.row(labelled) for labelled in made]
-            return {"outcome": "success", "rows": rows, **facts}
-        found = label_failure(trace, run.system(), oracle(run.policy))
-        facts |= {"truth": truth, "replays": found.verification["all_replays"]}
-        if isinstance(found, Undecided):
-            row = run.row(found)
-            return {"outcome": "undecided", "why": found.reason, "unlabelled": [row], **facts}
-        return {"outcome": "failure", "rows": [run.row(found)], **facts}
+        with self._running(item) as run:
+            return _labelled(run, self._settings.injections)
 
     def _bench(self, item: Item, domain: Domain) -> Bench:
         key = (item.domain, item.framework)
@@ -132,6 +116,25 @@ class Worker:
             agentracer.instrument(item.framework)
             self._benches[key] = self._open.enter_context(Bench(domain, item.framework))
         return self._benches[key]
+
+
+def _labelled(run: _Run, injections: int) -> dict[str, Any]:
+    """Run an item; label it if it failed, make failures of it if it did not."""
+    scene, trace = run.scene, run.record()
+    facts = {"problem": scene.problem.id, "pattern": scene.pattern, "steps": len(trace.steps)}
+    if trace.outcome.success is None:
+        return {"outcome": "broken", "why": "the check did not decide", **facts}
+    truth = decisive_step(trace, scene, run.policy.log)
+    if trace.outcome.success:
+        made = list(injected(trace, run.system(), run.item.seed, injections))
+        rows = [run.row(labelled) for labelled in made]
+        return {"outcome": "success", "rows": rows, **facts}
+    found = label_failure(trace, run.system(), oracle(run.policy))
+    facts |= {"truth": truth, "replays": found.verification["all_replays"]}
+    if isinstance(found, Undecided):
+        row = run.row(found)
+        return {"outcome": "undecided", "why": found.reason, "unlabelled": [row], **facts}
+    return {"outcome": "failure", "rows": [run.row(found)], **facts}
 
 
 class _Run:
