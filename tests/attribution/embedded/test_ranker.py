@@ -45,7 +45,7 @@ def trace_of(*steps, answer=None, success=False):
 
 
 def attribute(trace, **options):
-    return Tracer("embedded", **options).attribute(trace)
+    return Tracer(options.pop("model", "embedded"), **options).attribute(trace)
 
 
 def bare(verdict):
@@ -145,6 +145,22 @@ def test_evidence_comes_from_what_lifted_the_score_and_shows_it():
     assert "gets a sum wrong: it comes to 5391" in says
     for piece in last.evidence:
         assert piece.quote in run.observed.text(piece.step)
+
+
+def test_a_briefing_that_holds_the_answer_already_says_which():
+    briefing = ("counter", f"# Task\n{TASK}\nResults of the last try: there are 5731.")
+    run = trace_of(briefing, *CHAT[1:], answer="5731")
+    first = next(c for c in attribute(run, model="embedded:in-domain").candidates if c.step == 0)
+    held = next(e for e in first.evidence if "before anyone has worked" in e.says)
+    assert held.says.endswith("holds the answer before anyone has worked: 5731")
+    assert "5731" in held.quote
+
+
+def test_the_first_of_its_kind_is_not_said_twice():
+    made_up = ("counter", "Let us assume 512, 640, 733 and 818 apples.")
+    run = trace_of(CHAT[0], made_up, answer="818")
+    second = next(c for c in attribute(run, model="embedded:in-domain").candidates if c.step == 1)
+    assert sum("assumed" in e.says or "assumes" in e.says for e in second.evidence) == 1
 
 
 def test_features_that_show_as_evidence_really_lift():

@@ -206,12 +206,8 @@ _CONDUCT: dict[str, Feature] = {
     "claims a deed nobody did": Feature(1, "tells of a look-up or check that nobody made"),
     "concludes": Feature(0, "draws a conclusion"),
     "concludes without a look": Feature(1, "concludes before anything was looked up or run"),
-    "makes facts up": Feature(
-        1, "brings facts, or a conclusion, that it says it assumed or made up"
-    ),
-    "works by hand": Feature(
-        1, "brings facts, or a conclusion, from work that it says was by hand"
-    ),
+    "makes facts up": Feature(1, "brings facts or a conclusion that it says it assumed"),
+    "works by hand": Feature(1, "brings facts or a conclusion that it says it found by hand"),
     "agrees": Feature(-1),
     "only announces": Feature(-1),
     "only closes": Feature(-1),

@@ -8,7 +8,7 @@ suspected is decided elsewhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from agentracer.attribution.embedded.catalogue import CATALOGUE
 from agentracer.attribution.embedded.features import Features
@@ -16,12 +16,14 @@ from agentracer.attribution.embedded.lexicon import CLASSES
 from agentracer.attribution.embedded.ranker import Ranking, system_row
 from agentracer.attribution.embedded.rules import FEW_FACTS
 from agentracer.attribution.embedded.signals import Signals
+from agentracer.attribution.embedded.tokens import tokens
 from agentracer.verdict import Evidence
 
 __all__ = ["answer_source", "evidence", "explain"]
 
 _QUOTE = 160  # characters
 _LONGEST_ANSWER = 200  # characters; a whole paragraph is never repeated word by word
+_EXAMPLES = 4  # facts named in one piece of evidence
 _SHOWN = 4  # pieces of evidence for a candidate
 _TELLING = 0.05  # log odds from which a feature is worth mentioning
 _FAMILIES = (
@@ -30,7 +32,7 @@ _FAMILIES = (
      "relative length"),
     ("code", "first code", "code lines", "success follows"),
     ("failure follows", "first failure follows"),
-    ("invents", "first invents"),
+    ("invents", "first invents", "makes facts up", "first makes facts up"),
     ("task words", "task facts"),
     ("worker turn 1", "worker turn 2", "worker turn 3", "worker turns left", "own first turn",
      "is worker", "last worker turn", "only few worker turns", "rare worker"),
@@ -50,7 +52,7 @@ def explain(features: Features, ranking: Ranking, index: int) -> tuple[str, tupl
     families: set[str] = set()
     for name, lift in lifts.items():
         says = _words(name)
-        family = _FAMILY.get(name, name)
+        family = _FAMILY.get(name, name.removeprefix("first "))
         # Only what the step has is shown: the lack of something lifts too, but is hard to see.
         if lift < _TELLING or not says or not row.get(name) or family in families:
             continue
@@ -115,9 +117,8 @@ def _facts(features: Features, index: int, says: str) -> Evidence:
     if not examples:
         return Evidence(step=index, says=says)
     text = features.run.text(index)
-    places = [text.lower().find(example) for example in examples]
     some = ", ".join(examples) + (", …" if count > len(examples) else "")
-    quote = _line_at(text, next((place for place in places if place >= 0), -1))
+    quote = _line_at(text, _place_of(examples, text))
     return Evidence(step=index, says=f"{says}: {some}", quote=quote)
 
 
@@ -139,8 +140,9 @@ def _admission(word_class: str) -> Callable[[Features, int, str], Evidence]:
 
     def show(features: Features, index: int, says: str) -> Evidence:
         text = features.run.steps[index].content
+        words = CLASSES[word_class] - tokens(features.run.task).words
         for match in re.finditer(r"[^\W\d_]{2,}", text):
-            if match[0].lower() in CLASSES[word_class]:
+            if match[0].lower() in words:
                 quote = _line_at(text, match.start())
                 return Evidence(step=index, says=f"{says} ('{match[0]}')", quote=quote)
         return Evidence(step=index, says=says)
@@ -182,6 +184,23 @@ def _argument(features: Features, index: int, says: str) -> Evidence:
     )
 
 
+def _hands_answer_out(features: Features, index: int, says: str) -> Evidence:
+    """Quote the first part of the answer, or of the conclusion, that a briefing holds."""
+    text = features.run.text(index)
+    parts = sorted(features.reading.sought & tokens(text).all, key=lambda part: (-len(part), part))
+    if not features.reading.stated:
+        says = says.replace("answer", "facts of the last conclusion")
+    some = ", ".join(parts[:_EXAMPLES]) + (", …" if len(parts) > _EXAMPLES else "")
+    place = _place_of(parts, text)
+    return Evidence(step=index, says=f"{says}: {some}", quote=_line_at(text, place))
+
+
+def _place_of(facts: Sequence[str], text: str) -> int:
+    """Where the first of some facts that is found word by word stands in a text; -1 if none is."""
+    places = (text.lower().find(fact) for fact in facts)
+    return next((place for place in places if place >= 0), -1)
+
+
 def _brings_answer(features: Features, index: int, says: str) -> Evidence:
     if answer_source(features.signals) == index:
         return _answer(features.signals, index)
@@ -215,6 +234,7 @@ _DETAILS: dict[str, Callable[[Features, int, str], Evidence]] = {
     "holds answer": _holds_answer,
     "answer": _brings_answer,
     "first answer": _brings_answer,
+    "briefing holds answer": _hands_answer_out,
 }
 
 

@@ -92,12 +92,14 @@ class Reading:
         steps: in order.
         stated: whether the run has an answer of its own; else the last conclusion stands for it.
         concluding: the step that the conclusion was taken from, if there is one.
+        sought: words and figures that the answer, or the conclusion, has beyond the task.
         has_task_facts: whether the task holds figures or names at all.
     """
 
     steps: list[StepReading]
     stated: bool
     concluding: int | None
+    sought: frozenset[str]
     has_task_facts: bool
 
 
@@ -147,7 +149,7 @@ class _Reader:
     def read(self) -> Reading:
         steps = [self._step(step) for step in self.run.steps]
         stated = bool((self.run.outcome.answer or "").strip())
-        return Reading(steps, stated, self.concluding, bool(self.task_facts))
+        return Reading(steps, stated, self.concluding, self.sought, bool(self.task_facts))
 
     def _answer(self) -> tuple[frozenset[str], int | None]:
         """The facts of the answer; without facts in it, its words."""
