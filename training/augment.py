@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from agentracer.trace import AgentInfo, Observed, Step, Trace
+from agentracer.trace import AgentInfo, Observed, Step, ToolCall, Trace
 
 __all__ = ["NAMES", "exchanged", "inserted", "renamed", "variant"]
 
@@ -79,101 +79,77 @@ def _benign(trace: Trace, rng: random.Random) -> Step:
 
 
 def renamed(trace: Trace, names: Mapping[str, str]) -> Trace:
-    """The trace with agents under other names, wherever its text names them.
-
-    Only what a prompt shows is kept: what the steps read is left out.
-    """
+    """The trace with agents under other names, wherever its text names them."""
     whole = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     pattern = re.compile(rf"(?<![\w-])(?:{whole})(?![\w-])")
-
-    def told(text: str) -> str:
-        return pattern.sub(lambda found: names[found[0]], text)
-
-    def maybe(text: str | None) -> str | None:
-        return None if text is None else told(text)
-
-    run = trace.observed
-    agents = tuple(
-        AgentInfo(
-            name=names.get(info.name, info.name),
-            role=maybe(info.role),
-            system_prompt=maybe(info.system_prompt),
-        )
-        for info in run.agents
-    )
-    steps = tuple(
-        step.model_copy(
-            update={
-                "agent": names.get(step.agent, step.agent),
-                "to": maybe(step.to),
-                "content": told(step.content),
-                "reads": None,
-            }
-        )
-        for step in run.steps
-    )
-    labels = tuple(
-        label.model_copy(
-            update={"agent": names.get(label.agent, label.agent), "reason": maybe(label.reason)}
-        )
-        for label in trace.labels
-    )
-    observed = Observed(
-        task=run.task, framework=run.framework, agents=agents, steps=steps, outcome=run.outcome
-    )
-    return trace.model_copy(update={"observed": observed, "labels": labels})
+    return _retold(trace, lambda text: pattern.sub(lambda found: names[found[0]], text))
 
 
 def exchanged(trace: Trace, rng: random.Random) -> Trace:
     """The trace with every digit as another one, the same for the same digit.
 
     Sums come out wrong in it. So it is for learning to see whether a step keeps to what it was told
-    and to what its tools said, on teams that leave sums to a tool.
+    and to what its tools said, on teams that leave sums to a tool. A number in the arguments of a
+    call that is no text stays.
     """
     table = str.maketrans("0123456789", "".join(rng.sample("0123456789", 10)))
+    return _retold(trace, lambda text: text.translate(table))
 
-    def told(value: JsonValue) -> JsonValue:
-        if isinstance(value, str):
-            return value.translate(table)
-        if isinstance(value, list):
-            return [told(one) for one in value]
-        if isinstance(value, dict):
-            return {key: told(one) for key, one in value.items()}
-        return value
+
+def _retold(trace: Trace, told: Callable[[str], str]) -> Trace:
+    """The trace with all of its text told otherwise, names of agents and of labels included.
+
+    Only what a prompt shows is kept: what the steps read is left out.
+    """
 
     def maybe(text: str | None) -> str | None:
-        return None if text is None else text.translate(table)
+        return None if text is None else told(text)
 
-    run = trace.observed
+    def within(value: JsonValue) -> JsonValue:
+        if isinstance(value, str):
+            return told(value)
+        if isinstance(value, list):
+            return [within(one) for one in value]
+        if isinstance(value, dict):
+            return {key: within(one) for key, one in value.items()}
+        return value
+
+    def call(made: ToolCall) -> ToolCall:
+        changes = {"arguments": within(made.arguments), "result": within(made.result)}
+        return made.model_copy(update=changes)
+
+    run, truth = trace.observed, trace.ground_truth
+    agents = tuple(
+        AgentInfo(
+            name=told(info.name), role=maybe(info.role), system_prompt=maybe(info.system_prompt)
+        )
+        for info in run.agents
+    )
     steps = tuple(
         step.model_copy(
             update={
-                "content": step.content.translate(table),
+                "agent": told(step.agent),
+                "to": maybe(step.to),
+                "content": told(step.content),
+                "tool_calls": tuple(call(made) for made in step.tool_calls),
                 "reads": None,
-                "tool_calls": tuple(
-                    call.model_copy(
-                        update={"arguments": told(call.arguments), "result": told(call.result)}
-                    )
-                    for call in step.tool_calls
-                ),
             }
         )
         for step in run.steps
     )
-    outcome = run.outcome.model_copy(update={"answer": maybe(run.outcome.answer)})
-    observed = Observed(
-        task=run.task.translate(table),
-        framework=run.framework,
-        agents=run.agents,
-        steps=steps,
-        outcome=outcome,
-    )
     labels = tuple(
-        label.model_copy(update={"reason": maybe(label.reason)}) for label in trace.labels
+        label.model_copy(update={"agent": told(label.agent), "reason": maybe(label.reason)})
+        for label in trace.labels
     )
-    truth = trace.ground_truth
+    observed = Observed(
+        task=told(run.task),
+        framework=run.framework,
+        agents=agents,
+        steps=steps,
+        outcome=run.outcome.model_copy(update={"answer": maybe(run.outcome.answer)}),
+    )
     if truth is not None:
-        truth = truth.model_copy(update={"answer": told(truth.answer)})
+        truth = truth.model_copy(update={"answer": within(truth.answer)})
     return trace.model_copy(update={"observed": observed, "labels": labels, "ground_truth": truth})
 
 

@@ -1,9 +1,10 @@
 """Rows become the prompts that a Tracer sends; what cannot be used is found before training."""
 
 import json
+import random
 
 import pytest
-from training.augment import inserted, renamed, variant
+from training.augment import exchanged, inserted, renamed, variant
 from training.config import Data, Reward
 from training.data import Reader
 from training.reasoning import solution
@@ -15,6 +16,7 @@ from agentracer.attribution.language_models.base import Completion
 from agentracer.attribution.methods import Options
 from agentracer.errors import TrainingError
 from agentracer.formats import tracertraj
+from agentracer.trace import ToolCall
 from training import corpus, data
 
 from .rows import Words, row, write
@@ -281,6 +283,19 @@ def test_a_name_inside_a_word_is_left_alone():
     history = [{"role": "assistant", "name": "Al", "content": "Also Al, Al_2 and metAl"}]
     trace = trace_of(history=history, mistake_agent="Al", mistake_step="0")
     assert renamed(trace, {"Al": "Bo"}).steps[0].content == "Also Bo, Al_2 and metAl"
+
+
+def test_what_tools_were_asked_and_said_is_told_otherwise_too():
+    trace = trace_of()
+    call = ToolCall(name="hand_over", arguments={"to": ["Solver"], "left": 3}, result="Solver: 12")
+    first = trace.steps[0].model_copy(update={"tool_calls": (call,)})
+    observed = trace.observed.model_copy(update={"steps": (first, *trace.steps[1:])})
+    trace = trace.model_copy(update={"observed": observed})
+    (told,) = renamed(trace, {"Solver": "Theo"}).steps[0].tool_calls
+    assert (told.arguments, told.result) == ({"to": ["Theo"], "left": 3}, "Theo: 12")
+    (told,) = exchanged(trace, random.Random(0)).steps[0].tool_calls
+    assert len(set(told.result.removeprefix("Solver: "))) == 2
+    assert told.arguments["to"] == ["Solver"]
 
 
 @pytest.mark.parametrize("position", range(5))
