@@ -100,7 +100,7 @@ def main() -> None:
     results["adapted"] = adapted(without_topology, rules, figures_of)
     say(f"adapted after {time.perf_counter() - started:.0f} s")
 
-    transfer = trained_on_systems(train, made, name="transfer-5", trust=trust)
+    transfer = trained_on_systems(train, made, name="transfer-6", trust=trust)
     transfer = replace(transfer, trained_on={"ids": [example.id for example in train]})
     results["transfer"] = evaluate(logs, [judge(example, transfer) for example in examples])
 
@@ -121,7 +121,7 @@ def main() -> None:
     results["permutation test"] = permutation_test(logs, examples)
     in_domain = fit_model(
         examples,
-        name="in-domain-5",
+        name="in-domain-6",
         start=content_of(transfer),
         trust=trust,
         penalties=IN_DOMAIN_PENALTIES,

@@ -3,6 +3,7 @@
 from agentracer.attribution.embedded.features import Features
 from agentracer.trace import Observed, Outcome, Step, ToolCall
 
+FIGURES = "12.5, 15.1, 14.2, 16.8 and 13.7"
 TASK = "Which classes near the exchange are open after seven?"
 
 
@@ -61,14 +62,26 @@ def test_words_count_from_their_start_only():
 
 def test_agreement_announcements_and_closings_are_told_apart():
     notes = notes_of(
+        said("The academy is open until nine, and so are both of the other ones."),
         said("I agree with this; the list is correct."),
         said("Let me look at the schedule next. I will report back; please hold on for it."),
         said("TERMINATE"),
     )
-    assert [sorted(noted) for noted in notes] == [["agrees"], ["only announces"], ["only closes"]]
+    kinds = [["agrees"], ["only announces"], ["only closes"]]
+    assert [sorted(noted) for noted in notes[1:]] == kinds
 
 
-FIGURES = "12.5, 15.1, 14.2, 16.8 and 13.7"
+def test_there_is_nothing_to_agree_with_before_somebody_has_brought_something():
+    sure = said("I confirm that it is open: the list is correct.", "checker")
+    task = said(f"# Task\n{TASK}")
+    given = said(f"# Task\n{TASK}\nSo far we have {FIGURES}.")
+    assert "agrees" not in notes_of(sure)[0]
+    assert "agrees" not in notes_of(task, sure)[1]
+    assert "agrees" in notes_of(given, sure)[1]
+    assert (
+        "agrees"
+        in notes_of(task, said("It opens at nine or so, I think, and never before."), sure)[2]
+    )
 
 
 def test_facts_that_a_step_says_it_assumed_are_noted_with_its_word():

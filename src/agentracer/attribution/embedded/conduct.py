@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from agentracer.attribution.embedded.lexicon import CLASSES
 from agentracer.attribution.embedded.notes import Notes, add_note
@@ -70,38 +71,59 @@ def watch_conduct(signals: Signals, texts: Sequence[str], new: Sequence[int]) ->
     """
     notes: list[Notes] = [{} for _ in texts]
     failures, task = frozenset(signals.failures), signals.run.task.lower()
-    looked = fresh = False  # whether a result came from outside: at all, and right before the step
+    before = _Before()
     for step, text in zip(signals.run.steps, texts, strict=True):
+        brings = new[step.index] >= _FACTS
         if step.agent in signals.users:
+            before.said |= brings
             continue
         if step.agent in signals.executors or step.kind == "tool":
-            fresh = step.index not in failures and not _IDLE.search(text[:REPORT_HEAD].lower())
-            looked |= fresh
+            idle = _IDLE.search(text[:REPORT_HEAD].lower()) is not None
+            before.result = step.index not in failures and not idle
+            before.looked |= before.result
             continue
         browsed = _BROWSES.match(text[:REPORT_HEAD].lower()) is not None
         got = browsed or any(as_text(call.result) for call in step.tool_calls)
+        before.looked |= got
         if step.index != signals.briefing:
             claimed = prose(text[:_LONGEST])
-            acts = signals.code[step.index] or browsed
-            _judge(notes[step.index], claimed, acts=acts, fresh=fresh, looked=looked or got)
-            brings = new[step.index] >= _FACTS or "concludes" in notes[step.index]
-            if brings and not browsed:
-                _judge_sources(notes[step.index], text[:_LONGEST].lower(), task)
-        fresh, looked = got, looked or got
+            noted = notes[step.index]
+            _judge(noted, claimed, before, acts=signals.code[step.index] or browsed)
+            if (brings or "concludes" in noted) and not browsed:
+                _judge_sources(noted, text[:_LONGEST].lower(), task)
+        before.result = got
+        before.said |= brings or step.index != signals.briefing
     return notes
 
 
-def _judge(notes: Notes, claimed: str, *, acts: bool, fresh: bool, looked: bool) -> None:
+@dataclass
+class _Before:
+    """What there was before a step.
+
+    Attributes:
+        looked: whether anything came from outside at all.
+        result: whether a result came from outside right before.
+        said: whether somebody has said something that one can agree with: the task alone, and a
+            briefing that brings nothing, are none.
+    """
+
+    looked: bool = False
+    result: bool = False
+    said: bool = False
+
+
+def _judge(notes: Notes, claimed: str, before: _Before, *, acts: bool) -> None:
     said = claimed.lower().replace("’", "'")
     written = claimed if len(claimed) == len(said) else said  # a few letters are two in lower case
     deed, concludes = (_found(pattern, said, written) for pattern in (_DEED, _CONCLUDES))
-    if deed and not acts and not fresh:
+    if deed and not acts and not before.result:
         add_note(notes, "claims a deed nobody did", 1, deed)
     if concludes:
         add_note(notes, "concludes", 1, concludes)
-        if not looked and not acts:
+        if not before.looked and not acts:
             add_note(notes, "concludes without a look", 1, concludes)
-    add_note(notes, "agrees", min(_count(_AGREES, said) / _MANY, 1))
+    if before.said:
+        add_note(notes, "agrees", min(_count(_AGREES, said) / _MANY, 1))
     if acts:
         return
     words = said.count(" ") + 1

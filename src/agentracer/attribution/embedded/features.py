@@ -18,7 +18,7 @@ from agentracer.attribution.embedded.shapes import CONTENT
 
 __all__ = ["FEATURES_VERSION", "Features", "Row"]
 
-FEATURES_VERSION = "5"
+FEATURES_VERSION = "6"
 """Changes whenever the same run may get other numbers: weights name the version they need."""
 
 Row = dict[str, float]
