@@ -165,7 +165,7 @@ def _differences(found: dict[str, Any]) -> str:
             gain = f"{100 * one['value']:+.1f} [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]"
             split = f"{one['better']} / {one['worse']}"
             lines.append(
-                f"| {subset} | {name} | {one['rule']} | {gain} | {split} | {one['p_value']:.2f} |"
+                f"| {subset} | {name} | {one['rule']} | {gain} | {split} | {one['p_value']:.2g} |"
             )
     return "\n".join(lines) + "\n"
 
