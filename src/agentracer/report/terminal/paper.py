@@ -1,0 +1,127 @@
+"""Putting strangers' text on a console.
+
+Every string that comes from a run goes through `visible` and into a `rich.text.Text`, which knows
+no markup and no links. What is cut is said with a count.
+"""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import JsonValue
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agentracer.report import wording
+from agentracer.report.untrusted import visible
+from agentracer.trace import ErrorInfo
+
+__all__ = [
+    "ACCENT",
+    "Paper",
+    "arguments_of",
+    "compact",
+    "flat",
+    "outcome_of",
+    "plain",
+    "print_error",
+]
+
+ACCENT = "bold red"
+_WIDEST = 100  # longer lines are hard to read
+_NO_LEAD = Text()
+
+
+class Paper:
+    """A console, and the ways to put lines of strangers' text on it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.width = max(20, min(console.width, _WIDEST))
+
+    def blank(self) -> None:
+        """An empty line."""
+        self._console.print()
+
+    def line(self, *parts: Text, indent: int = 0) -> None:
+        """One logical line, wrapped."""
+        for row in self._wrap(Text.assemble(*parts), indent):
+            self._put(row, indent)
+
+    def text(
+        self, value: str, *, indent: int = 0, rows: int, style: str = "", lead: Text = _NO_LEAD
+    ) -> None:
+        """A text of at most `rows` rows, the first after `lead`; what is cut is counted."""
+        # Not splitlines: it would swallow the control characters that it splits at.
+        lines = visible(value).strip("\n").rstrip().split("\n")
+        left = rows
+        indent += lead.cell_len
+        for number, line in enumerate(lines):
+            wrapped = self._wrap(plain(line[: left * self.width], style), indent)
+            for row in wrapped[:left]:
+                self._put(row, indent, lead)
+                lead = _NO_LEAD
+            cut = len(line) > left * self.width or len(wrapped) > left
+            left -= len(wrapped)
+            if left > 0 and not cut:
+                continue
+            rest = len(lines) - number - 1
+            if rest or cut:
+                more = (
+                    f"… {wording.plural(rest, 'more line')}" if rest else "… the rest of the line"
+                )
+                self._put(plain(more, "dim"), indent)
+            return
+
+    def table(self, table: Table) -> None:
+        """A table as wide as the text."""
+        for row in self._console.render_lines(
+            table, self._console.options.update(width=self.width)
+        ):
+            text = Text.assemble(*((part.text, part.style or "") for part in row))
+            text.rstrip()
+            self._put(text, 0)
+
+    def _wrap(self, text: Text, indent: int) -> list[Text]:
+        return list(text.wrap(self._console, max(10, self.width - indent)))
+
+    def _put(self, row: Text, indent: int, lead: Text = _NO_LEAD) -> None:
+        line = Text.assemble(" " * (indent - lead.cell_len), lead, row)
+        line.rstrip()
+        self._console.print(line, no_wrap=True, crop=False, overflow="ignore")
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Text of strangers as text: no control character, no markup, no link."""
+    return Text(visible(text), style=style)
+
+
+def outcome_of(words: str) -> Text:
+    """What became of a run; a failure stands out."""
+    style = "bold" if words.startswith("failed") else ""
+    return plain(words, style)
+
+
+def print_error(error: ErrorInfo, paper: Paper, *, indent: int) -> None:
+    """An error, by its type and message."""
+    paper.text(f"{error.type}: {error.message}", indent=indent, rows=3, style="bold")
+
+
+def arguments_of(value: JsonValue) -> str:
+    """Arguments as they stand in a call."""
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{key}={json.dumps(item, ensure_ascii=False)}" for key, item in value.items()
+        )
+    return "" if value is None else compact(value)
+
+
+def compact(value: JsonValue) -> str:
+    """A text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def flat(text: str) -> str:
+    """On one line."""
+    return " ".join(visible(text).split())

@@ -1,0 +1,106 @@
+"""One run in a terminal, step by step."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from agentracer.report import wording
+from agentracer.report.terminal.paper import (
+    Paper,
+    arguments_of,
+    compact,
+    outcome_of,
+    plain,
+    print_error,
+)
+from agentracer.trace import Label, Step, ToolCall, Trace
+from agentracer.verdict import Verdict
+
+__all__ = ["print_trace"]
+
+
+def print_trace(trace: Trace, console: Console, verdict: Verdict | None = None) -> None:
+    """Print a run, step by step.
+
+    Args:
+        trace: the run.
+        console: where to.
+        verdict: marks the steps that it blames.
+    """
+    paper = Paper(console)
+    _print_header(trace, paper)
+    marks = _marks(trace, verdict)
+    for step in trace.steps:
+        paper.blank()
+        _print_step(step, marks.get(step.index, []), paper)
+    paper.blank()
+    _print_end(trace, paper)
+
+
+def _print_header(trace: Trace, paper: Paper) -> None:
+    paper.line(plain(trace.id, "bold"), Text("  "), outcome_of(wording.outcome(trace.outcome)))
+    paper.line(plain(wording.summary(trace), "dim"))
+    if trace.parent is not None:
+        paper.line(plain(f"replays or continues {trace.parent}", "dim"))
+    if trace.task:
+        paper.blank()
+        paper.text(trace.task, rows=8)
+
+
+def _marks(trace: Trace, verdict: Verdict | None) -> dict[int, list[Text]]:
+    marks: dict[int, list[Text]] = {}
+    candidates = verdict.candidates if verdict is not None else ()
+    decisive = verdict.step if verdict is not None else None
+    if decisive is not None:
+        marks[decisive] = [plain("decisive step", "bold reverse red")]
+    for rank, candidate in enumerate(candidates, start=1):
+        if candidate.step != decisive:
+            marks.setdefault(candidate.step, []).append(plain(f"shortlist {rank}", "red"))
+    for label in trace.labels:
+        marks.setdefault(label.step, []).append(_label(label))
+    return marks
+
+
+def _label(label: Label) -> Text:
+    return plain(f"label by {label.source}", "bold")
+
+
+def _print_step(step: Step, marks: list[Text], paper: Paper) -> None:
+    facts = [step.kind, wording.duration(step)]
+    if step.parent is not None:
+        facts.insert(0, f"inside step {step.parent}")
+    head = [plain(f"{step.index:>4}", "dim"), Text("  "), plain(step.agent, "bold")]
+    if step.to:
+        head.append(plain(f" → {step.to}"))
+    head.append(plain("  " + " · ".join(fact for fact in facts if fact), "dim"))
+    for mark in marks:
+        head += [Text("  "), mark]
+    paper.line(*head)
+    if step.content.strip():
+        paper.text(step.content, indent=6, rows=5)
+    for call in step.tool_calls:
+        _print_call(call, paper)
+    if step.error is not None:
+        print_error(step.error, paper, indent=6)
+
+
+def _print_call(call: ToolCall, paper: Paper) -> None:
+    paper.text(f"{call.name}({arguments_of(call.arguments)})", indent=6, rows=3, style="cyan")
+    if call.error is not None:
+        print_error(call.error, paper, indent=8)
+    elif call.result is not None:
+        paper.text(compact(call.result) or "(empty)", indent=8, rows=3, lead=Text("-> "))
+    else:
+        paper.line(plain("-> no result recorded", "dim"), indent=8)
+
+
+def _print_end(trace: Trace, paper: Paper) -> None:
+    outcome = trace.outcome
+    paper.line(plain(" end  ", "dim"), outcome_of(wording.outcome(outcome)))
+    if outcome.answer is not None:
+        paper.text(f"answer: {outcome.answer}", indent=6, rows=3)
+    if trace.ground_truth is not None and trace.ground_truth.answer is not None:
+        paper.text(f"expected: {compact(trace.ground_truth.answer)}", indent=6, rows=3)
+    if outcome.error is not None:
+        print_error(outcome.error, paper, indent=6)

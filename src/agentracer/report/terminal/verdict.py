@@ -1,0 +1,209 @@
+"""A verdict in a terminal: who and what made a run fail, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agentracer.report import wording
+from agentracer.report.terminal.paper import (
+    ACCENT,
+    Paper,
+    arguments_of,
+    compact,
+    flat,
+    outcome_of,
+    plain,
+    print_error,
+)
+from agentracer.trace import Step, Trace
+from agentracer.verdict import Candidate, Verdict, Verification
+
+__all__ = ["print_verdict"]
+
+_CHAIN_LENGTH = 8
+_SHORTLIST_LENGTH = 5
+_EVIDENCE_SHOWN = 3  # pieces for each candidate
+_NARROW = 60  # columns below which a quote goes under its step
+
+
+def print_verdict(verdict: Verdict, trace: Trace, console: Console) -> None:
+    """Print who and what made a run fail, like a traceback: decisive step first, failure last.
+
+    Args:
+        verdict: what attribution found.
+        trace: the run it is about.
+        console: where to.
+    """
+    paper = Paper(console)
+    if verdict.abstained:
+        paper.line(plain("No step is blamed.", "bold"))
+        paper.text(verdict.abstain_reason or "", indent=2, rows=8)
+    else:
+        _print_blame(verdict, trace, paper)
+    if verdict.verification is not None:
+        paper.blank()
+        _print_verification(verdict.verification, paper)
+    if verdict.candidates:
+        paper.blank()
+        _print_shortlist(verdict, paper)
+    for note in verdict.notes:
+        paper.text(note, rows=3, style="dim", lead=Text("- "))
+    paper.blank()
+    paper.text(wording.provenance(verdict.provenance), style="dim", rows=4)
+
+
+def _print_blame(verdict: Verdict, trace: Trace, paper: Paper) -> None:
+    step, agent = verdict.step, verdict.agent
+    assert step is not None  # noqa: S101 - Verdict checks it; for mypy
+    assert agent is not None  # noqa: S101
+    if verdict.speaker == agent:
+        paper.line(plain(f"{agent}, step {step}", ACCENT), plain(" made this run fail", "bold"))
+    else:  # the blame was summed by agent, and its worst step is another's
+        paper.line(plain(agent, ACCENT), plain(" made this run fail", "bold"))
+        paper.line(plain(f"the most suspicious step is {step}, by {verdict.speaker}"), indent=2)
+    if verdict.reason:
+        paper.text(verdict.reason, indent=2, rows=8)
+    paper.line(plain(f"confidence: {wording.confidence(verdict)}"), indent=2)
+    if verdict.trace_id != trace.id:
+        paper.line(
+            plain(f"this verdict is about another trace: {verdict.trace_id}", "bold"), indent=2
+        )
+    paper.blank()
+    paper.line(plain("From the decisive step to the failure:", "dim"))
+    _print_chain(verdict, trace, paper)
+
+
+def _print_chain(verdict: Verdict, trace: Trace, paper: Paper) -> None:
+    steps = _chain(verdict, trace)
+    if not steps:
+        paper.line(plain(f"step {verdict.step} is not in this trace", "bold"), indent=2)
+    leads = {index: _who(verdict, trace.steps[index]) for index in steps}
+    wide = min(max((lead.cell_len for lead in leads.values()), default=0), paper.width // 2)
+    before = None
+    for index, lead in leads.items():
+        if before is not None and index > before + 1:
+            gap = wording.plural(index - before - 1, "step")
+            paper.line(plain(f"… {gap}", "dim"), indent=2)
+        before = index
+        quote = _quote(verdict, trace.steps[index])
+        if paper.width < _NARROW or lead.cell_len > wide:
+            paper.line(lead, indent=2)
+            paper.text(quote, indent=4, rows=2)
+        else:
+            lead.pad_right(wide - lead.cell_len + 2)
+            paper.text(quote, indent=2, rows=2, lead=lead)
+    outcome = trace.outcome
+    paper.line(plain("end, ", "bold"), outcome_of(wording.outcome(outcome)), indent=2)
+    if outcome.error is not None:
+        print_error(outcome.error, paper, indent=4)
+    if outcome.answer is not None:
+        paper.text(f"answer: {outcome.answer}", indent=4, rows=2)
+    if trace.ground_truth is not None and trace.ground_truth.answer is not None:
+        paper.text(f"expected: {compact(trace.ground_truth.answer)}", indent=4, rows=2)
+
+
+def _who(verdict: Verdict, step: Step) -> Text:
+    style = ACCENT if step.index == verdict.step else "bold"
+    return plain(flat(f"step {step.index}, {step.agent}"), style)
+
+
+def _chain(verdict: Verdict, trace: Trace) -> list[int]:
+    """The decisive step, the quoted steps and errors after it, and the last step."""
+    first = verdict.step
+    if first is None or first >= len(trace.steps):
+        return []
+    quoted = {
+        piece.step
+        for candidate in verdict.candidates
+        if candidate.step == first
+        for piece in candidate.evidence
+        if first < piece.step < len(trace.steps)
+    }
+    failed = [step.index for step in trace.steps[first + 1 :] if _failed(step)]
+    last = len(trace.steps) - 1
+    later = sorted(quoted | set(failed[:2]) - {last})[: _CHAIN_LENGTH - 2]
+    return list(dict.fromkeys([first, *later, last]))
+
+
+def _failed(step: Step) -> bool:
+    return step.error is not None or any(call.error is not None for call in step.tool_calls)
+
+
+def _quote(verdict: Verdict, step: Step) -> str:
+    """The words of a step that say most: a quote of the verdict, else how it begins."""
+    for candidate in verdict.candidates:
+        for piece in candidate.evidence:
+            if piece.step == step.index and piece.quote.strip():
+                return f"“{flat(piece.quote)}”"
+    if step.error is not None:
+        return f"{step.error.type}: {step.error.message}"
+    return flat(next(_said(step), "(wrote nothing)"))
+
+
+def _said(step: Step) -> Iterator[str]:
+    yield from (line for line in step.content.split("\n") if line.strip())
+    yield from (f"{call.name}({arguments_of(call.arguments)})" for call in step.tool_calls)
+
+
+def _print_verification(proof: Verification, paper: Paper) -> None:
+    words = wording.verification(proof)
+    status, rest = words[: len(proof.status)], words[len(proof.status) :]
+    paper.line(plain(status.capitalize(), "bold"), plain(rest))
+    if proof.note:
+        paper.text(proof.note, indent=2, rows=4, style="dim")
+
+
+def _print_shortlist(verdict: Verdict, paper: Paper) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0), expand=True)
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("step", justify="right", no_wrap=True)
+    table.add_column("agent", max_width=24, overflow="fold")
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("why", ratio=1, overflow="fold")
+    for rank, candidate in enumerate(verdict.candidates[:_SHORTLIST_LENGTH], start=1):
+        style = "red" if candidate.step == verdict.step else ""
+        chance = "" if candidate.probability is None else f"{candidate.probability:.0%}"
+        table.add_row(
+            str(rank),
+            plain(str(candidate.step), style),
+            plain(candidate.agent, style),
+            plain(chance.replace("%", " %")),
+            _why(candidate, verdict),
+        )
+    paper.line(plain("Shortlist", "dim"))
+    paper.table(table)
+    rest = len(verdict.candidates) - _SHORTLIST_LENGTH
+    if rest > 0:
+        paper.line(plain(f"… {wording.plural(rest, 'more candidate')}", "dim"))
+    if verdict.likely_steps:
+        paper.line(plain(wording.likely_steps(verdict)))
+
+
+def _why(candidate: Candidate, verdict: Verdict) -> Text:
+    parts = []
+    said = verdict.reason + "".join(piece.says for piece in candidate.evidence)
+    repeated = candidate.reason in said or any(
+        piece.says in candidate.reason for piece in candidate.evidence
+    )
+    if candidate.reason and not (repeated and candidate.evidence):
+        parts.append(plain(_short(candidate.reason)))
+    for piece in candidate.evidence[:_EVIDENCE_SHOWN]:
+        line = Text()
+        if piece.quote.strip():
+            line.append_text(plain(f"“{_short(piece.quote)}” "))
+        where = f" (step {piece.step})" if piece.step != candidate.step else ""
+        line.append_text(plain(f"{_short(piece.says)}{where}", "dim"))
+        parts.append(line)
+    rest = len(candidate.evidence) - _EVIDENCE_SHOWN
+    if rest > 0:
+        parts.append(plain(f"… {wording.plural(rest, 'more piece')} of evidence", "dim"))
+    return Text("\n").join(parts)
+
+
+def _short(text: str, limit: int = 160) -> str:
+    line = flat(text)
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
