@@ -154,7 +154,7 @@ def _handle(run: FailedRun) -> None:
 
 def _emit(verdict: Verdict, trace: Trace) -> None:
     """Tell OpenTelemetry, where the host uses it, so that the verdict shows in its backend."""
-    from agentracer.formats.otel_export import emit_verdict
+    from agentracer.formats.otel.export import emit_verdict
 
     emit_verdict(verdict, trace)
 

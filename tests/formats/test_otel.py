@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from agentracer.errors import FormatError
 from agentracer.formats import otel
-from agentracer.formats._files import Source
+from agentracer.formats.source import Source
 
 DATA = Path(__file__).parent / "data"
 TASK = "Compute (3+4)*10"
@@ -775,7 +775,7 @@ class TestFiles:
         assert trace.metadata["content_captured"] is False
 
     def test_too_large(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("agentracer.formats._files.MAX_BYTES", 10)
+        monkeypatch.setattr("agentracer.formats.source.MAX_BYTES", 10)
         with pytest.raises(FormatError, match="more than 10"):
             otel.read(self.write(tmp_path, json.dumps(document(chat(1, "8")))))
 

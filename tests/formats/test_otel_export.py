@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from agentracer.errors import MissingExtra
 from agentracer.formats import otel
-from agentracer.formats.otel_export import EVENT, emit_verdict
+from agentracer.formats.otel.export import EVENT, emit_verdict
 from agentracer.trace import Observed, Step, Trace
 from agentracer.verdict import Candidate, Provenance, Verdict
 

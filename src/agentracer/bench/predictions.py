@@ -17,7 +17,7 @@ from typing import Any
 from agentracer.bench.evaluation import Report, file_of, report_of
 from agentracer.bench.metrics import Prediction
 from agentracer.errors import FormatError
-from agentracer.formats._files import parse_json, read_text
+from agentracer.formats.source import parse_json, read_text
 from agentracer.trace import Trace
 
 __all__ = ["read_predictions", "report_of_predictions"]

@@ -1,7 +1,6 @@
-"""Other people's traces in and out, and which reader a file needs.
+"""Read and write traces in the formats of other tools, and choose the reader of a file.
 
-It knows the list of readers, and nothing of what is in the files. A module that reads something
-else adds a `Reader` with `register`.
+A module that reads another format adds a `Reader` with `register`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from agentracer.errors import FormatError
 from agentracer.formats import atif, journal, native, otel, tracertraj, whowhen
-from agentracer.formats._files import Source, natural_order
+from agentracer.formats.source import Source, natural_order
 from agentracer.trace import Trace
 
 __all__ = ["Reader", "Source", "load_any", "load_text", "readers", "register"]
@@ -98,7 +97,7 @@ def load_any(path: Path | str) -> list[Trace]:
     """Read a file of any known format, or every such file below a folder in numeric order.
 
     Raises:
-        FormatError: nothing there, a format that nobody knows, or a file that is broken: in a
+        FormatError: nothing there, an unknown format, or a file that is broken: in a
             folder too, a file that cannot be read is an error and never skipped.
     """
     path = Path(path)

@@ -1,7 +1,7 @@
 """Our own JSON: one `Trace`, as `Trace.to_json` writes it.
 
-It knows the schema's version rule and turns every way in which a file can be wrong into a
-`FormatError`. Journals of the store (`.jsonl`) are not its business.
+Whatever is wrong with a file becomes a `FormatError`. Journals of the store (`.jsonl`) are read by
+`formats.journal`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agentracer.errors import FormatError
-from agentracer.formats._files import parse_json, read_text, translate
+from agentracer.formats.source import format_error, parse_json, read_text
 from agentracer.trace import SCHEMA_VERSION, Trace
 
 __all__ = ["dump", "is_trace", "load", "trace_of"]
@@ -64,7 +64,7 @@ def trace_of(data: Any, *, source: Path | None = None) -> Trace:
         remedy = "compare the field with the schema (Trace.json_schema())"
         if found != SCHEMA_VERSION:
             remedy = f"the file says schema {found}, this is {SCHEMA_VERSION}: upgrade agentracer"
-        raise translate(error, source=source, remedy=remedy) from error
+        raise format_error(error, source=source, remedy=remedy) from error
 
 
 def dump(trace: Trace, path: Path | str | None = None, *, indent: int | None = None) -> str:

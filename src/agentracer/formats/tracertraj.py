@@ -4,8 +4,6 @@ Both have one labelled failure in a row: `question_ID, question, ground_truth, h
 mistake_agent, mistake_step, mistake_reason`, steps 0-based. Ours adds the whole run in `trace`
 (what every step read, tool calls with their results) and how the label came about. A public row
 holds outputs only. JSONL always; parquet where pyarrow is installed.
-
-It knows the layout of rows, and nothing of how they are made.
 """
 
 from __future__ import annotations
@@ -18,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from agentracer.errors import FormatError, MissingExtra
-from agentracer.formats._files import Source, parse_json
 from agentracer.formats.native import trace_of as native_trace
+from agentracer.formats.source import Source, parse_json
 from agentracer.store import write_atomically
 from agentracer.trace import (
     AgentInfo,

@@ -5,7 +5,7 @@ Algorithm-Generated in `name`; Hand-Crafted in `role`, with what the message is 
 in brackets: `Orchestrator (thought)`, `Orchestrator (-> WebSurfer)`. Steps are 0-based in both.
 The logs hold outputs only, so what a step read stays unknown (`Step.reads` is None).
 
-It knows this format's layout and nothing of how blame is found. The labels go to `Trace.labels`
+The labels go to `Trace.labels`
 and nowhere else: not into the observed run and not into the id.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from agentracer.errors import FormatError
-from agentracer.formats._files import Source, natural_order
+from agentracer.formats.source import Source, natural_order
 from agentracer.trace import (
     AgentInfo,
     GroundTruth,
@@ -84,7 +84,7 @@ def trace_of(data: Any, *, source: Path | None = None) -> Trace:
     Raises:
         FormatError: as `load`.
     """
-    file = _File(data, source)
+    file = _LogFile(data, source)
     steps = tuple(_step(index, entry, file) for index, entry in enumerate(file.history()))
     question = file.text("question")
     return Trace(
@@ -125,7 +125,7 @@ def to_whowhen(trace: Trace) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _File:
+class _LogFile:
     """The parsed file, and how to complain about one of its fields."""
 
     data: dict[str, Any]
@@ -178,7 +178,7 @@ def _dict_from_text(text: str) -> Any:
     return None
 
 
-def _step(index: int, entry: Any, file: _File) -> Step:
+def _step(index: int, entry: Any, file: _LogFile) -> Step:
     place = f"history[{index}]"
     if not isinstance(entry, dict):
         raise file.wrong(place, _missing(entry, "an object with content, role and perhaps name"))
@@ -191,7 +191,7 @@ def _step(index: int, entry: Any, file: _File) -> Step:
         raise file.wrong(f"{place}.name", _missing(name, "text"))
     agent = name or _speaker(role)
     if not agent:
-        raise file.wrong(f"{place}.{'role' if name is None else 'name'}", "nobody is named")
+        raise file.wrong(f"{place}.{'role' if name is None else 'name'}", "no speaker is named")
     recipient = None if name else _RECIPIENT.search(role)
     return Step(
         index=index,
@@ -228,12 +228,12 @@ def _answer(steps: tuple[Step, ...]) -> str | None:
     return stated[-1].strip() if stated else None
 
 
-def _ground_truth(file: _File) -> GroundTruth | None:
+def _ground_truth(file: _LogFile) -> GroundTruth | None:
     answer = file.data.get("ground_truth")
     return None if answer is None else GroundTruth(answer=answer)
 
 
-def _labels(file: _File, steps: tuple[Step, ...]) -> tuple[Label, ...]:
+def _labels(file: _LogFile, steps: tuple[Step, ...]) -> tuple[Label, ...]:
     agent, step = file.data.get("mistake_agent"), file.data.get("mistake_step")
     if agent is None and step is None:
         return ()
@@ -249,7 +249,7 @@ def _labels(file: _File, steps: tuple[Step, ...]) -> tuple[Label, ...]:
     return (Label(agent=agent, step=position, reason=reason, attributes=attributes),)
 
 
-def _position(step: Any, length: int, file: _File, unlabelled: str) -> int:
+def _position(step: Any, length: int, file: _LogFile, unlabelled: str) -> int:
     """`mistake_step` is an integer written as text."""
     if step is None:
         raise file.wrong("mistake_step", "missing", unlabelled)
@@ -262,7 +262,7 @@ def _position(step: Any, length: int, file: _File, unlabelled: str) -> int:
     return int(text)
 
 
-def _metadata(file: _File) -> dict[str, Any]:
+def _metadata(file: _LogFile) -> dict[str, Any]:
     fields = {key: value for key, value in file.data.items() if key not in _MODELLED}
     if "is_correct" in file.data:
         fields["is_correct"] = file.data["is_correct"]

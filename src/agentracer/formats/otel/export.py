@@ -9,8 +9,8 @@ no events, so the verdict goes out in each of the ways that are open:
     span         where neither of these is possible: a child of the blamed span that links to it
 
 The ids are those that `formats.otel` keeps in `Step.attributes["otel"]`; a verdict on a trace that
-did not come from OpenTelemetry goes out without them. It knows the API package of OpenTelemetry,
-and nothing of its SDK: without one, every way above does nothing.
+did not come from OpenTelemetry goes out without them. Only the
+API package of OpenTelemetry is used: without an SDK, every way above does nothing.
 """
 
 from __future__ import annotations

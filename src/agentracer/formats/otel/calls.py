@@ -1,7 +1,4 @@
-"""Calls of models and tools, matched: which spans are one call, and which step a tool run answers.
-
-It knows drafts of steps and what `_otel_attributes` says of a span, and nothing of trees of spans.
-"""
+"""Match calls of models and tools: which spans are one call, which step a tool run answers."""
 
 from __future__ import annotations
 
@@ -9,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from agentracer.formats import _otel_attributes as semconv
-from agentracer.formats._otel_spans import Span
+from agentracer.formats.otel import attributes
+from agentracer.formats.otel.otlp import Span
 from agentracer.trace import Message, StepKind, ToolCall, ToolInfo
 
-__all__ = ["Draft", "Waiting", "answer_from_prompts", "began", "merged"]
+__all__ = ["PendingCalls", "StepDraft", "answer_from_prompts", "merge_twins", "start_of"]
 
 
 @dataclass
-class Draft:
+class StepDraft:
     """A step in the making. `views` are the spans of one and the same call, innermost first."""
 
     views: list[Span]
@@ -32,18 +29,18 @@ class Draft:
 
     @cached_property
     def start(self) -> float:
-        """When the call began."""
-        return began(self.views)
+        """When the call start_of."""
+        return start_of(self.views)
 
 
-def merged(groups: list[list[Span]]) -> list[list[Span]]:
+def merge_twins(groups: list[list[Span]]) -> list[list[Span]]:
     """Join the calls that two instrumentors saw side by side, so that neither nests the other."""
     kept: list[list[Span]] = []
-    by_said: dict[tuple[str, ...], list[list[Span]]] = {}
+    by_output: dict[tuple[str, ...], list[list[Span]]] = {}
     for group in groups:
-        said = next((m for v in group if (m := semconv.output_messages(v))), [])
-        key = tuple(text for m in said for text in (m.content, *(c.name for c in m.tool_calls)))
-        like = by_said.setdefault(key, [])
+        replies = next((m for v in group if (m := attributes.output_messages(v))), [])
+        key = tuple(text for m in replies for text in (m.content, *(c.name for c in m.tool_calls)))
+        like = by_output.setdefault(key, [])
         twin = next((other for other in like if any(key) and _twins(other[0], group[0])), None)
         if twin is None:
             kept.append(group)
@@ -61,8 +58,8 @@ def _twins(one: Span, other: Span) -> bool:
     return long.start <= short.start and (short.end or 0.0) <= (long.end or 0.0)
 
 
-def began(views: list[Span]) -> float:
-    """When the first of several spans began."""
+def start_of(views: list[Span]) -> float:
+    """When the first of several spans start_of."""
     return min(view.start for view in views)
 
 
@@ -70,51 +67,57 @@ def _duration(span: Span) -> float:
     return (span.end or span.start) - span.start
 
 
-class Waiting:
+_CallIndex = dict[str, list[tuple[StepDraft, int]]]
+"""Steps and places among their calls, by call id or by tool name."""
+
+
+class PendingCalls:
     """The tool calls that were asked for and have not run yet, as time goes by."""
 
-    def __init__(self, drafts: Sequence[Draft]) -> None:
-        self.coming = sorted(drafts, key=lambda draft: draft.start, reverse=True)
-        self.by_id: dict[str, list[tuple[Draft, int]]] = {}
-        self.by_name: dict[str, list[tuple[Draft, int]]] = {}
+    def __init__(self, drafts: Sequence[StepDraft]) -> None:
+        self._future = sorted(drafts, key=lambda draft: draft.start, reverse=True)
+        self.by_id: _CallIndex = {}
+        self.by_name: _CallIndex = {}
 
-    def take(self, ran: ToolCall, agent: str) -> tuple[Draft, int] | None:
+    def take(self, run: ToolCall, agent: str) -> tuple[StepDraft, int] | None:
         """The step that a tool run belongs to and the place among its calls: by id, else by name.
 
         Runs must be given in order of start.
         """
-        self._ask_until(ran.started_at)
-        if ran.id and (asked := self._open(self.by_id, ran.id)):
-            return asked[0]
-        named = self._open(self.by_name, ran.name)
-        if ran.id:  # another id is another call
+        self._request_until(run.started_at)
+        if run.id and (requests := self._open(self.by_id, run.id)):
+            return requests[0]
+        named = self._open(self.by_name, run.name)
+        if run.id:  # another id is another call
             named = [(draft, place) for draft, place in named if not draft.calls[place].id]
         own = [found for found in named if found[0].agent == agent]
         alike = [
             (draft, place)
             for draft, place in (*own, *named)
-            if draft.calls[place].arguments == ran.arguments
+            if draft.calls[place].arguments == run.arguments
         ]
         # Another agent's call only where the arguments agree: in some teams an executor runs tools.
         return next(iter((*alike, *own)), None)
 
-    def _ask_until(self, moment: float | None) -> None:
-        while self.coming and (moment is None or self.coming[-1].start <= moment):
-            draft = self.coming.pop()
+    def _request_until(self, moment: float | None) -> None:
+        while self._future and (moment is None or self._future[-1].start <= moment):
+            draft = self._future.pop()
             for place, call in enumerate(draft.calls):
                 self.by_name.setdefault(call.name, []).append((draft, place))
                 if call.id:
                     self.by_id.setdefault(call.id, []).append((draft, place))
 
     @staticmethod
-    def _open(index: dict[str, list[tuple[Draft, int]]], key: str) -> list[tuple[Draft, int]]:
-        asked = [f for f in index.get(key, ()) if f[0].calls[f[1]].started_at is None]
-        index[key] = asked
+    def _open(
+        index: dict[str, list[tuple[StepDraft, int]]], key: str
+    ) -> list[tuple[StepDraft, int]]:
+        requests = [f for f in index.get(key, ()) if f[0].calls[f[1]].started_at is None]
+        index[key] = requests
         # The latest step first, and its calls in the order in which it wrote them.
-        return sorted(asked, key=lambda found: -found[0].start)
+        return sorted(requests, key=lambda found: -found[0].start)
 
 
-def answer_from_prompts(drafts: Sequence[Draft]) -> None:
+def answer_from_prompts(drafts: Sequence[StepDraft]) -> None:
     """Give calls whose run left no result the one that the next prompts show."""
     shown: dict[str, list[tuple[int, str]]] = {}
     for position, draft in enumerate(drafts):

@@ -1,11 +1,11 @@
-"""OTLP JSON into plain spans.
+"""Decode OTLP JSON into plain spans.
 
 The shape is that of `ExportTraceServiceRequest` and `ExportLogsServiceRequest` in the JSON mapping
 of protobuf (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding): lower camel case,
 ids in hex, 64-bit integers as text. What real writers do otherwise is accepted too: snake case,
 base64 ids, enums by name, a list of requests, one request per line.
 
-It knows OTLP and nothing of what attributes mean: see `_otel_attributes`.
+What the attributes mean is decided in `attributes`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agentracer.errors import FormatError
-from agentracer.formats._files import parse_json
+from agentracer.formats.source import parse_json
 
 __all__ = ["Event", "Span", "is_otlp", "parse_documents", "spans_of"]
 
@@ -112,7 +112,7 @@ def spans_of(documents: list[Any], *, source: Path | None = None) -> list[Span]:
     Raises:
         FormatError: a place in the file does not follow OTLP.
     """
-    reader = _Reader(source)
+    reader = _OtlpReader(source)
     for number, document in enumerate(documents):
         reader.document(document, f"[{number}]" if len(documents) > 1 else "")
     spans = reader.spans
@@ -124,7 +124,7 @@ def spans_of(documents: list[Any], *, source: Path | None = None) -> list[Span]:
     return sorted(spans.values(), key=lambda span: span.start)
 
 
-class _Reader:
+class _OtlpReader:
     """One walk over the documents of one file."""
 
     def __init__(self, source: Path | None) -> None:

@@ -1,7 +1,7 @@
-"""Files and JSON text in, JSON data or a `FormatError` that names file, place and remedy out.
+"""Read files and JSON text, with errors that name file, place and remedy.
 
-It knows what can be wrong with a file of JSON (missing, empty, binary, cut off, NaN, nested without
-end) and how to put a pydantic error into words. It knows nothing of any format.
+A file of JSON can be missing, empty, binary, cut off, nested too deeply or hold NaN: each becomes a
+`FormatError`, and so does a pydantic error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from agentracer.errors import FormatError
 
-__all__ = ["MAX_BYTES", "Source", "natural_order", "parse_json", "read_text", "translate"]
+__all__ = ["MAX_BYTES", "Source", "format_error", "natural_order", "parse_json", "read_text"]
 
 MAX_BYTES = 512 * 1024 * 1024
 """Larger files are refused before they are read: parsed JSON takes several times its size."""
@@ -25,7 +25,7 @@ MAX_BYTES = 512 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Source:
-    """A path, and what is in it once somebody asks for it (read and parsed once).
+    """A file and its content, read and parsed on first use.
 
     Attributes:
         path: the file; a name only, where `content` is given.
@@ -127,7 +127,7 @@ def _not_json(error: json.JSONDecodeError, text: str, source: str | Path | None)
     return FormatError(problem, source=source, place=place, remedy=remedy)
 
 
-def translate(error: ValidationError, *, source: str | Path | None, remedy: str) -> FormatError:
+def format_error(error: ValidationError, *, source: str | Path | None, remedy: str) -> FormatError:
     """The first finding of a pydantic error, in our words, with the path of the field."""
     findings = error.errors(include_url=False, include_context=False)
     first = findings[0]

@@ -1,7 +1,7 @@
-"""Prompts in, `Observed.messages` and `Observed.contexts` out: for importers of other formats.
+"""Collect prompts as `Observed.messages` and `Observed.contexts`, for readers of other formats.
 
 Prompts are stored as a tree of prefixes, so that a conversation of n steps in which each re-reads
-the whole history costs O(n) links (see `agentracer.trace`). It knows nothing of any format.
+the whole history costs O(n) links (see `agentracer.trace`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterable
 
 from agentracer.trace import ContextLink, Message, message_id
 
-__all__ = ["Prompts"]
+__all__ = ["PromptTree"]
 
 
-class Prompts:
+class PromptTree:
     """The messages and the prompt prefixes of one run, each stored once.
 
     Attributes:

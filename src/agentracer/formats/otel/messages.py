@@ -3,8 +3,6 @@
 Shapes: GenAI semantic conventions (`role` and `parts`), OpenAI (`role`, `content`, `tool_calls`),
 Anthropic's content blocks, OpenInference (`message`, `contents`, `tool_call`), LangChain's three
 serialisations (`lc` constructors, `type` with `data`, plain fields) and its pairs `[role, text]`.
-
-It knows shapes and nothing of attribute names.
 """
 
 from __future__ import annotations
@@ -167,7 +165,7 @@ def _role(value: Any) -> str:
 
 def _message(fields: dict[str, Any], role: str) -> list[Message]:
     """One message, and one more for each tool answer that it holds as a part."""
-    parts = _Parts()
+    parts = _ContentParts()
     content = next((fields[k] for k in ("parts", "contents", "content") if fields.get(k)), None)
     parts.add(content)
     extra = fields.get("additional_kwargs")
@@ -198,7 +196,7 @@ def _spoken(value: Any) -> str | None:
     return role if role in _SPOKEN else None
 
 
-class _Parts:
+class _ContentParts:
     """The parts of one message, sorted by what they are."""
 
     def __init__(self) -> None:
