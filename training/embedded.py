@@ -22,25 +22,25 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a file, this is no package
 
-from agentracer.attribution.embedded.catalogue import (
-    CONTENT_LOOSENESS,
-    MANAGED,
-    SHAPE_FIRMNESS,
-    firmness,
-)
-from agentracer.attribution.embedded.crossval import (
+from agentracer.attribution.embedded.fitting.cross_validation import (
     OUTER_FOLDS,
     cross_validate,
     judge,
 )
-from agentracer.attribution.embedded.features import FEATURES_VERSION
-from agentracer.attribution.embedded.fit import (
+from agentracer.attribution.embedded.fitting.fit import (
     PENALTIES,
     Example,
     example_of,
     fit_model,
 )
-from agentracer.attribution.embedded.model import DEFAULT, Model
+from agentracer.attribution.embedded.model.catalogue import (
+    CONTENT_LOOSENESS,
+    MANAGED,
+    SHAPE_FIRMNESS,
+    firmness,
+)
+from agentracer.attribution.embedded.model.features import FEATURES_VERSION
+from agentracer.attribution.embedded.model.model_file import DEFAULT, Model
 from agentracer.formats import tracertraj, whowhen
 from agentracer.trace import Trace
 from training.embedded_card import render_card

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from agentracer.attribution.embedded.crossval import Outcome, cross_validate, shuffled
-from agentracer.attribution.embedded.fit import Example
+from agentracer.attribution.embedded.fitting.cross_validation import (
+    Outcome,
+    cross_validate,
+    shuffled,
+)
+from agentracer.attribution.embedded.fitting.fit import Example
 from agentracer.bench.comparison import compare
 from agentracer.bench.metrics import METRICS, Prediction, score
 from agentracer.bench.reliability import reliability

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agentracer.attribution.embedded.calibration import Trust
-from agentracer.attribution.embedded.crossval import Outcome, cross_validate, judge
-from agentracer.attribution.embedded.fit import Example, example_of, fit_model
-from agentracer.attribution.embedded.model import Model
+from agentracer.attribution.embedded.fitting.cross_validation import Outcome, cross_validate, judge
+from agentracer.attribution.embedded.fitting.fit import Example, example_of, fit_model
+from agentracer.attribution.embedded.model.calibration import Trust
+from agentracer.attribution.embedded.model.model_file import Model
 from agentracer.bench.rules import baselines
 from agentracer.trace import Trace
 

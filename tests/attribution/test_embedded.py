@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentracer.attribution import Tracer
-from agentracer.attribution.embedded.rules import MEASURED, ranking
-from agentracer.attribution.embedded.signals import Signals
+from agentracer.attribution.embedded.rule_list import MEASURED, ranking
+from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.formats import whowhen
 from agentracer.trace import ErrorInfo, Observed, Outcome, Step, ToolCall, Trace
 

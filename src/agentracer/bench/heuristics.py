@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agentracer.attribution.embedded.evidence import answer_source
-from agentracer.attribution.embedded.reading import read_run
-from agentracer.attribution.embedded.rules import ranking
-from agentracer.attribution.embedded.signals import Signals
+from agentracer.attribution.embedded.explanation import answer_source
+from agentracer.attribution.embedded.rule_list import ranking
+from agentracer.attribution.embedded.text.signals import Signals
+from agentracer.attribution.embedded.text.step_facts import read_run
 
 __all__ = ["HEURISTICS", "POST_HOC"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from agentracer.attribution.embedded.signals import Signals
+from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.bench.heuristics import HEURISTICS, POST_HOC
 from agentracer.bench.metrics import METRICS, Prediction, Rate, Scores, normal_name, score
 from agentracer.trace import Trace

@@ -26,7 +26,7 @@ def adapt(directory: Path, output: Path) -> None:
     Prints cross-validated figures before and after, as JSON. Labels come from replay, injection or
     a human; 100 traces of one system are a good number.
     """
-    from agentracer.attribution.embedded.adapt import adapt_directory
+    from agentracer.attribution.embedded.fitting.adapt import adapt_directory
 
     with usage_errors():
         print_json(adapt_directory(directory, output).as_dict())

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from agentracer.attribution import Tracer
-from agentracer.attribution.embedded import fit
-from agentracer.attribution.embedded.adapt import adapt, adapt_directory
+from agentracer.attribution.embedded.fitting import fit
+from agentracer.attribution.embedded.fitting.adapt import adapt, adapt_directory
 from agentracer.errors import FormatError, MissingExtra
 
 from .systems import odd_run

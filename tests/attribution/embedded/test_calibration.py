@@ -5,15 +5,15 @@ import random
 
 import pytest
 
-from agentracer.attribution.embedded.calibration import (
+from agentracer.attribution.embedded.model.calibration import (
     Calibration,
     HeldOut,
     Trust,
     fit_calibration,
 )
-from agentracer.attribution.embedded.model import Model
-from agentracer.attribution.embedded.ranker import settle
-from agentracer.attribution.embedded.shapes import CONTENT, fit_shapes
+from agentracer.attribution.embedded.model.model_file import Model
+from agentracer.attribution.embedded.model.out_of_distribution import CONTENT, fit_shapes
+from agentracer.attribution.embedded.model.ranker import settle
 
 
 def held_out(count, sharpness, seed=0):

@@ -5,7 +5,8 @@ import warnings
 
 import pytest
 
-from agentracer.attribution.embedded.checks import inspect_code, misread, wrong_sums
+from agentracer.attribution.embedded.text.code import inspect_code
+from agentracer.attribution.embedded.text.figures import misread, wrong_sums
 
 
 @pytest.mark.parametrize(

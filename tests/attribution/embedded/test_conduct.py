@@ -1,6 +1,6 @@
 """What a step claims to have done, held against what it did."""
 
-from agentracer.attribution.embedded.features import Features
+from agentracer.attribution.embedded.model.features import Features
 from agentracer.trace import Observed, Outcome, Step, ToolCall
 
 FIGURES = "12.5, 15.1, 14.2, 16.8 and 13.7"

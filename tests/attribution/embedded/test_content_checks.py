@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentracer.attribution.embedded.features import Features
+from agentracer.attribution.embedded.model.features import Features
 from agentracer.trace import ErrorInfo, Observed, Outcome, Step, ToolCall
 
 TASK = "Ann has 12 apples and buys 5 more. She sells each for 3 coins. How many coins is that?"

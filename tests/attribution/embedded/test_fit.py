@@ -2,9 +2,9 @@
 
 import pytest
 
-from agentracer.attribution.embedded.fit import Example, fit_path
-from agentracer.attribution.embedded.model import shipped_model
-from agentracer.attribution.embedded.values import Values
+from agentracer.attribution.embedded.fitting.fit import Example, fit_path
+from agentracer.attribution.embedded.model.model_file import shipped_model
+from agentracer.attribution.embedded.text.named_values import Values
 
 pytest.importorskip("numpy", reason="numpy is not installed (pip install 'agentracer-mas[adapt]')")
 pytest.importorskip("scipy", reason="scipy is not installed (pip install 'agentracer-mas[adapt]')")

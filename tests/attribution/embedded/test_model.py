@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from agentracer.attribution import Tracer
-from agentracer.attribution.embedded import catalogue, model
-from agentracer.attribution.embedded.model import load_model, shipped_model
+from agentracer.attribution import Tracer, embedded
+from agentracer.attribution.embedded.model import catalogue
+from agentracer.attribution.embedded.model.model_file import DEFAULT, load_model, shipped_model
 from agentracer.errors import FormatError, UnknownModel
 
-WEIGHTS = Path(model.__file__).parent / "weights"
+WEIGHTS = Path(embedded.__file__).parent / "weights"
 TRAINING = Path(__file__).parents[3] / "training"
 
 
@@ -22,7 +22,7 @@ def test_the_shipped_files_are_small_json():
 
 def test_the_default_is_the_better_one_on_systems_held_out_from_both():
     results = json.loads((WEIGHTS / "results.json").read_text())
-    assert results["which to ship"]["better"] == results["shipped"] == model.DEFAULT
+    assert results["which to ship"]["better"] == results["shipped"] == DEFAULT
     assert shipped_model() == shipped_model("transfer")
 
 

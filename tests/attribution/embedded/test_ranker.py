@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from agentracer.attribution import Tracer
 from agentracer.attribution.embedded import EmbeddedBackend
-from agentracer.attribution.embedded.features import Features
-from agentracer.attribution.embedded.model import shipped_model
-from agentracer.attribution.embedded.ranker import agent_shares, likely_steps, rank
+from agentracer.attribution.embedded.model.features import Features
+from agentracer.attribution.embedded.model.model_file import shipped_model
+from agentracer.attribution.embedded.model.ranker import agent_shares, likely_steps, rank
 from agentracer.formats import whowhen
 from agentracer.trace import (
     ErrorInfo,

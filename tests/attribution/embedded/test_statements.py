@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentracer.attribution.embedded.statements import (
+from agentracer.attribution.embedded.text.assignments import (
     evaluate,
     number,
     plain,

@@ -7,9 +7,9 @@ measured ones it says so (`calibrated` is False).
 from __future__ import annotations
 
 from agentracer.attribution.backends import Judgement
-from agentracer.attribution.embedded.evidence import answer_source, evidence
-from agentracer.attribution.embedded.rules import MEASURED, Rule, ranking
-from agentracer.attribution.embedded.signals import Signals
+from agentracer.attribution.embedded.explanation import answer_source, evidence
+from agentracer.attribution.embedded.rule_list import MEASURED, Rule, ranking
+from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.trace import Observed
 from agentracer.verdict import Candidate
 

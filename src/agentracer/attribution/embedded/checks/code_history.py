@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agentracer.attribution.embedded.checks import code_blocks
-from agentracer.attribution.embedded.notes import Notes, add_note
-from agentracer.attribution.embedded.statements import as_text
+from agentracer.attribution.embedded.checks.findings import Notes, add_note
+from agentracer.attribution.embedded.text.assignments import as_text
+from agentracer.attribution.embedded.text.code import code_blocks
 from agentracer.trace import Observed, Step
 
 __all__ = ["follow_versions"]

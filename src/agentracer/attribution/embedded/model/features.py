@@ -12,9 +12,9 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
-from agentracer.attribution.embedded.catalogue import MANAGED
-from agentracer.attribution.embedded.course import CLASS_PLACES, Course
-from agentracer.attribution.embedded.shapes import CONTENT
+from agentracer.attribution.embedded.model.catalogue import MANAGED
+from agentracer.attribution.embedded.model.out_of_distribution import CONTENT
+from agentracer.attribution.embedded.model.run_context import CLASS_PLACES, Course
 
 __all__ = ["FEATURES_VERSION", "Features", "Row"]
 

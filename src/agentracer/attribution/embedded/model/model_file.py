@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from agentracer.attribution.embedded.calibration import Calibration
-from agentracer.attribution.embedded.features import FEATURES_VERSION
+from agentracer.attribution.embedded.model.calibration import Calibration
+from agentracer.attribution.embedded.model.features import FEATURES_VERSION
 from agentracer.errors import FormatError
 
 __all__ = ["DEFAULT", "Model", "load_model", "shipped_model"]

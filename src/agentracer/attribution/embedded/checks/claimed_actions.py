@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentracer.attribution.embedded.lexicon import CLASSES
-from agentracer.attribution.embedded.notes import Notes, add_note
-from agentracer.attribution.embedded.signals import NOTHING_TO_RUN, REPORT_HEAD, Signals
-from agentracer.attribution.embedded.statements import as_text, prose
+from agentracer.attribution.embedded.checks.findings import Notes, add_note
+from agentracer.attribution.embedded.text.assignments import as_text, prose
+from agentracer.attribution.embedded.text.lexicon import CLASSES
+from agentracer.attribution.embedded.text.signals import NOTHING_TO_RUN, REPORT_HEAD, Signals
 
 __all__ = ["watch_conduct"]
 

@@ -10,18 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from agentracer.attribution.embedded.checks import (
-    CodeFacts,
-    Sum,
-    inspect_code,
-    misread,
-    wrong_sums,
-)
-from agentracer.attribution.embedded.lexicon import CLASSES, STOPWORDS
-from agentracer.attribution.embedded.signals import Signals
-from agentracer.attribution.embedded.statements import prose
-from agentracer.attribution.embedded.tokens import Tokens, share, tokens
-from agentracer.attribution.embedded.values import Change, Values
+from agentracer.attribution.embedded.text.assignments import prose
+from agentracer.attribution.embedded.text.code import CodeFacts, inspect_code
+from agentracer.attribution.embedded.text.figures import Sum, misread, wrong_sums
+from agentracer.attribution.embedded.text.lexicon import CLASSES, STOPWORDS
+from agentracer.attribution.embedded.text.named_values import Change, Values
+from agentracer.attribution.embedded.text.signals import Signals
+from agentracer.attribution.embedded.text.tokens import Tokens, share, tokens
 from agentracer.trace import Step
 
 __all__ = ["Reading", "StepReading", "read_run"]

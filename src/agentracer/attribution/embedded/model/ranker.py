@@ -14,9 +14,9 @@ import math
 from dataclasses import dataclass
 from itertools import accumulate
 
-from agentracer.attribution.embedded.catalogue import MANAGED
-from agentracer.attribution.embedded.features import Features, Row
-from agentracer.attribution.embedded.model import Model
+from agentracer.attribution.embedded.model.catalogue import MANAGED
+from agentracer.attribution.embedded.model.features import Features, Row
+from agentracer.attribution.embedded.model.model_file import Model
 
 __all__ = ["Ranking", "agent_shares", "likely_steps", "rank", "settle", "softmax", "system_row"]
 

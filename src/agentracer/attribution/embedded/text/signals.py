@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from agentracer.attribution.embedded.tokens import without_markers
+from agentracer.attribution.embedded.text.tokens import without_markers
 from agentracer.trace import Observed, Step
 
 __all__ = ["NOTHING_TO_RUN", "REPORT_HEAD", "Signals"]

@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
-from agentracer.attribution.embedded.conduct import watch_conduct
-from agentracer.attribution.embedded.ledger import keep_books
-from agentracer.attribution.embedded.lexicon import CLASSES
-from agentracer.attribution.embedded.notes import Notes
-from agentracer.attribution.embedded.reading import Reading, read_run
-from agentracer.attribution.embedded.rules import Rule, ranking
-from agentracer.attribution.embedded.signals import Signals
-from agentracer.attribution.embedded.sourcing import compare_sources
-from agentracer.attribution.embedded.statements import plain
-from agentracer.attribution.embedded.versions import follow_versions
+from agentracer.attribution.embedded.checks.claimed_actions import watch_conduct
+from agentracer.attribution.embedded.checks.code_history import follow_versions
+from agentracer.attribution.embedded.checks.findings import Notes
+from agentracer.attribution.embedded.checks.grounding import compare_sources
+from agentracer.attribution.embedded.checks.plan_consistency import keep_books
+from agentracer.attribution.embedded.rule_list import Rule, ranking
+from agentracer.attribution.embedded.text.assignments import plain
+from agentracer.attribution.embedded.text.lexicon import CLASSES
+from agentracer.attribution.embedded.text.signals import Signals
+from agentracer.attribution.embedded.text.step_facts import Reading, read_run
 from agentracer.trace import Observed, Step
 
 __all__ = ["CLASS_PLACES", "Course"]

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agentracer.attribution.embedded.crossval import Outcome, cross_validate, judge
-from agentracer.attribution.embedded.fit import Example, example_of, fit_model
-from agentracer.attribution.embedded.model import Model, shipped_model
+from agentracer.attribution.embedded.fitting.cross_validation import Outcome, cross_validate, judge
+from agentracer.attribution.embedded.fitting.fit import Example, example_of, fit_model
+from agentracer.attribution.embedded.model.model_file import Model, shipped_model
 from agentracer.errors import FormatError
 from agentracer.formats import load_any
 from agentracer.trace import Trace

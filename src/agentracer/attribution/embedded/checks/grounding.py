@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from agentracer.attribution.embedded.notes import Notes, add_note
-from agentracer.attribution.embedded.statements import (
+from agentracer.attribution.embedded.checks.findings import Notes, add_note
+from agentracer.attribution.embedded.text.assignments import (
     as_text,
     evaluate,
     names_in,

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from agentracer.attribution.embedded.notes import Notes, add_note
-from agentracer.attribution.embedded.plans import DEFICITS, Task, deficits
-from agentracer.attribution.embedded.statements import (
+from agentracer.attribution.embedded.checks.findings import Notes, add_note
+from agentracer.attribution.embedded.checks.plan_fit import DEFICITS, Task, deficits
+from agentracer.attribution.embedded.text.assignments import (
     Statement,
     as_text,
     evaluate,

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from agentracer.attribution.embedded.calibration import HeldOut, Trust, fit_calibration
-from agentracer.attribution.embedded.catalogue import (
+from agentracer.attribution.embedded.model.calibration import HeldOut, Trust, fit_calibration
+from agentracer.attribution.embedded.model.catalogue import (
     CATALOGUE,
     CONTENT_LOOSENESS,
     MANAGED,
@@ -26,10 +26,10 @@ from agentracer.attribution.embedded.catalogue import (
     firmness,
     prior,
 )
-from agentracer.attribution.embedded.features import Features, Row
-from agentracer.attribution.embedded.model import Model
-from agentracer.attribution.embedded.ranker import system_row
-from agentracer.attribution.embedded.shapes import fit_shapes
+from agentracer.attribution.embedded.model.features import Features, Row
+from agentracer.attribution.embedded.model.model_file import Model
+from agentracer.attribution.embedded.model.out_of_distribution import fit_shapes
+from agentracer.attribution.embedded.model.ranker import system_row
 from agentracer.errors import MissingExtra
 from agentracer.trace import Trace
 

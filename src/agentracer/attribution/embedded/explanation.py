@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from agentracer.attribution.embedded.catalogue import CATALOGUE
-from agentracer.attribution.embedded.features import Features
-from agentracer.attribution.embedded.lexicon import CLASSES
-from agentracer.attribution.embedded.ranker import Ranking, system_row
-from agentracer.attribution.embedded.rules import FEW_FACTS
-from agentracer.attribution.embedded.signals import Signals
-from agentracer.attribution.embedded.tokens import tokens
+from agentracer.attribution.embedded.model.catalogue import CATALOGUE
+from agentracer.attribution.embedded.model.features import Features
+from agentracer.attribution.embedded.model.ranker import Ranking, system_row
+from agentracer.attribution.embedded.rule_list import FEW_FACTS
+from agentracer.attribution.embedded.text.lexicon import CLASSES
+from agentracer.attribution.embedded.text.signals import Signals
+from agentracer.attribution.embedded.text.tokens import tokens
 from agentracer.verdict import Evidence
 
 __all__ = ["answer_source", "evidence", "explain"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentracer.attribution.embedded.signals import Signals
+from agentracer.attribution.embedded.text.signals import Signals
 
 __all__ = ["MEASURED", "RULES", "SHORTLIST", "Measured", "Rule", "contributes", "ranking"]
 

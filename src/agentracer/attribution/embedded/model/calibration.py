@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentracer.attribution.embedded.shapes import Shapes
+from agentracer.attribution.embedded.model.out_of_distribution import Shapes
 
 __all__ = ["Calibration", "HeldOut", "Trust", "fit_calibration"]
 

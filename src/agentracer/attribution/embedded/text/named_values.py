@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from agentracer.attribution.embedded.lexicon import VAGUE_KEYS
+from agentracer.attribution.embedded.text.lexicon import VAGUE_KEYS
 
 __all__ = ["Change", "Values"]
 

@@ -10,11 +10,11 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from agentracer.attribution.embedded.calibration import Trust
-from agentracer.attribution.embedded.catalogue import CONTENT_LOOSENESS
-from agentracer.attribution.embedded.fit import Example, fit_model, folds_of, scores_of
-from agentracer.attribution.embedded.model import Model
-from agentracer.attribution.embedded.ranker import Ranking, settle
+from agentracer.attribution.embedded.fitting.fit import Example, fit_model, folds_of, scores_of
+from agentracer.attribution.embedded.model.calibration import Trust
+from agentracer.attribution.embedded.model.catalogue import CONTENT_LOOSENESS
+from agentracer.attribution.embedded.model.model_file import Model
+from agentracer.attribution.embedded.model.ranker import Ranking, settle
 
 __all__ = ["Outcome", "cross_validate", "judge", "shuffled"]
 

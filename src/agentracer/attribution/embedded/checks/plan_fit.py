@@ -10,8 +10,8 @@ import itertools
 import re
 from collections.abc import Mapping
 
-from agentracer.attribution.embedded.lexicon import STOPWORDS
-from agentracer.attribution.embedded.statements import evaluate, names_in
+from agentracer.attribution.embedded.text.assignments import evaluate, names_in
+from agentracer.attribution.embedded.text.lexicon import STOPWORDS
 
 __all__ = ["DEFICITS", "Task", "deficits"]
 

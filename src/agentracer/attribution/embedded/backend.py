@@ -1,0 +1,156 @@
+"""The embedded tracer as a backend of `Tracer`: the trained ranker, or the rule list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentracer.attribution.backends import Judgement
+from agentracer.attribution.embedded.explanation import explain
+from agentracer.attribution.embedded.model.features import FEATURES_VERSION, Features
+from agentracer.attribution.embedded.model.model_file import (
+    DEFAULT,
+    Model,
+    load_model,
+    shipped_model,
+)
+from agentracer.attribution.embedded.model.ranker import Ranking, rank
+from agentracer.attribution.embedded.rules_backend import RULES_VERSION, judge_by_rules
+from agentracer.errors import FormatError, UnknownModel
+from agentracer.trace import GroundTruth, Observed
+from agentracer.verdict import Candidate
+
+__all__ = ["RULES", "RULES_VERSION", "EmbeddedBackend"]
+
+RULES = "rules"
+"""The argument that asks for the rule list instead of a model."""
+
+SHIPPED = {"": DEFAULT, "transfer": "transfer", "in-domain": "in_domain"}
+"""The arguments that ask for weights in the package, and what those are called there."""
+
+_EXPLAINED = 10  # candidates with evidence; the rest of the ranking goes without
+_LISTED = 1_000  # candidates of a very long run; nobody looks further down
+
+
+class EmbeddedBackend:
+    """The trained ranker, or the rule list; see the module.
+
+    Args:
+        argument: what follows `embedded:` in a spec: nothing, `rules`, `transfer`, `in-domain`, or
+            the path of a model.
+        target_error: abstain where the confidence is too low for at most this share of the
+            verdicts to be wrong. Without it every failed run gets a list.
+
+    Attributes:
+        trained_ids: of the traces whose labels the model has seen, as far as it tells.
+
+    Raises:
+        UnknownModel: there is no readable model at the path.
+        ValueError: `target_error` is not between 0 and 1.
+    """
+
+    name = "embedded"
+
+    def __init__(self, argument: str = "", *, target_error: float | None = None) -> None:
+        if target_error is not None and not 0 < target_error < 1:
+            raise ValueError(f"target_error must lie between 0 and 1, not {target_error}")
+        self._argument = argument
+        self.target_error = target_error
+        self.method = "rules" if argument == RULES else "ranker"
+        self.model: Model | None = None if argument == RULES else _model(argument)
+        trained = self.model.trained_on.get("ids", ()) if self.model else ()
+        self.trained_ids = frozenset(map(str, trained))
+
+    def attribute(self, run: Observed, *, ground_truth: GroundTruth | None = None) -> Judgement:  # noqa: ARG002 - part of the protocol
+        """Rank the steps of a run. O(length of its text)."""
+        if self.model is None:
+            return judge_by_rules(run)
+        features = Features(run)
+        ranking = rank(features, self.model)
+        versions = {"weights": self.model.name, "features": FEATURES_VERSION}
+        # Whether the run failed at all is not asked here: the model only saw failed ones.
+        calibrated = ranking.strange is None and run.outcome.success is False
+        needed = self._needed(self.model)
+        candidates = _candidates(features, ranking)
+        unsure = ranking.confidence < needed
+        return Judgement(
+            candidates=candidates,
+            agent=next(iter(ranking.agents)),
+            agents=ranking.agents,
+            confidence=ranking.confidence,
+            calibrated=calibrated,
+            # Of a strange run nobody has measured what the set would hold.
+            likely_steps=tuple(ranking.likely) if ranking.strange is None else (),
+            reason=_reason(run, ranking, candidates[0]),
+            abstain_reason=self._unsure(ranking.confidence, needed) if unsure else None,
+            versions=versions,
+        )
+
+    def configured(self, **options: Any) -> EmbeddedBackend:
+        """The same backend with an option set: `target_error`.
+
+        Raises:
+            ValueError: an option that it does not have, or a target out of range.
+        """
+        target = options.pop("target_error", self.target_error)
+        # These mean the same to every backend, if only that there is nothing to do.
+        for harmless in ("concurrency", "seed"):
+            options.pop(harmless, None)
+        if options.get("method") == self.method:
+            options.pop("method")
+        if options:
+            raise ValueError(
+                f"the backend {self.name!r} has no {', '.join(sorted(options))}\n"
+                "  remedy: leave it out, or use a language model, such as transformers:PATH"
+            )
+        if target is not None and self.model is None:
+            raise ValueError("the rule list has no measured error to abstain at")
+        return EmbeddedBackend(self._argument, target_error=target)
+
+    def _needed(self, model: Model) -> float:
+        return 0.0 if self.target_error is None else model.calibration.threshold(self.target_error)
+
+    def _unsure(self, confidence: float, needed: float) -> str:
+        error = f"at most {self.target_error:.0%} wrong verdicts"
+        if needed > 1:
+            return f"no measured confidence promises {error}"
+        return f"the confidence of {confidence:.2f} is below the {needed:.2f} needed for {error}"
+
+
+def _model(argument: str) -> Model:
+    if argument in SHIPPED:
+        return shipped_model(SHIPPED[argument])
+    try:
+        return load_model(argument)
+    except FormatError as error:
+        raise UnknownModel(
+            f"embedded:{argument} names no usable model: {error}\n"
+            '  remedy: use model="embedded", "embedded:rules", or make one with `agentracer adapt`'
+        ) from error
+
+
+def _candidates(features: Features, ranking: Ranking) -> tuple[Candidate, ...]:
+    steps = features.run.steps
+    found = []
+    for place, index in enumerate(ranking.order[:_LISTED]):
+        explained = place < _EXPLAINED
+        reason, evidence = explain(features, ranking, index) if explained else ("", ())
+        found.append(
+            Candidate(
+                agent=steps[index].agent,
+                step=index,
+                probability=min(ranking.probabilities[index], 1.0),
+                reason=reason,
+                evidence=evidence,
+            )
+        )
+    return tuple(found)
+
+
+def _reason(run: Observed, ranking: Ranking, first: Candidate) -> str:
+    """Why this step, and what keeps its confidence from being calibrated."""
+    parts = [first.reason]
+    if ranking.strange is not None:
+        parts.append(f"uncalibrated: {ranking.strange}")
+    elif run.outcome.success is None:
+        parts.append("uncalibrated: nobody said whether this run failed")
+    return "; ".join(parts)

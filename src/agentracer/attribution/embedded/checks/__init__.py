@@ -1,0 +1,1 @@
+"""Checks of a run that need no language model, and the kinds of findings that they report."""
