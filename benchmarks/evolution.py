@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from credit.arms import ARMS, BANDITS, CONTROL, VERIFIED, Curve, Settings, search
 from credit.pipeline import Plant, draw
 
-from agentracer.bench.comparison import paired_difference, sign_test
+from agentracer.lab.bench.comparison import paired_difference, sign_test
 
 FAMILIES = ("gsm8k", "documents", "mbpp")
 BEGIN, END = "<!-- credit: begin -->", "<!-- credit: end -->"

@@ -158,10 +158,10 @@ def _chain_case(words: list[str], agent: int, store: Store, declared: bool | Non
 
 def coding_cases(tasks: int, store: Store, *, declared: bool | None) -> Iterator[Case]:
     """Mishaps of the testbed's coding team; a clean run of the same task is the oracle."""
-    from agentracer.testbed.coding_policy import CodingPolicy, Mishap
-    from agentracer.testbed.coding_tasks import TASKS
-    from agentracer.testbed.coding_team import build, check, solve
-    from agentracer.testbed.server import ModelServer
+    from agentracer.lab.testbed.coding_policy import CodingPolicy, Mishap
+    from agentracer.lab.testbed.coding_tasks import TASKS
+    from agentracer.lab.testbed.coding_team import build, check, solve
+    from agentracer.lab.testbed.server import ModelServer
 
     mishaps: tuple[Mishap, ...] = ("plan", "bug", "phantom", "false_pass")
     with ModelServer(CodingPolicy(0)) as server:
@@ -192,16 +192,16 @@ def coding_cases(tasks: int, store: Store, *, declared: bool | None) -> Iterator
 
 
 def team_cases(runs: int, store: Store, *, declared: bool | None) -> Iterator[Case]:
-    """Natural failures of all topologies and domains, in turn; see `agentracer.collect`.
+    """Natural failures of all topologies and domains, in turn; see `agentracer.lab.collect`.
 
     The oracle has a proposal for every model step, as a language model with the ground truth would:
     what the scripted model says there without its slips; else, after the error, what a run without
     slips says there; else the same in more words.
     """
-    from agentracer.collect.plan import items, resolve
-    from agentracer.testbed.systems import DOMAINS, Bench
-    from agentracer.testbed.truth import decisive_step
-    from agentracer.testbed.truth import oracle as corrects
+    from agentracer.lab.collect.plan import items, resolve
+    from agentracer.lab.testbed.systems import DOMAINS, Bench
+    from agentracer.lab.testbed.truth import decisive_step
+    from agentracer.lab.testbed.truth import oracle as corrects
 
     for item in items(DOMAINS, ("langgraph",), runs, TEAM_SEED):
         domain, scene = resolve(item, None)

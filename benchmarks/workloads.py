@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from agentracer.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest
 
 __all__ = ["LLM_CALLS", "WORKLOADS", "Workload", "openinference"]
 

@@ -22,7 +22,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
 import agentracer
-from agentracer.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
 
 QUESTION = "Compute (3+4)*10."
 

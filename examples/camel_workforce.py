@@ -27,7 +27,7 @@ from camel.tasks import Task
 from camel.types import ModelPlatformType
 
 import agentracer
-from agentracer.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
 
 QUESTION = "Compute (3+4)*10."
 

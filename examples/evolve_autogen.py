@@ -20,8 +20,8 @@ from autogen_team import CarelessModel, build_team
 
 import agentracer
 from agentracer.evolution import Advice, Blamed, Team, Verified
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, text_of
 from agentracer.replay import Override
-from agentracer.testbed.server import ChatReply, ChatRequest, ModelServer, text_of
 from agentracer.trace import Trace
 
 TASKS = ["Compute (3+4)*10.", "Compute (2+4)*10.", "Compute (1+2)*10."]

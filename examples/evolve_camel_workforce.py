@@ -30,8 +30,8 @@ from camel.types import ModelPlatformType
 
 import agentracer
 from agentracer.evolution import Advice, Blamed, Team, Verified
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
 from agentracer.replay import Override
-from agentracer.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
 from agentracer.trace import Trace
 
 PRICES = {"tea": "14", "rice": "40", "salt": "3"}

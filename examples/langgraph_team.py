@@ -21,7 +21,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.graph import START, MessagesState, StateGraph
 
 import agentracer
-from agentracer.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
 
 QUESTION = "Compute (3+4)*10."
 

@@ -71,7 +71,7 @@ def main() -> None:
 
 def _demo() -> Iterator[Shot]:
     """A short run, the run that replay confirmed, and the list of all."""
-    from agentracer.demo import run_demo
+    from agentracer.lab.demo import run_demo
 
     os.environ["AGENTRACER_HOME"] = str(Path("demo").absolute())
     home = Store()

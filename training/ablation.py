@@ -20,8 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from agentracer.bench.metrics import Prediction
 from agentracer.errors import AgentracerError, TrainingError
+from agentracer.lab.bench.metrics import Prediction
 from training import config as configs
 from training import corpus, evaluate
 from training.config import Config

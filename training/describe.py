@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentracer.attribution.language_models import chat
-from agentracer.bench.rules import baselines
+from agentracer.lab.bench.rules import baselines
 from agentracer.trace import Trace
 from training.corpus import Loaded, tasks
 from training.data import Example

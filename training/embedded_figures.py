@@ -13,10 +13,10 @@ from agentracer.attribution.embedded.fitting.cross_validation import (
     shuffled,
 )
 from agentracer.attribution.embedded.fitting.fit import Example
-from agentracer.bench.comparison import compare
-from agentracer.bench.metrics import METRICS, Prediction, score
-from agentracer.bench.reliability import reliability
-from agentracer.bench.rules import Baseline, baselines
+from agentracer.lab.bench.comparison import compare
+from agentracer.lab.bench.metrics import METRICS, Prediction, score
+from agentracer.lab.bench.reliability import reliability
+from agentracer.lab.bench.rules import Baseline, baselines
 from agentracer.trace import Trace
 
 __all__ = ["SHUFFLES", "evaluate", "figures_of", "permutation_test"]

@@ -15,7 +15,7 @@ from agentracer.attribution.embedded.fitting.cross_validation import Outcome, cr
 from agentracer.attribution.embedded.fitting.fit import Example, example_of, fit_model
 from agentracer.attribution.embedded.model.calibration import Trust
 from agentracer.attribution.embedded.model.model_file import Model
-from agentracer.bench.rules import baselines
+from agentracer.lab.bench.rules import baselines
 from agentracer.trace import Trace
 
 __all__ = [

@@ -89,7 +89,7 @@ def _everything(config: Config, asked: argparse.Namespace) -> int:
 
 def _collect(config: Config, runs: int) -> None:
     """A data set next to the base model, unless it is there."""
-    from agentracer.collect import collect
+    from agentracer.lab.collect import collect
 
     folder = Path(config.data.train[0]).parent
     done = collect(

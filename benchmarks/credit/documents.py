@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from agentracer.testbed.qa_documents import DOCUMENTS
-from agentracer.testbed.qa_domain import QaDomain
+from agentracer.lab.testbed.qa_documents import DOCUMENTS
+from agentracer.lab.testbed.qa_domain import QaDomain
 from credit.pipeline import Family, Problem, Program
 
 __all__ = ["family"]

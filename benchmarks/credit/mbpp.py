@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from agentracer.sandbox import Limits, run_python
+from agentracer.lab.sandbox import Limits, run_python
 from credit.pipeline import Family, Problem, Program
 
 __all__ = ["family"]

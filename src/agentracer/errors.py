@@ -6,6 +6,7 @@
     ├── TraceNotFound (LookupError)  the store has no such trace
     ├── StoreError (OSError)         the store itself cannot be used
     ├── MissingExtra (ImportError)   an optional dependency is not installed
+    ├── MissingLaboratory (ImportError) agentracer.lab is not installed
     ├── UnknownModel (ValueError)    a model spec that no backend answers to
     ├── BackendError                 a backend broke, or broke its contract
     ├── ReplayDiverged               a rerun asked for what the record does not have
@@ -35,6 +36,7 @@ __all__ = [
     "ContainerUnavailable",
     "FormatError",
     "MissingExtra",
+    "MissingLaboratory",
     "OracleFailed",
     "ReplayDiverged",
     "StoreError",
@@ -96,6 +98,16 @@ class MissingExtra(AgentracerError, ImportError):
         super().__init__(
             f"{needed_for} needs the extra [{extra}], which is not installed\n"
             f"  remedy: {pip_line(extra)}"
+        )
+
+
+class MissingLaboratory(AgentracerError, ImportError):
+    """`agentracer.lab` is not part of this installation; the message names what needs it."""
+
+    def __init__(self, needed_for: str) -> None:
+        super().__init__(
+            f"{needed_for} needs agentracer.lab, which this installation does not have\n"
+            f"  remedy: install the whole package: pip install --force-reinstall {_DISTRIBUTION}"
         )
 
 

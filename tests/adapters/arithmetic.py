@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from agentracer.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
 from agentracer.trace import Trace
 
 TASK = "Compute (3+4)*10"

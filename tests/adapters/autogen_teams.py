@@ -20,7 +20,7 @@ from autogen_agentchat.teams import (
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
-from agentracer.testbed.server import ChatReply, ChatRequest, ToolRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ToolRequest, text_of
 from tests.adapters.arithmetic import ArithmeticModel, World, role_of
 
 MODEL_INFO: Any = {

@@ -26,7 +26,7 @@ from camel.toolkits import FunctionTool
 from camel.types import ModelPlatformType
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
-from agentracer.testbed.server import ChatReply, ChatRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, text_of
 from tests.adapters.arithmetic import (
     ADVICE,
     RIGHT_PLAN,

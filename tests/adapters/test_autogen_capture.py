@@ -33,9 +33,9 @@ import agentracer
 from agentracer import _guard
 from agentracer._guard import swallowed
 from agentracer.adapters.autogen import shapes
+from agentracer.lab.testbed.server import ApiError, ChatReply, ToolRequest
 from agentracer.recorder import RunRecorder
 from agentracer.store import Store
-from agentracer.testbed.server import ApiError, ChatReply, ToolRequest
 from tests.adapters import autogen_teams as teams
 from tests.adapters.arithmetic import (
     TASK,

@@ -25,8 +25,8 @@ from agentracer._guard import swallowed
 from agentracer.adapters.autogen import adapter
 from agentracer.adapters.autogen.advice import agents_of
 from agentracer.errors import ReplayDiverged
+from agentracer.lab.testbed.server import ApiError, ChatReply, ToolRequest, text_of
 from agentracer.replay import Override, ToolPolicy, rerun
-from agentracer.testbed.server import ApiError, ChatReply, ToolRequest, text_of
 from tests.adapters import autogen_teams as teams
 from tests.adapters.arithmetic import (
     ADVICE,

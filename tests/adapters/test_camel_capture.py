@@ -30,10 +30,10 @@ from pydantic import BaseModel
 import agentracer
 from agentracer import _guard
 from agentracer.adapters.camel import calls, capture, places, societies
+from agentracer.lab.testbed.server import ApiError, ChatReply, ChatRequest, text_of
+from agentracer.lab.testbed.server import ToolRequest as Ask
 from agentracer.replay import Override, rerun
 from agentracer.store import Store
-from agentracer.testbed.server import ApiError, ChatReply, ChatRequest, text_of
-from agentracer.testbed.server import ToolRequest as Ask
 from tests.adapters.arithmetic import (
     RIGHT_PLAN,
     TASK,

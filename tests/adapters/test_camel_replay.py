@@ -13,8 +13,8 @@ pytest.importorskip("camel", reason="needs the extra [camel]")
 import agentracer
 from agentracer.adapters.camel import adapter
 from agentracer.errors import ReplayDiverged
+from agentracer.lab.testbed.server import ApiError
 from agentracer.replay import Override, rerun
-from agentracer.testbed.server import ApiError
 from tests.adapters.arithmetic import (
     ADVICE,
     TASK,

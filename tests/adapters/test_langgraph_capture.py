@@ -27,9 +27,9 @@ from langgraph.types import Command, Send, interrupt
 
 import agentracer
 from agentracer._guard import swallowed
+from agentracer.lab.testbed.server import ApiError, ChatReply, ModelServer, ToolRequest
 from agentracer.replay import Override, rerun
 from agentracer.store import Store
-from agentracer.testbed.server import ApiError, ChatReply, ModelServer, ToolRequest
 from tests.adapters.arithmetic import TASK, arithmetic_world, assert_reads_match_server
 from tests.adapters.test_langgraph_replay import ASK, model, pipeline, speaker, supervisor, swarm
 

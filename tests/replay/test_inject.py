@@ -167,11 +167,11 @@ def coding_runs(tmp_path_factory):
     pytest.importorskip("libcst", reason="needs the extra [inject]")
     pytest.importorskip("langchain_openai", reason="needs the extra [demo]")
     import agentracer
+    from agentracer.lab.testbed.coding_policy import CodingPolicy
+    from agentracer.lab.testbed.coding_tasks import TASKS
+    from agentracer.lab.testbed.coding_team import build, check, solve
+    from agentracer.lab.testbed.server import ModelServer
     from agentracer.store import Store
-    from agentracer.testbed.coding_policy import CodingPolicy
-    from agentracer.testbed.coding_tasks import TASKS
-    from agentracer.testbed.coding_team import build, check, solve
-    from agentracer.testbed.server import ModelServer
 
     store = Store(tmp_path_factory.mktemp("coding"))
     agentracer.instrument("langgraph")
@@ -192,9 +192,9 @@ def coding_runs(tmp_path_factory):
 
 @pytest.mark.slow
 def test_failures_of_a_real_team(coding_runs):
-    from agentracer.testbed.coding_policy import CodingPolicy
-    from agentracer.testbed.coding_tasks import TASKS
-    from agentracer.testbed.coding_team import check, solve
+    from agentracer.lab.testbed.coding_policy import CodingPolicy
+    from agentracer.lab.testbed.coding_tasks import TASKS
+    from agentracer.lab.testbed.coding_team import check, solve
 
     runs, graph, server, store = coding_runs
     task = TASKS[0]

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentracer.errors import MissingExtra
+from agentracer.lab.testbed.coding_tasks import TASKS
 from agentracer.replay import Override
 from agentracer.replay.operators import Corruption, find, operator, operators, registered
 from agentracer.replay.operators.base import _registry
 from agentracer.replay.operators.language_model import LanguageModelOperator
 from agentracer.replay.override import changes_nothing
-from agentracer.testbed.coding_tasks import TASKS
 from agentracer.trace import ModelCall, Observed, Outcome, Step, ToolCall, Trace
 
 pytest.importorskip("libcst", reason="needs the extra [inject]")

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from agentracer.lab.testbed.server import ChatReply, ModelServer
 from agentracer.replay import (
     FunctionOracle,
     HumanOracle,
@@ -17,7 +18,6 @@ from agentracer.replay import (
 )
 from agentracer.replay.oracles.language_model import UnusableAnswer
 from agentracer.replay.session import UNSET
-from agentracer.testbed.server import ChatReply, ModelServer
 from agentracer.trace import GroundTruth, ToolRequest
 from tests.replay.miniature import Miniature, Planted, is_good, record
 

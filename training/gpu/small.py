@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agentracer.bench.metrics import Prediction
 from agentracer.errors import AgentracerError
+from agentracer.lab.bench.metrics import Prediction
 from agentracer.trace import Trace
 from training import config as configs
 from training import corpus, data, evaluate, stages, tiny, tokens

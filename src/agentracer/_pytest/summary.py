@@ -8,7 +8,7 @@ from typing import Any
 
 from agentracer._guard import swallowed
 from agentracer._pytest.repeats import Flips
-from agentracer.bench.metrics import wilson
+from agentracer.lab.bench.metrics import wilson
 from agentracer.report.grouped import Failure, lines
 from agentracer.report.untrusted import visible
 

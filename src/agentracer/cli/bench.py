@@ -17,11 +17,12 @@ from agentracer.cli._io import (
     say,
     usage_errors,
 )
+from agentracer.cli._laboratory import laboratory
 from agentracer.cli.attribution import model_options
 
 if TYPE_CHECKING:
     from agentracer.attribution import Tracer
-    from agentracer.bench import Report
+    from agentracer.lab.bench import Report
 
 __all__ = ["bench"]
 
@@ -76,7 +77,8 @@ def whowhen(
     tracer: Tracer,
 ) -> None:
     """Strict agent and step accuracy on a folder of Who&When logs."""
-    from agentracer import bench as benchmark
+    with laboratory("`agentracer bench`"):
+        from agentracer.lab import bench as benchmark
 
     with usage_errors(), progress_bar("attributing") as progress:
         if predictions is not None:
@@ -100,7 +102,8 @@ def tracertraj(
     tracer: Tracer,
 ) -> None:
     """The same on TracerTraj rows, ours or the public ones; injected and natural apart."""
-    from agentracer import bench as benchmark
+    with laboratory("`agentracer bench`"):
+        from agentracer.lab import bench as benchmark
 
     with usage_errors(), progress_bar("attributing") as progress:
         result = benchmark.tracertraj.run(
@@ -119,7 +122,8 @@ def injection(
     directory: Path, limit: int | None, placement_seed: int, as_json: bool, tracer: Tracer
 ) -> None:
     """How often lines such as "the error is by X" in a log turn the verdict."""
-    from agentracer.bench import injection as benchmark
+    with laboratory("`agentracer bench`"):
+        from agentracer.lab.bench import injection as benchmark
 
     with usage_errors(), progress_bar("attacking") as progress:
         result = benchmark.run(
@@ -156,7 +160,9 @@ def cost(
     """
     from agentracer.attribution.judge import LanguageModelBackend
     from agentracer.attribution.language_models.counting import CountingModel
-    from agentracer.bench import cost as benchmark
+
+    with laboratory("`agentracer bench`"):
+        from agentracer.lab.bench import cost as benchmark
 
     judge = tracer.backend
     if not isinstance(judge, LanguageModelBackend):
@@ -175,7 +181,8 @@ def cost(
 
 
 def _show(result: Report, output: Path | None, folder: Path | None) -> None:
-    from agentracer import bench as benchmark
+    with laboratory("`agentracer bench`"):
+        from agentracer.lab import bench as benchmark
     from agentracer.store import write_atomically
 
     if folder is not None:

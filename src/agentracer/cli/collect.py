@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from agentracer.cli._io import PARTLY_DONE, progress_bar, say, usage_errors
+from agentracer.cli._laboratory import laboratory
 
 __all__ = ["collect"]
 
@@ -46,9 +47,10 @@ def collect(
     Runs teams, labels what fails by counterfactual replay, and makes what succeeds fail by
     injection. Started again with the same folder, it goes on where it stopped.
     """
-    from agentracer.collect import collect as run
-    from agentracer.testbed.rosters import TOPOLOGIES
-    from agentracer.testbed.systems import DOMAINS, FRAMEWORKS
+    with laboratory("`agentracer collect`"):
+        from agentracer.lab.collect import collect as run
+        from agentracer.lab.testbed.rosters import TOPOLOGIES
+        from agentracer.lab.testbed.systems import DOMAINS, FRAMEWORKS
 
     with usage_errors(), progress_bar("collecting") as progress:
         done = run(

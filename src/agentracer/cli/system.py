@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from agentracer.cli._io import console, print_json
+from agentracer.cli._laboratory import laboratory
 from agentracer.report.untrusted import visible
 
 __all__ = ["demo", "doctor"]
@@ -49,6 +50,7 @@ def doctor(as_json: bool) -> None:
 )
 def demo(seed: int, model: str, base_url: str | None, output: Path) -> None:
     """Run a real LangGraph team that fails; capture, attribute, verify by replay, report."""
-    from agentracer.demo import run_demo
+    with laboratory("`agentracer demo`"):
+        from agentracer.lab.demo import run_demo
 
     run_demo(seed=seed, model=model, base_url=base_url, output=output, console=console())

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from agentracer.cli._io import fail, progress_bar
+from agentracer.cli._laboratory import laboratory
 from agentracer.errors import AgentracerError
 
 if TYPE_CHECKING:
@@ -92,7 +93,9 @@ def _system(trace: Trace, store: Store, rebuild: Rebuild | None) -> Iterator[tup
         return
     if "demo" in trace.metadata:
         import agentracer
-        from agentracer.testbed.known import rebuilt
+
+        with laboratory("replaying a run of `agentracer demo`"):
+            from agentracer.lab.testbed.known import rebuilt
 
         agentracer.instrument("langgraph")
         with rebuilt(trace, store) as known:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agentracer.bench.metrics import Rate
 from agentracer.evolution.blame import Blamer
 from agentracer.evolution.controls import NoFeedback
 from agentracer.evolution.cost import Allowance
@@ -15,6 +14,7 @@ from agentracer.evolution.loop import evolve
 from agentracer.evolution.report import Report
 from agentracer.evolution.strategies.base import Strategy
 from agentracer.evolution.team import Team, as_team, named
+from agentracer.lab.bench.metrics import Rate
 from agentracer.store import Store
 
 __all__ = ["Arm", "Comparison", "compare"]

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 
 from agentracer._version import __version__
 from agentracer.attribution.tracer import Tracer
-from agentracer.bench.metrics import Rate
 from agentracer.evolution.blame import Blamed, Blamer, as_blamer
 from agentracer.evolution.changes import Change, digest, in_place
 from agentracer.evolution.cost import Allowance, Cost
@@ -24,6 +23,7 @@ from agentracer.evolution.statistics import Effect
 from agentracer.evolution.strategies.advice import Advice
 from agentracer.evolution.strategies.base import Known, Strategy
 from agentracer.evolution.team import Task, Team, as_team, named
+from agentracer.lab.bench.metrics import Rate
 from agentracer.store import Store
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict

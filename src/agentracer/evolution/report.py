@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentracer.bench.metrics import Rate
 from agentracer.evolution.changes import Change
 from agentracer.evolution.cost import Cost
 from agentracer.evolution.statistics import Effect
 from agentracer.evolution.team import Task
+from agentracer.lab.bench.metrics import Rate
 
 __all__ = ["Applied", "Done", "Report", "Round"]
 

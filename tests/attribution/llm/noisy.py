@@ -19,8 +19,8 @@ from pathlib import Path
 
 from agentracer.attribution.language_models import chat
 from agentracer.attribution.rendering import TraceView
-from agentracer.bench.injection import inject
 from agentracer.formats import whowhen
+from agentracer.lab.bench.injection import inject
 from agentracer.trace import Trace
 
 from . import tiny

@@ -7,8 +7,8 @@ from agentracer.attribution import Tracer
 from agentracer.attribution.judge import LanguageModelBackend
 from agentracer.attribution.language_models.counting import CountingModel
 from agentracer.attribution.methods import METHODS
-from agentracer.bench import cost
 from agentracer.formats import whowhen
+from agentracer.lab.bench import cost
 
 TEXT_METHODS = sorted(set(METHODS) - {"prefill"})
 

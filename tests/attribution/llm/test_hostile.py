@@ -7,8 +7,8 @@ import pytest
 
 from agentracer.attribution import Tracer
 from agentracer.attribution.judge import LanguageModelBackend
-from agentracer.bench import injection
 from agentracer.formats.whowhen import to_whowhen
+from agentracer.lab.bench import injection
 
 from .fakes import Fake, answer, trace_of, user
 

@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from agentracer.attribution import Judgement, Tracer
-from agentracer.bench import injection
 from agentracer.errors import FormatError
 from agentracer.formats.whowhen import to_whowhen
+from agentracer.lab.bench import injection
 from agentracer.trace import Label, Observed, Outcome, Step, Trace
 from agentracer.verdict import Candidate
 

@@ -122,7 +122,7 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 def _paired(before: Sequence[Outcome], after: Sequence[Outcome]) -> dict[str, float]:
     """The gain in step accuracy with its 95 % interval, resampled over runs."""
-    from agentracer.bench.comparison import paired_difference
+    from agentracer.lab.bench.comparison import paired_difference
 
     known = {outcome.example.id: float(outcome.step_correct) for outcome in before}
     sums: dict[str, list[float]] = {}

@@ -1,0 +1,216 @@
+"""Run `agentracer demo`: record failing runs, attribute, verify by replay, and write a report.
+
+A real LangGraph team solves coding tasks, and its code is executed. The model behind it is
+*scripted* (see `agentracer.lab.testbed`): it answers from the conversation that it is sent, and
+sometimes makes a planted mistake, so the demo knows the decisive step of each failure and says
+whether the verdict is right. With `base_url` the same team talks to a real model, and the decisive
+step is unknown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+import agentracer
+from agentracer.attribution import Tracer
+from agentracer.errors import MissingExtra
+from agentracer.replay import find_decisive
+from agentracer.report import html, replays
+from agentracer.report.terminal import print_verdict
+from agentracer.store import Store
+from agentracer.trace import Trace
+from agentracer.verdict import Verdict, Verification
+
+try:
+    from agentracer.lab.testbed.coding_policy import CodingPolicy, Mistake
+    from agentracer.lab.testbed.coding_team import build, check, solve
+    from agentracer.lab.testbed.demo import Scenario, scenarios
+    from agentracer.lab.testbed.known import coding_oracle, coding_system, facts_of
+    from agentracer.lab.testbed.server import ModelServer
+except ModuleNotFoundError as error:
+    raise MissingExtra("demo", needed_for=f"the demo (no module {error.name!r})") from error
+
+__all__ = ["run_demo"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """One run of the team, with what is known of it."""
+
+    scenario: Scenario
+    trace: Trace
+    truth: Mistake | None
+    verdict: Verdict | None
+
+    @property
+    def true_step(self) -> int | None:
+        """Where the scripted model really went wrong."""
+        if self.truth is None:
+            return None
+        steps = (s.index for s in self.trace.steps if s.content == self.truth.reply_text)
+        return next(steps, None)
+
+
+def run_demo(
+    *, seed: int, model: str, base_url: str | None, output: Path, console: Console
+) -> None:
+    """Run the team on a few tasks, and go through the first failure in detail.
+
+    Args:
+        seed: decides tasks and mistakes.
+        model: name of the model; `scripted` unless `base_url` is given.
+        base_url: a real OpenAI-compatible server, asked with `OPENAI_API_KEY`.
+        output: folder for the report.
+        console: where to print.
+    """
+    agentracer.instrument("langgraph")
+    with _endpoint(base_url) as (url, server):
+        _introduce(url if base_url else None, model, console)
+        team = build(url, model, os.environ.get("OPENAI_API_KEY") or "none")
+        finished = []
+        for scenario in scenarios(seed):
+            finished.append(_run(team, scenario, server))
+            _print_run(finished[-1], console)
+        failures = [run for run in finished if run.verdict is not None]
+        if not failures:
+            console.print("\nNo run failed, so there is nothing to attribute. Try another --seed.")
+            return
+        first, verdict = failures[0], failures[0].verdict
+        if verdict is None:
+            raise AssertionError("failed runs have a verdict")
+        _explain(first, verdict, console)
+        if server is not None:
+            verdict = _prove(team, first, verdict, server, console)
+            Store().save_verdict(verdict)
+            _compare(first, verdict, console)
+    _summarise(failures, console)
+    again = replays.found(first.trace, verdict, Store())
+    page = html.write(output / f"{first.trace.id}.html", first.trace, verdict, again)
+    console.print(f"\nreport  {page.resolve()}", soft_wrap=True)
+    console.print(f"traces  {Store().home}  (`agentracer list`, `agentracer show`)", soft_wrap=True)
+
+
+@contextmanager
+def _endpoint(base_url: str | None) -> Iterator[tuple[str, ModelServer | None]]:
+    if base_url:
+        yield base_url, None
+        return
+    with ModelServer(CodingPolicy(0)) as server:
+        yield server.base_url, server
+
+
+def _introduce(real: str | None, model: str, console: Console) -> None:
+    console.print("A LangGraph team of planner, coder and tester solves small coding tasks.")
+    if real:
+        console.print(Text(f"Its model is {model} at {real}.\n"))
+        return
+    console.print(
+        "Its model is scripted: a seeded policy behind a local OpenAI-compatible server, which\n"
+        "answers from the conversation that it is sent, and is sometimes wrong. For a real one:\n"
+        "  OPENAI_BASE_URL=http://localhost:8000/v1 agentracer demo --model NAME\n"
+    )
+
+
+def _run(team: Any, scenario: Scenario, server: ModelServer | None) -> _Finished:
+    if server is not None:
+        server.model = scenario.policy
+    task = scenario.task
+    with agentracer.record(
+        task=task.statement,
+        check=lambda code: check(task, code),
+        metadata=facts_of(scenario) if server is not None else None,
+    ) as run:
+        run.result = solve(team, task)
+    trace = run.trace
+    truth = scenario.policy.truth() if server is not None else None
+    if trace.outcome.success is not False:
+        return _Finished(scenario, trace, truth, None)
+    verdict = Tracer().attribute(trace)
+    Store().save_verdict(verdict)
+    return _Finished(scenario, trace, truth, verdict)
+
+
+def _print_run(run: _Finished, console: Console) -> None:
+    line = Text(f"  {run.scenario.task.function:<22}")
+    if run.verdict is None:
+        line.append("passed ", style="green")
+        line.append(f"{len(run.trace.steps)} steps", style="dim")
+    else:
+        line.append("failed ", style="red")
+        line.append(f"{len(run.trace.steps)} steps", style="dim")
+        line.append(f"  hidden tests failed; blamed: {run.verdict.agent}, step {run.verdict.step}")
+    console.print(line)
+
+
+def _explain(run: _Finished, verdict: Verdict, console: Console) -> None:
+    console.print(f"\nThe first failure, {run.scenario.task.function}, as the tracer reads it:\n")
+    print_verdict(verdict, run.trace, console)
+
+
+def _prove(
+    team: Any, run: _Finished, verdict: Verdict, server: ModelServer, console: Console
+) -> Verdict:
+    """Find the decisive error by replay, looking first where the tracer points."""
+    server.model = run.scenario.policy
+    system = coding_system(team, run.scenario, Store())
+    console.print(
+        "\nReplaying the run with suspicious steps corrected, and with them as they were:"
+    )
+
+    def show(step: int, proof: Verification | None) -> None:
+        console.print(_trial_line(run.trace, step, proof))
+
+    search = find_decisive(
+        run.trace,
+        system,
+        coding_oracle(run.scenario.policy),
+        strategy="ranked",
+        ranking={c.step: c.probability or 0.0 for c in verdict.candidates},
+        progress=show,
+    )
+    return search.verdict
+
+
+def _trial_line(trace: Trace, step: int, proof: Verification | None) -> Text:
+    line = Text(f"  step {step}, {trace.steps[step].agent:<8} ")
+    if proof is None:
+        return line.append("nothing to correct", style="dim")
+    line.append(f"{proof.flips} of {proof.replays} replays succeed")
+    if proof.control_replays:
+        line.append(f", {proof.control_flips} of {proof.control_replays} without the correction")
+    return line.append(f": {proof.status}", style="bold")
+
+
+def _compare(run: _Finished, verdict: Verdict, console: Console) -> None:
+    """Say whether the demo's own knowledge and the verdict agree."""
+    if run.truth is None:
+        return
+    truth = f"{run.truth.agent}, step {run.true_step} ({run.truth.mistake})"
+    found = f"{verdict.agent}, step {verdict.step}" if not verdict.abstained else "nobody"
+    right = verdict.agent == run.truth.agent and verdict.step == run.true_step
+    console.print(Text(f"\nverified verdict  {found}", style="bold"))
+    console.print(Text(f"really went wrong {truth}"))
+    console.print(Text("The verdict is right." if right else "The verdict is wrong."))
+
+
+def _summarise(failures: list[_Finished], console: Console) -> None:
+    known = [run for run in failures if run.truth is not None and run.verdict is not None]
+    if not known:
+        return
+    right = sum(
+        run.verdict.agent == run.truth.agent and run.verdict.step == run.true_step
+        for run in known
+        if run.verdict is not None and run.truth is not None
+    )
+    console.print(
+        f"\nOf the {len(known)} failures of this demo, {right} were attributed to the right agent "
+        "and step.\nThat is a demonstration, not a benchmark: see docs/benchmarks.md for those."
+    )
