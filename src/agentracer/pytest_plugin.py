@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
-    from agentracer._pytest.handle import AgentRun
+    from agentracer._pytest.agent_run import AgentRun
 
 __all__ = ["agentracer_run"]
 
-_WATCHER: Final = "agentracer-watcher"
-_BROKEN: Final = "agentracer-broken"
+_RECORDING: Final = "agentracer-recording"
+_LOAD_FAILURE: Final = "agentracer-load-failure"
 _MARKER: Final = (
     "agentracer(repeat=1, task=None, ground_truth=None, run=None, check=None, oracle=None, "
     "policy=None, deterministic=None): say which agent and which step made this test fail; "
@@ -58,27 +58,27 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name the marker; begin, if every test is to be watched."""
     config.addinivalue_line("markers", _MARKER)
     if config.getoption("agentracer", default=False) or config.getini("agentracer"):
-        _watch(config)
+        _activate(config)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin, if a test asks for it."""
-    if not config.pluginmanager.has_plugin(_WATCHER) and any(map(_asks, items)):
-        _watch(config)
+    if not config.pluginmanager.has_plugin(_RECORDING) and any(map(_opted_in, items)):
+        _activate(config)
 
 
 @pytest.fixture
-def agentracer_run(request: pytest.FixtureRequest) -> AgentRun | _Unrecorded:
+def agentracer_run(request: pytest.FixtureRequest) -> AgentRun | _UnrecordedRun:
     """The recorded run of this test: set its task, ground truth and result; say how to repeat it.
 
-    See `agentracer._pytest.handle.AgentRun`.
+    See `agentracer._pytest.agent_run.AgentRun`.
     """
-    watcher = _watch(request.config)
-    if watcher is None:
-        return _Unrecorded()
-    handle: AgentRun | None = watcher.handle(request.node)
-    return handle or _Unrecorded()
+    recording = _activate(request.config)
+    if recording is None:
+        return _UnrecordedRun()
+    run: AgentRun | None = recording.agent_run(request.node)
+    return run or _UnrecordedRun()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -100,35 +100,35 @@ def _properties(report: Any) -> list[tuple[str, object]]:
     return getattr(report, "user_properties", None) or []
 
 
-def _asks(item: pytest.Item) -> bool:
+def _opted_in(item: pytest.Item) -> bool:
     return item.get_closest_marker("agentracer") is not None or (
         "agentracer_run" in getattr(item, "fixturenames", ())
     )
 
 
-def _watch(config: pytest.Config) -> Any:
+def _activate(config: pytest.Config) -> Any:
     """The plugin that does the work, loaded on first use; None where that fails."""
     plugins = config.pluginmanager
-    if not plugins.has_plugin(_WATCHER) and not plugins.has_plugin(_BROKEN):
+    if not plugins.has_plugin(_RECORDING) and not plugins.has_plugin(_LOAD_FAILURE):
         try:
             start = importlib.import_module("agentracer._pytest").start
-            start(config, _WATCHER, _asks)
+            start(config, _RECORDING, _opted_in)
         except Exception as error:  # noqa: BLE001 - the tests must run without us
-            plugins.register(_Broken(f"{type(error).__name__}: {error}"), _BROKEN)
-    return plugins.get_plugin(_WATCHER)
+            plugins.register(_LoadFailure(f"{type(error).__name__}: {error}"), _LOAD_FAILURE)
+    return plugins.get_plugin(_RECORDING)
 
 
-class _Broken:
+class _LoadFailure:
     """Says at the end why nothing was watched. A warning would be an error under `-W error`."""
 
     def __init__(self, why: str) -> None:
         self._why = why
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        terminalreporter.write_line(f"agentracer could not watch these tests: {self._why}")
+        terminalreporter.write_line(f"agentracer could not recording these tests: {self._why}")
 
 
-class _Unrecorded:
+class _UnrecordedRun:
     """Stands in for an `AgentRun` where nothing can be recorded: takes everything, says nothing."""
 
     id = task = ground_truth = result = trace = None

@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from agentracer.encoding import clean_text, to_json
+from agentracer.notebook_display import render_html
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -329,9 +330,7 @@ class Trace(_Record):
 
     def _repr_html_(self) -> str:
         """The run in a notebook."""
-        from agentracer.report.notebook import trace_card
-
-        return trace_card(self)
+        return render_html(self)
 
 
 ToolCall.model_rebuild()

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from agentracer.notebook_display import render_html
 from agentracer.trace import Text
 
 __all__ = ["Candidate", "Evidence", "Provenance", "Verdict", "Verification"]
@@ -128,9 +129,7 @@ class Verdict(_Record):
 
     def _repr_html_(self) -> str:
         """The verdict in a notebook."""
-        from agentracer.report.notebook import verdict_card
-
-        return verdict_card(self)
+        return render_html(self)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import agentracer
+import agentracer._pytest.summary
 
 # Before an inner session, which forgets again what it was the first to import.
-import agentracer._pytest.proof
-import agentracer._pytest.summary
+import agentracer._pytest.verification
 import agentracer.attribution.embedded
 import agentracer.report.html
 import agentracer.report.terminal

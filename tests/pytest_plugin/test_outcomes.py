@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-import agentracer._pytest.finding
-import agentracer._pytest.proof
-import agentracer._pytest.watch
+import agentracer._pytest.diagnosis
+import agentracer._pytest.verification
 from agentracer import _guard
+from agentracer._pytest.recording import RecordingPlugin
 from agentracer.attribution import Tracer
 from agentracer.errors import BackendError
 
@@ -99,10 +99,10 @@ def stand_in(project):
     project.pytester.makepyfile(
         team_plugin_stand_in="""
 import agentracer, pytest
-from agentracer.pytest_plugin import _Unrecorded
+from agentracer.pytest_plugin import _UnrecordedRun
 
 @pytest.fixture
-def agentracer_run(): return _Unrecorded()
+def agentracer_run(): return _UnrecordedRun()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
@@ -119,17 +119,19 @@ def broken(*_args, **_kwargs):
 
 FAULTS = {
     "none": lambda patch: None,
-    "recording": lambda patch: patch.setattr(agentracer._pytest.watch.Watcher, "_begin", broken),
-    "ending": lambda patch: patch.setattr(agentracer._pytest.watch.Watcher, "_end", broken),
+    "recording": lambda patch: patch.setattr(RecordingPlugin, "_begin", broken),
+    "ending": lambda patch: patch.setattr(RecordingPlugin, "_end", broken),
     "the tracer": lambda patch: patch.setattr(Tracer, "attribute", broken),
     "the backend": lambda patch: patch.setattr(
         Tracer, "attribute", lambda *_: (_ for _ in ()).throw(BackendError("down"))
     ),
     "the report": lambda patch: patch.setattr("agentracer.report.html.write", broken),
     "the section": lambda patch: patch.setattr(
-        agentracer._pytest.finding.Finding, "attach", broken
+        agentracer._pytest.diagnosis.Diagnosis, "attach", broken
     ),
-    "the proof": lambda patch: patch.setattr(agentracer._pytest.proof, "find_decisive", broken),
+    "the proof": lambda patch: patch.setattr(
+        agentracer._pytest.verification, "find_decisive", broken
+    ),
     "the import": lambda patch: patch.setitem(sys.modules, "agentracer._pytest", None),
     "a timeout's exception": lambda patch: patch.setattr(
         Tracer, "attribute", lambda *_: pytest.fail("Timeout")
@@ -204,14 +206,14 @@ def test_a_broken_installation_is_told(project, monkeypatch):
     monkeypatch.setitem(sys.modules, "agentracer._pytest", None)
     result = project("def test_good(): pass", "--agentracer", "-W", "error")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["agentracer could not watch these tests: *"])
+    result.stdout.fnmatch_lines(["agentracer could not recording these tests: *"])
 
 
 def test_a_bad_setting_is_told(project):
     project.pytester.makeini("[pytest]\nagentracer_verify_runs = many")
     result = project("def test_good(): pass", "--agentracer")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["agentracer could not watch these tests: *many*"])
+    result.stdout.fnmatch_lines(["agentracer could not recording these tests: *many*"])
 
 
 def test_what_we_do_is_not_on_the_tests_time_limit(project, monkeypatch):

@@ -107,7 +107,7 @@ def test_flaky(agentracer_run):
     ("system", "why"),
     [
         ("pass", "*not verified: the test does not say how to run and check its system*"),
-        ("agentracer_run.system(run, good)", "*not verified: nobody knows what the steps*"),
+        ("agentracer_run.system(run, good)", "*not verified: there is no oracle*"),
         ("agentracer_run.system(run, good, lambda t, s: None)", "*no correction for any step*"),
         ("agentracer_run.system(run, good, lambda t, s: 1 / 0)", "*not verified: *division*"),
         ("agentracer_run.system(run, never, oracle)", "Refuted by replay: *"),

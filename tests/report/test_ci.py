@@ -17,8 +17,8 @@ from tests.report.samples import HOSTILE, hostile_trace
 from agentracer import cli
 from agentracer.attribution import Tracer
 from agentracer.errors import BackendError
+from agentracer.escaping import escape_control_chars
 from agentracer.report.ci import Attributed, github, junit, markdown
-from agentracer.report.untrusted import visible
 from agentracer.trace import Observed, Outcome, Step, Trace
 from agentracer.verdict import Candidate, Evidence, Provenance, Verdict, Verification
 
@@ -118,10 +118,10 @@ def test_an_annotation_is_one_line_that_says_exactly_this(text):
     name, facts, said = as_the_runner_reads_it(line)
     assert name == "error"
     assert facts == {
-        "title": f"agentracer: {visible(result.headline)}",
-        "file": visible(result.file),
+        "title": f"agentracer: {escape_control_chars(result.headline)}",
+        "file": escape_control_chars(result.file),
     }
-    assert said == visible(f"{result.explanation}\ntrace {result.trace.id}")
+    assert said == escape_control_chars(f"{result.explanation}\ntrace {result.trace.id}")
 
 
 def test_who_is_not_blamed_gets_a_notice_and_success_gets_nothing():
@@ -144,10 +144,10 @@ def test_junit_is_well_formed_and_says_exactly_this(text):
     result = run_of(text)
     suite = ElementTree.fromstring(junit([result]).encode()).find("testsuite")
     case = suite.find("testcase")
-    assert case.get("name") == visible(result.trace.id)
-    assert case.find("failure").get("message") == visible(result.headline)
-    assert case.find("failure").text == visible(result.explanation)
-    assert case.find("system-out").text == visible(
+    assert case.get("name") == escape_control_chars(result.trace.id)
+    assert case.find("failure").get("message") == escape_control_chars(result.headline)
+    assert case.find("failure").text == escape_control_chars(result.explanation)
+    assert case.find("system-out").text == escape_control_chars(
         f"step 0, {result.verdict.agent}, 50 %\n  {text}: {text}"
     )
 
@@ -215,11 +215,11 @@ def test_markdown_renders_to_the_same_page_whatever_a_run_holds(text):
     if text.strip():
         assert page.tags == plain.tags
         assert page.prose == plain.prose
-    shown = " ".join(visible(text).split()).replace("|", r"\x7c")
+    shown = " ".join(escape_control_chars(text).split()).replace("|", r"\x7c")
     assert set(page.codes) <= {
         shown or "(empty)",
-        " ".join(visible(f"id {text}").split()).replace("|", r"\x7c"),
-        " ".join(visible(results[0].headline).split()).replace("|", r"\x7c"),
+        " ".join(escape_control_chars(f"id {text}").split()).replace("|", r"\x7c"),
+        " ".join(escape_control_chars(results[0].headline).split()).replace("|", r"\x7c"),
         "agent",
     }
 

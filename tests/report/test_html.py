@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import HOSTILE, failed_run, hostile_trace, long_run
 
+from agentracer.escaping import CONTROL_CHARS
 from agentracer.report import html
-from agentracer.report.untrusted import UNSEEN
 from agentracer.trace import Observed, Step, Trace
 from agentracer.verdict import Provenance, Verdict
 
@@ -94,7 +94,7 @@ def test_the_corpus_stays_inside_the_island_and_the_title():
     trace, verdict = hostile_trace()
     page = html.render(trace, verdict)
     data = island(page)
-    assert not re.search(f"[<>&\u2028\u2029]|[{UNSEEN}]", data)
+    assert not re.search(f"[<>&\u2028\u2029]|[{CONTROL_CHARS}]", data)
     assert json.loads(data)["trace"]["observed"]["steps"][5]["content"] == HOSTILE[5]
     ours = html.render(Trace(id="t", observed=Observed()))
     outside, expected = (ISLAND.sub("", text) for text in (page, ours))

@@ -7,7 +7,7 @@ import pytest
 from chromium import selected, texts
 from samples import HOSTILE, failed_run, hostile_trace, long_run
 
-from agentracer.report.untrusted import visible
+from agentracer.escaping import escape_control_chars
 from agentracer.trace import Observed, Step, ToolCall, Trace
 from agentracer.verdict import Evidence
 
@@ -55,24 +55,25 @@ class TestUntrusted:
         assert any("Content Security Policy" in found for found in page.complaints())
 
     def test_text_is_shown_as_python_shows_it(self, page, shown):
-        # every character of Unicode, the script's `visible` against Python's
+        # every character of Unicode, the script's escaping against Python's
         shown(*failed_run())
         every = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
-        expected = {c: visible(c) for c in every if visible(c) != c}
+        expected = {c: escape_control_chars(c) for c in every if escape_control_chars(c) != c}
         script = (
             "(() => { const found = {}; for (let code = 0; code < 0x110000; code++) {"
             " if (code >= 0xd800 && code < 0xe000) continue; const c = String.fromCodePoint(code);"
-            " if (visible(c) !== c) found[c] = visible(c); } return JSON.stringify(found); })()"
+            " if (escapeControlChars(c) !== c) found[c] = escapeControlChars(c); }"
+            " return JSON.stringify(found); })()"
         )
         assert json.loads(page.run(script)) == expected
-        assert page.run(r"visible('\ud800')") == r"\ud800"
+        assert page.run(r"escapeControlChars('\ud800')") == r"\ud800"
 
     def test_hidden_characters_are_seen(self, shown):
         text = "\x1b[31m \u202egnp.exe zero\u200bwidth"
         page, _ = shown(
             Trace(id="t", observed=Observed(steps=(Step(index=0, agent="a", content=text),)))
         )
-        assert texts(page, ".step-text") == [visible(text)]
+        assert texts(page, ".step-text") == [escape_control_chars(text)]
 
 
 class TestPage:

@@ -5,7 +5,7 @@ import pytest
 from chromium import selected
 from samples import failed_run, hostile_trace, long_run
 
-from agentracer.report.untrusted import UNSEEN
+from agentracer.escaping import CONTROL_CHARS
 from agentracer.trace import Observed, Trace
 from agentracer.verdict import Provenance, Verdict
 
@@ -64,7 +64,7 @@ def test_hostile_text_stays_text():
     for fragment in (trace._repr_html_(), verdict._repr_html_()):
         tags = {tag.split()[0].strip("</>") for tag in ours.findall(static(fragment))}
         assert tags <= known | {"td", "p", "b"}
-        assert not re.search(f"[{UNSEEN}]", static(fragment))
+        assert not re.search(f"[{CONTROL_CHARS}]", static(fragment))
         assert not re.search(r"<[^>]*\son\w+\s*=", static(fragment))
 
 

@@ -1,15 +1,16 @@
-"""What the pytest plugin does once it is wanted; see `agentracer.pytest_plugin`.
+"""The part of the pytest plugin that is loaded once a session uses it.
 
-What is in it:
+`agentracer.pytest_plugin` is what pytest always loads. The modules:
 
-    settings    options and ini, read once
-    watch       begins and ends the recording around each test
-    handle      what a test holds of its own recording: the fixture `agentracer_run`
-    finding     a failed test's trace and verdict, and how they get into its report
-    proof       the verdict, proved by replay
-    repeats     a test run several times; how often it fails, by decisive step
-    summary     failures by blamed agent, at the end of the session
-    harmless    the wall between all that and the outcome of a test
+    settings      options and ini settings, read once a session
+    recording     the hooks that record each test
+    agent_run     what the fixture `agentracer_run` returns
+    diagnosis     trace and verdict of a failed test, and how they get into its report
+    verification  the verdict, verified by replay
+    repeats       a test run several times
+    flips         how often a repeated test failed, by decisive step
+    summary       failures by blamed agent, at the end of the session
+    suppress      keeps our errors and time limits away from the outcome of a test
 """
 
 from __future__ import annotations
@@ -18,23 +19,25 @@ from collections.abc import Callable
 
 import pytest
 
-from agentracer._pytest.repeats import Repeater
-from agentracer._pytest.settings import Settings
-from agentracer._pytest.watch import Watcher
+from agentracer._pytest.recording import RecordingPlugin
+from agentracer._pytest.repeats import RepeatPlugin
+from agentracer._pytest.settings import PluginSettings
 
 __all__ = ["start"]
 
 
-def start(config: pytest.Config, name: str, asks: Callable[[pytest.Item], bool]) -> Watcher:
+def start(
+    config: pytest.Config, name: str, opted_in: Callable[[pytest.Item], bool]
+) -> RecordingPlugin:
     """Register the hooks.
 
     Args:
         config: of the session.
         name: under which the plugin is registered.
-        asks: whether a test asks to be watched by itself.
+        opted_in: whether a test asks to be recorded by marker or fixture.
     """
-    settings = Settings.of(config)
-    watcher = Watcher(settings, asks)
-    config.pluginmanager.register(watcher, name)
-    config.pluginmanager.register(Repeater(watcher), f"{name}-repeats")
-    return watcher
+    settings = PluginSettings.of(config)
+    recording = RecordingPlugin(settings, opted_in)
+    config.pluginmanager.register(recording, name)
+    config.pluginmanager.register(RepeatPlugin(recording), f"{name}-repeats")
+    return recording

@@ -10,66 +10,20 @@ over before they begin, so that they cannot change it.
 from __future__ import annotations
 
 import copy
-import json
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pytest
 from _pytest.runner import get_reraise_exceptions, runtestprotocol
 
-from agentracer._pytest.finding import Finding
-from agentracer._pytest.harmless import harmless, restart_clock, stop_clock
-from agentracer._pytest.watch import Watch, Watcher, marker_facts
+from agentracer._pytest.diagnosis import Diagnosis
+from agentracer._pytest.flips import FlipCounts, flip_lines
+from agentracer._pytest.recording import ItemRecording, RecordingPlugin, marker_facts
+from agentracer._pytest.suppress import cancel_timeout, restart_timeout, suppress_errors
 from agentracer.trace import Trace
 
-__all__ = ["SECTION", "Flips", "Repeater"]
+__all__ = ["SECTION", "RepeatPlugin"]
 
 SECTION = "agentracer: repeats"
-
-
-@dataclass(slots=True)
-class Flips:
-    """How often a test failed, and why.
-
-    Attributes:
-        runs: that came to a result.
-        failed: of these.
-        blamed: of the failed ones, how many have this (agent, step) as the decisive error.
-        unexplained: failed ones without a verdict.
-    """
-
-    runs: int = 0
-    failed: int = 0
-    blamed: Counter[tuple[str, int]] = field(default_factory=Counter)
-    unexplained: int = 0
-
-    @classmethod
-    def of(cls, runs: Iterable[tuple[bool, Finding | None]]) -> Flips:
-        """Count runs, given whether each failed and what was found then."""
-        flips = cls()
-        for failed, finding in runs:
-            flips.runs += 1
-            flips.failed += failed
-            verdict = finding.verdict if finding is not None else None
-            if verdict is not None and verdict.agent is not None and verdict.step is not None:
-                flips.blamed[verdict.agent, verdict.step] += 1
-            elif failed:
-                flips.unexplained += 1
-        return flips
-
-    def to_json(self) -> str:
-        """As a property of the report, for the summary and for JUnit XML."""
-        blamed = [[agent, step, count] for (agent, step), count in self.blamed.most_common()]
-        facts = {"runs": self.runs, "failed": self.failed, "blamed": blamed}
-        return json.dumps({**facts, "unexplained": self.unexplained})
-
-    @classmethod
-    def from_json(cls, text: str) -> Flips:
-        """The inverse of `to_json`."""
-        facts = json.loads(text)
-        blamed = Counter({(agent, step): count for agent, step, count in facts["blamed"]})
-        return cls(facts["runs"], facts["failed"], blamed, facts["unexplained"])
 
 
 @dataclass(slots=True)
@@ -81,29 +35,29 @@ class _Observed:
         reference: one that passed, which may serve as an oracle for those that failed.
     """
 
-    runs: list[tuple[bool, Finding | None]] = field(default_factory=list)
+    runs: list[tuple[bool, Diagnosis | None]] = field(default_factory=list)
     reference: Trace | None = None
 
     @property
-    def first(self) -> Finding | None:
+    def first(self) -> Diagnosis | None:
         """What was found of the run that counts."""
         return self.runs[0][1] if self.runs else None
 
     @property
-    def findings(self) -> list[Finding]:
+    def diagnoses(self) -> list[Diagnosis]:
         """What was found of the runs that failed."""
-        return [finding for _, finding in self.runs if finding is not None]
+        return [diagnosis for _, diagnosis in self.runs if diagnosis is not None]
 
 
-class Repeater:
+class RepeatPlugin:
     """Runs marked tests several times.
 
     Args:
-        watcher: records and attributes each run.
+        recording: records and attributes each run.
     """
 
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
+    def __init__(self, recording: RecordingPlugin) -> None:
+        self._recording = recording
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(
@@ -116,7 +70,7 @@ class Repeater:
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         observed = _Observed()
         try:
-            self._watcher.observer = lambda *what: self._note(observed, *what)
+            self._recording.observer = lambda *what: self._note(observed, *what)
             # With the item's own copy as the next one, only what is its own is torn down.
             reports = runtestprotocol(item, log=False, nextitem=copy.copy(item))
             kept = list(item.user_properties), list(_captured(item))
@@ -125,12 +79,12 @@ class Repeater:
                     self._observe(item, times - 1)
             finally:
                 item.user_properties[:], _captured(item)[:] = kept
-                self._watcher.observer = None
-                with harmless("pytest.repeats"):
+                self._recording.observer = None
+                with suppress_errors("pytest.repeats"):
                     self._attach(item, reports, observed)
                 _log(item, reports, nextitem)
         finally:
-            self._watcher.observer = None
+            self._recording.observer = None
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
 
@@ -141,45 +95,47 @@ class Repeater:
             if getattr(item, "cls", None) is not None:
                 for cached in ("_instance", "_obj"):  # an object of its class of its own
                     item.__dict__.pop(cached, None)
-            with harmless("pytest.clock"):
-                restart_clock(item)
+            with suppress_errors("pytest.clock"):
+                restart_timeout(item)
             runtestprotocol(item, log=False, nextitem=copy.copy(item))
 
     def _note(
-        self, observed: _Observed, item: pytest.Item, watch: Watch, trace: Trace | None
+        self, observed: _Observed, item: pytest.Item, recording: ItemRecording, trace: Trace | None
     ) -> None:
-        if watch.failed is None:
+        if recording.failed is None:
             return
-        observed.runs.append((watch.failed, watch.finding))
-        if not watch.failed and observed.reference is None:
+        observed.runs.append((recording.failed, recording.diagnosis))
+        if not recording.failed and observed.reference is None:
             observed.reference = trace
-        if observed.reference is not None and self._watcher.settings.verify:
-            self._prove(observed.findings, item, watch, observed.reference)
+        if observed.reference is not None and self._recording.settings.verify:
+            self._verify(observed.diagnoses, item, recording, observed.reference)
 
-    def _prove(
-        self, findings: list[Finding], item: pytest.Item, watch: Watch, reference: Trace
+    def _verify(
+        self,
+        diagnoses: list[Diagnosis],
+        item: pytest.Item,
+        recording: ItemRecording,
+        reference: Trace,
     ) -> None:
         """Replay runs that failed, while the fixtures of the latest run are still there."""
-        from agentracer._pytest.proof import prove
+        from agentracer._pytest.verification import verify_by_replay
 
-        given = watch.handle.replayable.bound(getattr(item, "funcargs", None) or {})
-        for finding in findings:
-            if finding.note:  # that nobody knew better
-                stop_clock(item)
-                prove(finding, given, self._watcher.settings, reference)
-                finding.keep(self._watcher.settings)
-                restart_clock(item)
+        given = recording.agent_run.replay_spec.bound(getattr(item, "funcargs", None) or {})
+        for diagnosis in diagnoses:
+            if diagnosis.note:  # that nobody knew better
+                cancel_timeout(item)
+                verify_by_replay(diagnosis, given, self._recording.settings, reference)
+                diagnosis.keep(self._recording.settings)
+                restart_timeout(item)
 
     def _attach(
         self, item: pytest.Item, reports: list[pytest.TestReport], observed: _Observed
     ) -> None:
-        from agentracer._pytest.summary import flip_lines
-
         decided = reports[1] if len(reports) > 2 else reports[0]
         own: list[tuple[str, object]] = []
         if observed.first is not None:
-            observed.first.attach(decided, own, self._watcher.settings)
-        flips = Flips.of(observed.runs)
+            observed.first.attach(decided, own, self._recording.settings)
+        flips = FlipCounts.of(observed.runs)
         if flips.runs > 1:
             fact = ("agentracer.repeats", flips.to_json())
             own.append(fact)

@@ -9,11 +9,11 @@ import pytest
 
 from agentracer.store import Store
 
-__all__ = ["Settings"]
+__all__ = ["PluginSettings"]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PluginSettings:
     """How this session is watched.
 
     Attributes:
@@ -37,7 +37,7 @@ class Settings:
     root: Path
 
     @classmethod
-    def of(cls, config: pytest.Config) -> Settings:
+    def of(cls, config: pytest.Config) -> PluginSettings:
         """Read them.
 
         Raises:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from agentracer._guard import swallowed
-from agentracer._pytest.repeats import Flips
-from agentracer.lab.bench.metrics import wilson
-from agentracer.report.grouped import Failure, lines
-from agentracer.report.untrusted import visible
+from agentracer._pytest.flips import FlipCounts, flip_lines
+from agentracer.escaping import escape_control_chars
+from agentracer.report.grouping import Failure, lines
 
-__all__ = ["flip_lines", "write"]
+__all__ = ["write"]
 
 
 def write(terminal: Any, reports: Iterable[Any]) -> None:
@@ -38,29 +36,14 @@ def write(terminal: Any, reports: Iterable[Any]) -> None:
     if repeated:
         terminal.write_sep("=", "agentracer: repeated tests")
         for test, flips in repeated:
-            terminal.write_line(visible(test), bold=True)
-            for text in flip_lines(Flips.from_json(flips)):
+            terminal.write_line(escape_control_chars(test), bold=True)
+            for text in flip_lines(FlipCounts.from_json(flips)):
                 terminal.write_line(f"  {text}")
     for problem in problems:
-        terminal.write_line(f"agentracer: {visible(problem)}")
+        terminal.write_line(f"agentracer: {escape_control_chars(problem)}")
     lost = sum(swallowed().values())
     if lost:
         terminal.write_line(f"agentracer: {lost} internal errors were swallowed: {swallowed()}")
-
-
-def flip_lines(flips: Flips) -> Iterator[str]:
-    """How often a repeated test failed, in all and by decisive step."""
-    yield f"failed in {_rate(flips.failed, flips.runs)}"
-    for (agent, step), count in flips.blamed.most_common():
-        yield f"{visible(agent)}, step {step}, is decisive in {_rate(count, flips.runs)}"
-    if flips.unexplained:
-        yield f"no verdict in {_rate(flips.unexplained, flips.runs)}"
-
-
-def _rate(hits: int, n: int) -> str:
-    low, high = wilson(hits, n)
-    shares = f"{hits / n:.0%}, 95 % interval {low:.0%} to {high:.0%}"
-    return f"{hits} of {n} runs ({re.sub('(?<! )%', ' %', shares)})"
 
 
 def _counts(report: Any) -> bool:

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from agentracer.errors import AgentracerError, TraceNotFound
-from agentracer.report.untrusted import visible
+from agentracer.escaping import escape_control_chars
 
 if TYPE_CHECKING:
     from agentracer.store import Store
@@ -62,7 +62,7 @@ def print_json(value: Any) -> None:
 
 
 def say(text: str) -> None:
-    click.echo("\n".join(visible(line) for line in text.splitlines()), err=True)
+    click.echo("\n".join(escape_control_chars(line) for line in text.splitlines()), err=True)
 
 
 def fail(text: str) -> NoReturn:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from agentracer.cli._io import console, fail, print_json
+from agentracer.escaping import escape_control_chars
 from agentracer.report import ci
 from agentracer.report.ci import Attributed
-from agentracer.report.untrusted import visible
 
 if TYPE_CHECKING:
     from agentracer.trace import Trace
@@ -51,7 +51,7 @@ def print_verdicts(
 def _text(results: Sequence[Attributed]) -> None:
     from rich.text import Text
 
-    from agentracer.report.grouped import lines
+    from agentracer.report.grouping import lines
     from agentracer.report.terminal import print_verdict
 
     screen = console()
@@ -60,7 +60,7 @@ def _text(results: Sequence[Attributed]) -> None:
         if result.verdict is None:
             continue
         if several:
-            screen.print(Text(visible(result.trace.id), style="bold underline"))
+            screen.print(Text(escape_control_chars(result.trace.id), style="bold underline"))
         print_verdict(result.verdict, result.trace, screen)
         if several:
             screen.print()

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentracer.cli._io import console, fail, print_json, say
-from agentracer.report.untrusted import visible
+from agentracer.escaping import escape_control_chars
 
 if TYPE_CHECKING:
     from agentracer.evolution.lessons import Lesson, LessonStore
@@ -63,7 +63,7 @@ def list_lessons(agent: str | None, state: str | None, as_json: bool, file: Path
         table.add_column(head, overflow="ellipsis", no_wrap=head != "lesson")
     for one in found:
         shown = (one.id[:8], one.state, one.agent, one.wins, one.losses, one.used, _brief(one))
-        table.add_row(*(Text(visible(str(cell))) for cell in shown))
+        table.add_row(*(Text(escape_control_chars(str(cell))) for cell in shown))
     console().print(table)
 
 
@@ -89,8 +89,8 @@ def show(lesson: str, as_json: bool, file: Path | None) -> None:
         ("reason", (one.verdict or {}).get("reason", "")),
     ]
     for name, value in facts:
-        console().print(Text(f"{name:<8}{visible(str(value))}"))
-    console().print(Text(f"\n{visible(one.text)}"))
+        console().print(Text(f"{name:<8}{escape_control_chars(str(value))}"))
+    console().print(Text(f"\n{escape_control_chars(one.text)}"))
 
 
 @lessons.command()

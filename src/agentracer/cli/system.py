@@ -8,7 +8,7 @@ import click
 
 from agentracer.cli._io import console, print_json
 from agentracer.cli._laboratory import laboratory
-from agentracer.report.untrusted import visible
+from agentracer.escaping import escape_control_chars
 
 __all__ = ["demo", "doctor"]
 
@@ -27,7 +27,8 @@ def doctor(as_json: bool) -> None:
         return
     marks = {"ok": "ok ", "info": "-  ", "warning": "!! "}
     for finding in findings:
-        click.echo(f"{marks[finding.level]} {finding.subject}: {visible(finding.text)}")
+        text = escape_control_chars(finding.text)
+        click.echo(f"{marks[finding.level]} {finding.subject}: {text}")
         if finding.remedy:
             click.echo(f"    remedy: {finding.remedy}")
 

@@ -43,11 +43,11 @@ def list_traces(limit: int, failed: bool, replays: bool, as_json: bool) -> None:
 
 
 def _row(summary: Summary) -> TraceRow:
-    from agentracer.report import wording
+    from agentracer.report import formatting
     from agentracer.report.terminal import TraceRow
     from agentracer.trace import Outcome
 
-    outcome = wording.outcome(Outcome(success=summary.success, ending=summary.ending))
+    outcome = formatting.outcome(Outcome(success=summary.success, ending=summary.ending))
     return TraceRow(
         id=summary.id,
         started_at=summary.started_at,

@@ -2,7 +2,7 @@
 
 What models and tools wrote is hostile here too. An annotation is a line that a runner obeys, a
 Markdown page is rendered with links and mentions, XML forbids characters: each format has its own
-escaping, and `visible` comes before all of them.
+escaping, and `escape_control_chars` comes before all of them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 from xml.etree import ElementTree
 
-from agentracer.report import wording
-from agentracer.report.grouped import NOBODY, Failure, grouped
-from agentracer.report.untrusted import visible
+from agentracer.escaping import escape_control_chars
+from agentracer.report import formatting
+from agentracer.report.grouping import NOBODY, Failure, grouped
 from agentracer.trace import Trace
 from agentracer.verdict import Candidate, Verdict
 
@@ -72,9 +72,9 @@ class Attributed:
             return self.error
         if verdict.abstained:
             return verdict.abstain_reason or ""
-        lines = [verdict.reason, f"confidence: {wording.confidence(verdict)}"]
+        lines = [verdict.reason, f"confidence: {formatting.confidence(verdict)}"]
         if verdict.verification is not None:
-            lines.append(wording.verification(verdict.verification))
+            lines.append(formatting.verification(verdict.verification))
         return "\n".join(line for line in lines if line)
 
 
@@ -113,7 +113,7 @@ def _command(name: str, facts: dict[str, str], message: str) -> str:
 
 
 def _data(text: str) -> str:
-    text = visible(text).replace("%", "%25")
+    text = escape_control_chars(text).replace("%", "%25")
     return text.replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -134,7 +134,7 @@ def markdown(results: Sequence[Attributed], *, limit: int | None = None) -> str:
         limit: how many verdicts to write out; the rest is counted.
     """
     failed = [result for result in results if not result.succeeded]
-    counts = wording.plural(len(results), "run"), f"{len(failed):,} to attribute"
+    counts = formatting.plural(len(results), "run"), f"{len(failed):,} to attribute"
     lines = ["## agentracer", "", f"{', '.join(counts)}."]
     if len(failed) > 1:
         lines += ["", "| blamed | runs |", "| --- | ---: |"]
@@ -145,7 +145,7 @@ def markdown(results: Sequence[Attributed], *, limit: int | None = None) -> str:
     for result in written:
         lines += _section(result)
     if len(failed) > len(written):
-        lines += ["", f"… {wording.plural(len(failed) - len(written), 'more run')}."]
+        lines += ["", f"… {formatting.plural(len(failed) - len(written), 'more run')}."]
     return "\n".join(lines) + "\n"
 
 
@@ -161,9 +161,9 @@ def _section(result: Attributed) -> Iterator[str]:
         yield f"- {NOBODY}: {_code(result.explanation)}"
         return
     yield f"- {_code(verdict.reason)}" if verdict.reason else "- no reason is given"
-    yield f"- confidence: {wording.confidence(verdict)}"
+    yield f"- confidence: {formatting.confidence(verdict)}"
     if verdict.verification is not None:
-        yield f"- {wording.verification(verdict.verification)}"
+        yield f"- {formatting.verification(verdict.verification)}"
     yield from ("", "| step | agent | | evidence |", "| ---: | --- | ---: | --- |")
     for candidate in verdict.candidates:
         quotes = [piece.quote or piece.says for piece in candidate.evidence] or [candidate.reason]
@@ -178,7 +178,7 @@ def _code(text: str) -> str:
     A pipe would end the cell, even escaped if a backslash stands before it, so it is shown as the
     escape that Python would write.
     """
-    flat = " ".join(visible(text).split()).replace("|", r"\x7c")
+    flat = " ".join(escape_control_chars(text).split()).replace("|", r"\x7c")
     if len(flat) > _LONGEST:
         flat = f"{flat[:_LONGEST]}… ({len(flat) - _LONGEST:,} more characters)"
     if not flat:
@@ -215,25 +215,25 @@ def _case(result: Attributed) -> ElementTree.Element:
     case = ElementTree.Element(
         "testcase",
         {
-            "classname": f"agentracer.{visible(trace.observed.framework or 'trace')}",
-            "name": visible(trace.id),
+            "classname": f"agentracer.{escape_control_chars(trace.observed.framework or 'trace')}",
+            "name": escape_control_chars(trace.id),
             "time": f"{verdict.provenance.seconds if verdict is not None else 0.0:.3f}",
         },
     )
     if result.succeeded:
         return case
-    message = visible(result.headline)
+    message = escape_control_chars(result.headline)
     if verdict is None:
         found = ElementTree.SubElement(case, "error", {"message": message, "type": "attribution"})
     elif verdict.abstained:
-        attributes = {"message": visible(verdict.abstain_reason or "")}
+        attributes = {"message": escape_control_chars(verdict.abstain_reason or "")}
         found = ElementTree.SubElement(case, "skipped", attributes)
     else:
         found = ElementTree.SubElement(case, "failure", {"message": message, "type": "blamed"})
-    found.text = visible(result.explanation)
+    found.text = escape_control_chars(result.explanation)
     shortlist = "\n".join(_candidates(verdict)) if verdict is not None else ""
     if shortlist:
-        ElementTree.SubElement(case, "system-out").text = visible(shortlist)
+        ElementTree.SubElement(case, "system-out").text = escape_control_chars(shortlist)
     return case
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from agentracer.report import page, wording
+from agentracer.report import formatting, page
 from agentracer.report.replays import Replay
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
@@ -66,8 +66,8 @@ def write(
 def data(trace: Trace, verdict: Verdict | None, replays: Sequence[Replay] = ()) -> str:
     """What the scripts draw, as JSON text."""
     words = {
-        "outcome": wording.outcome(trace.outcome),
-        "summary": wording.summary(trace),
+        "outcome": formatting.outcome(trace.outcome),
+        "summary": formatting.summary(trace),
         **(_verdict_words(verdict) if verdict is not None else {}),
     }
     found = None if verdict is None else verdict.model_dump(mode="json")
@@ -82,9 +82,9 @@ def data(trace: Trace, verdict: Verdict | None, replays: Sequence[Replay] = ()) 
 
 def _verdict_words(verdict: Verdict) -> dict[str, str]:
     words = {
-        "confidence": wording.confidence(verdict),
-        "provenance": wording.provenance(verdict.provenance),
+        "confidence": formatting.confidence(verdict),
+        "provenance": formatting.provenance(verdict.provenance),
     }
     if verdict.verification is not None:
-        words["verification"] = wording.verification(verdict.verification)
+        words["verification"] = formatting.verification(verdict.verification)
     return words

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agentracer.report import html, page, wording
+from agentracer.report import formatting, html, page
 from agentracer.report.replays import Replay
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
@@ -62,7 +62,7 @@ def render(runs: Iterable[Run]) -> str:
         rows.append({**_row(run), "inside": inside})
     return page.page(
         "index.html.jinja",
-        title=wording.plural(len(rows), "run"),
+        title=formatting.plural(len(rows), "run"),
         islands={"index-data": json.dumps(rows, ensure_ascii=False), **islands},
         scripts=(*html.SCRIPTS, "index.js", "runs.js"),
     )
@@ -80,13 +80,13 @@ def _row(run: Run) -> dict[str, Any]:
     return {
         "id": trace.id,
         "task": page.title(trace.task, trace.id, _TASK_LENGTH),
-        "when": wording.moment(trace.started_at),
+        "when": formatting.timestamp(trace.started_at),
         "steps": len(trace.steps),
         "success": trace.outcome.success,
-        "kind": wording.failure_kind(trace.outcome),
+        "kind": formatting.failure_kind(trace.outcome),
         "agent": verdict.agent if verdict is not None else None,
         "step": verdict.step if verdict is not None else None,
-        "confidence": wording.confidence(verdict) if verdict is not None and blamed else "",
+        "confidence": formatting.confidence(verdict) if verdict is not None and blamed else "",
         "status": proof.status if proof is not None else "",
         "why": run.problem if verdict is None else verdict.abstain_reason or verdict.reason,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from agentracer.report import html, page, wording
+from agentracer.report import formatting, html, page
 from agentracer.trace import Step, Trace
 from agentracer.verdict import Evidence, Verdict
 
@@ -30,14 +30,14 @@ def trace_card(trace: Trace) -> str:
         "trace_card.html.jinja",
         style=page.asset("card.css"),
         trace=trace,
-        outcome=wording.outcome(trace.outcome),
-        summary=wording.summary(trace),
+        outcome=formatting.outcome(trace.outcome),
+        summary=formatting.summary(trace),
         steps=[(step, _short(_first_line(step))) for step in trace.steps[:_STEPS]],
         left=max(0, len(trace.steps) - _STEPS),
         task=_short(trace.task, 400),
         answer=_short(trace.outcome.answer or "", 400),
         report=report if small else None,
-        size=wording.plural(len(report) // 1_000_000, "MB").rstrip("s"),
+        size=formatting.plural(len(report) // 1_000_000, "MB").rstrip("s"),
     )
 
 
@@ -49,12 +49,12 @@ def verdict_card(verdict: Verdict) -> str:
         "verdict_card.html.jinja",
         style=page.asset("card.css"),
         verdict=verdict,
-        confidence=wording.confidence(verdict),
-        proof=wording.verification(proof) if proof is not None else "",
+        confidence=formatting.confidence(verdict),
+        proof=formatting.verification(proof) if proof is not None else "",
         candidates=[(one, [_quoted(piece) for piece in one.evidence[:2]]) for one in shown],
         left=len(verdict.candidates) - len(shown),
-        likely=wording.likely_steps(verdict) if verdict.likely_steps else "",
-        provenance=wording.provenance(verdict.provenance),
+        likely=formatting.likely_steps(verdict) if verdict.likely_steps else "",
+        provenance=formatting.provenance(verdict.provenance),
     )
 
 

@@ -26,13 +26,13 @@ import jinja2
 from markupsafe import Markup
 
 from agentracer.encoding import clean_text
-from agentracer.report.untrusted import UNSEEN, visible
+from agentracer.escaping import CONTROL_CHARS, escape_control_chars
 
 __all__ = ["asset", "fragment", "page", "title", "write"]
 
 _TITLE_LENGTH = 80
 # Beyond what could end the island, whatever an editor showing the source would obey.
-_ISLAND_ESCAPED = re.compile(f"[<>&{UNSEEN}]")
+_ISLAND_ESCAPED = re.compile(f"[<>&{CONTROL_CHARS}]")
 
 
 def page(
@@ -94,7 +94,7 @@ def write(path: str | Path, text: str) -> Path:
 def title(text: str, otherwise: str, most: int = _TITLE_LENGTH) -> str:
     """The first line of a text that says something, short and harmless."""
     first = next((line for line in text.splitlines() if line.strip()), otherwise)
-    shown = visible(first)
+    shown = escape_control_chars(first)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
@@ -144,5 +144,5 @@ def _template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["visible"] = visible
+    environment.filters["escape_control_chars"] = escape_control_chars
     return environment.get_template(name)

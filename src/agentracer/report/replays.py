@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentracer.errors import TraceNotFound
-from agentracer.report import wording
+from agentracer.report import formatting
 from agentracer.store import Store
 from agentracer.trace import Outcome, Step, Trace
 from agentracer.verdict import Verdict
@@ -49,7 +49,7 @@ class Replay:
             "parts": self.parts,
             "steps": [step.model_dump(mode="json", exclude_defaults=True) for step in kept],
             "outcome": None if end is None else end.model_dump(mode="json", exclude_defaults=True),
-            "words": "" if end is None else wording.outcome(end),
+            "words": "" if end is None else formatting.outcome(end),
             "missing": self.missing,
         }
 

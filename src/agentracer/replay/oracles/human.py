@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from agentracer.escaping import escape_control_chars
 from agentracer.replay.override import Override
-from agentracer.report.untrusted import visible
 from agentracer.trace import Step, ToolRequest, Trace
 
 __all__ = ["HumanOracle"]
@@ -66,7 +66,7 @@ def _heading(trace: Trace, step: Step) -> str:
         last = read[-1]
         lines.append(f"the last of the {len(read)} messages that it read ({last.role}):")
         lines += last.content[:_LONGEST].splitlines()
-    return "\n".join(f"# {visible(line)}" for line in lines)
+    return "\n".join(f"# {escape_control_chars(line)}" for line in lines)
 
 
 def _body(step: Step) -> str:

@@ -27,7 +27,7 @@ class RateChart {
   }
 
   inWords() {
-    return this.points.map(({ label, rate }) => visible(`${label}: ${rate.successes} of ${rate.runs} succeed`)).join('; ');
+    return this.points.map(({ label, rate }) => escapeControlChars(`${label}: ${rate.successes} of ${rate.runs} succeed`)).join('; ');
   }
 
   shape(name, attributes) {
@@ -48,7 +48,7 @@ class RateChart {
       this.add('text', { x: left - 8, y: this.y(share) + 4, class: 'chart-text', 'text-anchor': 'end' }, `${share * 100} %`);
     }
     this.points.forEach(({ label }, i) => {
-      this.add('text', { x: this.x(i), y: this.height - 8, class: 'chart-text', 'text-anchor': 'middle' }, visible(label));
+      this.add('text', { x: this.x(i), y: this.height - 8, class: 'chart-text', 'text-anchor': 'middle' }, escapeControlChars(label));
     });
   }
 

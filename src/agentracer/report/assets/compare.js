@@ -116,7 +116,7 @@ class Comparison {
 
   // What differs in the text of the step where the runs part, if most of it is the same.
   changes(index, steps) {
-    const [a, b] = [this.model.steps[index]?.content ?? '', steps[index]?.content ?? ''].map((text) => visible(text));
+    const [a, b] = [this.model.steps[index]?.content ?? '', steps[index]?.content ?? ''].map((text) => escapeControlChars(text));
     let start = 0;
     while (start < a.length && start < b.length && a[start] === b[start]) start++;
     start = a.lastIndexOf(' ', start) + 1;

@@ -54,7 +54,7 @@ class RunIndex {
       const row = button('', 'tally-row', () => this.set({ [name]: this.filter[name] === value ? null : value }));
       row.append(make('span', 'tally-name', value), bar, make('span', 'tally-number', number.toLocaleString('en')));
       if (name === 'agent') row.classList.add(value === 'nobody' ? 'nobody' : 'blame');
-      row.title = visible(value);
+      row.title = escapeControlChars(value);
       row.setAttribute('aria-pressed', 'false');
       row.value = value;
       row.name = name;

@@ -48,7 +48,7 @@ class Lanes {
 
   label(text, agent, pick) {
     const label = button(text, 'lanes-label', () => agent !== null && pick(agent));
-    label.title = visible(text);
+    label.title = escapeControlChars(text);
     if (agent === null) label.disabled = true;
     else label.setAttribute('aria-pressed', 'false');
     return label;
@@ -173,6 +173,6 @@ class Lanes {
   hover(event) {
     if (this.model.steps.length > 5000) return; // a linear search at every move would stutter
     const step = this.stepAt(event);
-    this.canvas.title = `step ${step}, ${visible(this.model.steps[step].agent)}`;
+    this.canvas.title = `step ${step}, ${escapeControlChars(this.model.steps[step].agent)}`;
   }
 }

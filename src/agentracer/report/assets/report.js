@@ -48,10 +48,10 @@ class Report {
     const { trace, verdict } = this.model;
     const { words } = this.data;
     const success = trace.observed.outcome?.success;
-    at('outcome').append(visible(words.outcome));
+    at('outcome').append(escapeControlChars(words.outcome));
     at('outcome').dataset.success = String(success ?? 'unknown');
-    at('summary').append(visible(words.summary), trace.parent ? visible(` · replays or continues ${trace.parent}`) : '');
-    at('summary').title = visible(trace.id);
+    at('summary').append(escapeControlChars(words.summary), trace.parent ? escapeControlChars(` · replays or continues ${trace.parent}`) : '');
+    at('summary').title = escapeControlChars(trace.id);
     this.longText(at('task'), trace.observed.task || '(no task recorded)', 5);
     const outcome = trace.observed.outcome ?? {};
     const end = (name, value) => {
@@ -94,9 +94,9 @@ class Report {
 
   longText(box, text, lines) {
     const { shown, rest } = cutText(text, lines, 160);
-    box.append(visible(shown));
+    box.append(escapeControlChars(shown));
     if (!rest) return;
-    const more = button(`… ${rest}`, 'more', () => box.replaceChildren(visible(text)));
+    const more = button(`… ${rest}`, 'more', () => box.replaceChildren(escapeControlChars(text)));
     box.append(' ', more);
   }
 

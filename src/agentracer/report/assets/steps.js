@@ -94,7 +94,7 @@ class StepRows {
     else if (rank) badges.push(make('span', 'badge badge-short', `Shortlist ${rank}`));
     for (const label of this.model.labels.get(step.index) ?? []) {
       const badge = make('span', 'badge', `Label by ${label.source ?? 'human'}`);
-      if (label.reason) badge.title = visible(label.reason);
+      if (label.reason) badge.title = escapeControlChars(label.reason);
       badges.push(badge);
     }
     if (this.model.hasError(step.index)) badges.push(make('span', 'badge badge-error', 'Error'));
@@ -140,7 +140,7 @@ class StepRows {
     const open = this.state.open.has(index);
     const { shown, rest } = open ? cutText(value, Infinity, MOST_CHARACTERS) : cutText(value, lines, 110);
     const clipped = open && value.length > MOST_CHARACTERS ? value.slice(0, MOST_CHARACTERS) : shown;
-    this.write(box, visible(clipped.replace(/^\s*\n|\s+$/g, '')), index);
+    this.write(box, escapeControlChars(clipped.replace(/^\s*\n|\s+$/g, '')), index);
     const left = open ? value.length - clipped.length : 0;
     if (left) box.append(make('p', 'more', `… ${count(left, 'more character')}, in the copy as JSON`));
     if (!open && rest) {
@@ -166,8 +166,8 @@ class StepRows {
 
   marks(index) {
     const quotes = this.model.quotes.get(index) ?? [];
-    const marks = quotes.map((quote) => ({ text: visible(quote).trim(), className: 'quote' }));
-    if (this.state.query) marks.push({ text: visible(this.state.query).toLowerCase(), className: 'hit', fold: true });
+    const marks = quotes.map((quote) => ({ text: escapeControlChars(quote).trim(), className: 'quote' }));
+    if (this.state.query) marks.push({ text: escapeControlChars(this.state.query).toLowerCase(), className: 'hit', fold: true });
     return marks;
   }
 
@@ -199,7 +199,7 @@ class StepRows {
   error(error, open) {
     const box = make('div', 'error', make('b', '', error.type), error.message ? ': ' : '');
     const { shown, rest } = cutText(error.message ?? '', open ? Infinity : 6, 2000);
-    box.append(visible(shown));
+    box.append(escapeControlChars(shown));
     if (rest) box.append(make('span', 'more', ` … ${rest}`));
     if (open && error.traceback) box.append(make('pre', 'mono traceback', error.traceback.trimEnd()));
     return box;

@@ -2,8 +2,8 @@
 // Loaded first; knows nothing of traces.
 'use strict';
 
-// The same ranges as UNSEEN in untrusted.py.
-const UNSEEN = new RegExp(
+// The same ranges as CONTROL_CHARS in escaping.py.
+const CONTROL_CHARS = new RegExp(
   '(?![\\ufffc\\ufffd])[' +
     '\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f' +
     '\\xad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f' +
@@ -16,8 +16,8 @@ const UNSEEN = new RegExp(
 );
 
 // Every character that drives or hides, shown as the escape that Python would write.
-function visible(text) {
-  return text.replaceAll('\r\n', '\n').replace(UNSEEN, (character) => {
+function escapeControlChars(text) {
+  return text.replaceAll('\r\n', '\n').replace(CONTROL_CHARS, (character) => {
     if (character === '\r') return '\\r';
     const code = character.codePointAt(0);
     const hex = (length) => code.toString(16).padStart(length, '0');
@@ -28,7 +28,7 @@ function visible(text) {
 
 // JSON that is safe to paste into a terminal: the same characters as JSON escapes.
 function safeJson(value, indent) {
-  return JSON.stringify(value, null, indent).replace(UNSEEN, (character) =>
+  return JSON.stringify(value, null, indent).replace(CONTROL_CHARS, (character) =>
     character === '\n'
       ? character
       : Array.from({ length: character.length }, (_, unit) =>
@@ -43,7 +43,7 @@ function make(tag, className, ...children) {
   if (className) element.className = className;
   for (const child of children) {
     if (child === null || child === undefined || child === '') continue;
-    element.append(typeof child === 'string' ? visible(child) : child);
+    element.append(typeof child === 'string' ? escapeControlChars(child) : child);
   }
   return element;
 }
@@ -61,7 +61,7 @@ function count(number, noun) {
   return `${number.toLocaleString('en')} ${noun}${number === 1 ? '' : 's'}`;
 }
 
-// A length of time, as `seconds` in wording.py writes it.
+// A length of time, as `seconds` in formatting.py writes it.
 function seconds(value) {
   if (value < 0.0995) return `${Math.round(value * 1000)} ms`;
   if (value < 59.95) return `${value.toFixed(1)} s`;
@@ -88,7 +88,7 @@ function cutText(text, rows, width) {
   return { shown: text.slice(0, end), rest };
 }
 
-// Append `text` (already visible) to `element`, with what `marks` name highlighted.
+// Append `text` (already escaped) to `element`, with what `marks` name highlighted.
 // `marks`: a list of {text, className, fold}; `fold` compares without case.
 function writeMarked(element, text, marks) {
   const spans = [];

@@ -49,7 +49,7 @@ class VerdictPanel {
       make('p', 'proof-status', `${proof.status} by replay`));
     box.append(this.tally('step corrected', proof.flips, proof.replays), this.tally('as it was', proof.control_flips, proof.control_replays));
     if (proof.note) box.append(make('p', 'quiet', proof.note));
-    box.title = visible(this.words.verification);
+    box.title = escapeControlChars(this.words.verification);
     const { replays } = this.model;
     const shown = replays.findIndex((replay) => !replay.missing);
     if (shown >= 0) {

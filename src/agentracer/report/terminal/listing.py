@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from agentracer.report import wording
-from agentracer.report.terminal.paper import flat, outcome_of, plain
+from agentracer.report import formatting
+from agentracer.report.terminal.console_writer import flat, outcome_of, plain
 from agentracer.trace import Trace
 
 __all__ = ["TraceRow", "print_traces"]
@@ -27,7 +27,7 @@ class TraceRow:
         started_at: seconds since the epoch, if known.
         framework: what ran it, if known.
         steps: how many it has.
-        outcome: as `wording.outcome` says it.
+        outcome: as `formatting.outcome` says it.
         task: what the system was asked.
     """
 
@@ -46,7 +46,7 @@ class TraceRow:
             started_at=trace.started_at,
             framework=trace.observed.framework,
             steps=len(trace.steps),
-            outcome=wording.outcome(trace.outcome),
+            outcome=formatting.outcome(trace.outcome),
             task=trace.task,
         )
 
@@ -83,7 +83,7 @@ def print_traces(rows: Iterable[TraceRow], console: Console) -> None:
 def _cells(row: TraceRow) -> list[Text]:
     return [
         plain(row.id, "bold"),
-        plain(wording.moment(row.started_at)),
+        plain(formatting.timestamp(row.started_at)),
         plain(row.framework or ""),
         plain(f"{row.steps:,}"),
         outcome_of(row.outcome.split(":")[0]),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from agentracer.report import wording
-from agentracer.report.terminal.paper import (
-    Paper,
+from agentracer.report import formatting
+from agentracer.report.terminal.console_writer import (
+    ConsoleWriter,
     arguments_of,
     compact,
     outcome_of,
@@ -28,24 +28,24 @@ def print_trace(trace: Trace, console: Console, verdict: Verdict | None = None) 
         console: where to.
         verdict: marks the steps that it blames.
     """
-    paper = Paper(console)
-    _print_header(trace, paper)
+    writer = ConsoleWriter(console)
+    _print_header(trace, writer)
     marks = _marks(trace, verdict)
     for step in trace.steps:
-        paper.blank()
-        _print_step(step, marks.get(step.index, []), paper)
-    paper.blank()
-    _print_end(trace, paper)
+        writer.blank()
+        _print_step(step, marks.get(step.index, []), writer)
+    writer.blank()
+    _print_end(trace, writer)
 
 
-def _print_header(trace: Trace, paper: Paper) -> None:
-    paper.line(plain(trace.id, "bold"), Text("  "), outcome_of(wording.outcome(trace.outcome)))
-    paper.line(plain(wording.summary(trace), "dim"))
+def _print_header(trace: Trace, writer: ConsoleWriter) -> None:
+    writer.line(plain(trace.id, "bold"), Text("  "), outcome_of(formatting.outcome(trace.outcome)))
+    writer.line(plain(formatting.summary(trace), "dim"))
     if trace.parent is not None:
-        paper.line(plain(f"replays or continues {trace.parent}", "dim"))
+        writer.line(plain(f"replays or continues {trace.parent}", "dim"))
     if trace.task:
-        paper.blank()
-        paper.text(trace.task, rows=8)
+        writer.blank()
+        writer.text(trace.task, rows=8)
 
 
 def _marks(trace: Trace, verdict: Verdict | None) -> dict[int, list[Text]]:
@@ -66,8 +66,8 @@ def _label(label: Label) -> Text:
     return plain(f"label by {label.source}", "bold")
 
 
-def _print_step(step: Step, marks: list[Text], paper: Paper) -> None:
-    facts = [step.kind, wording.duration(step)]
+def _print_step(step: Step, marks: list[Text], writer: ConsoleWriter) -> None:
+    facts = [step.kind, formatting.duration(step)]
     if step.parent is not None:
         facts.insert(0, f"inside step {step.parent}")
     head = [plain(f"{step.index:>4}", "dim"), Text("  "), plain(step.agent, "bold")]
@@ -76,31 +76,31 @@ def _print_step(step: Step, marks: list[Text], paper: Paper) -> None:
     head.append(plain("  " + " · ".join(fact for fact in facts if fact), "dim"))
     for mark in marks:
         head += [Text("  "), mark]
-    paper.line(*head)
+    writer.line(*head)
     if step.content.strip():
-        paper.text(step.content, indent=6, rows=5)
+        writer.text(step.content, indent=6, rows=5)
     for call in step.tool_calls:
-        _print_call(call, paper)
+        _print_call(call, writer)
     if step.error is not None:
-        print_error(step.error, paper, indent=6)
+        print_error(step.error, writer, indent=6)
 
 
-def _print_call(call: ToolCall, paper: Paper) -> None:
-    paper.text(f"{call.name}({arguments_of(call.arguments)})", indent=6, rows=3, style="cyan")
+def _print_call(call: ToolCall, writer: ConsoleWriter) -> None:
+    writer.text(f"{call.name}({arguments_of(call.arguments)})", indent=6, rows=3, style="cyan")
     if call.error is not None:
-        print_error(call.error, paper, indent=8)
+        print_error(call.error, writer, indent=8)
     elif call.result is not None:
-        paper.text(compact(call.result) or "(empty)", indent=8, rows=3, lead=Text("-> "))
+        writer.text(compact(call.result) or "(empty)", indent=8, rows=3, lead=Text("-> "))
     else:
-        paper.line(plain("-> no result recorded", "dim"), indent=8)
+        writer.line(plain("-> no result recorded", "dim"), indent=8)
 
 
-def _print_end(trace: Trace, paper: Paper) -> None:
+def _print_end(trace: Trace, writer: ConsoleWriter) -> None:
     outcome = trace.outcome
-    paper.line(plain(" end  ", "dim"), outcome_of(wording.outcome(outcome)))
+    writer.line(plain(" end  ", "dim"), outcome_of(formatting.outcome(outcome)))
     if outcome.answer is not None:
-        paper.text(f"answer: {outcome.answer}", indent=6, rows=3)
+        writer.text(f"answer: {outcome.answer}", indent=6, rows=3)
     if trace.ground_truth is not None and trace.ground_truth.answer is not None:
-        paper.text(f"expected: {compact(trace.ground_truth.answer)}", indent=6, rows=3)
+        writer.text(f"expected: {compact(trace.ground_truth.answer)}", indent=6, rows=3)
     if outcome.error is not None:
-        print_error(outcome.error, paper, indent=6)
+        print_error(outcome.error, writer, indent=6)

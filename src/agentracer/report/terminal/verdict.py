@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agentracer.report import wording
-from agentracer.report.terminal.paper import (
+from agentracer.report import formatting
+from agentracer.report.terminal.console_writer import (
     ACCENT,
-    Paper,
+    ConsoleWriter,
     arguments_of,
     compact,
     flat,
@@ -38,72 +38,72 @@ def print_verdict(verdict: Verdict, trace: Trace, console: Console) -> None:
         trace: the run it is about.
         console: where to.
     """
-    paper = Paper(console)
+    writer = ConsoleWriter(console)
     if verdict.abstained:
-        paper.line(plain("No step is blamed.", "bold"))
-        paper.text(verdict.abstain_reason or "", indent=2, rows=8)
+        writer.line(plain("No step is blamed.", "bold"))
+        writer.text(verdict.abstain_reason or "", indent=2, rows=8)
     else:
-        _print_blame(verdict, trace, paper)
+        _print_blame(verdict, trace, writer)
     if verdict.verification is not None:
-        paper.blank()
-        _print_verification(verdict.verification, paper)
+        writer.blank()
+        _print_verification(verdict.verification, writer)
     if verdict.candidates:
-        paper.blank()
-        _print_shortlist(verdict, paper)
+        writer.blank()
+        _print_shortlist(verdict, writer)
     for note in verdict.notes:
-        paper.text(note, rows=3, style="dim", lead=Text("- "))
-    paper.blank()
-    paper.text(wording.provenance(verdict.provenance), style="dim", rows=4)
+        writer.text(note, rows=3, style="dim", lead=Text("- "))
+    writer.blank()
+    writer.text(formatting.provenance(verdict.provenance), style="dim", rows=4)
 
 
-def _print_blame(verdict: Verdict, trace: Trace, paper: Paper) -> None:
+def _print_blame(verdict: Verdict, trace: Trace, writer: ConsoleWriter) -> None:
     step, agent = verdict.step, verdict.agent
     assert step is not None  # noqa: S101 - Verdict checks it; for mypy
     assert agent is not None  # noqa: S101
     if verdict.speaker == agent:
-        paper.line(plain(f"{agent}, step {step}", ACCENT), plain(" made this run fail", "bold"))
+        writer.line(plain(f"{agent}, step {step}", ACCENT), plain(" made this run fail", "bold"))
     else:  # the blame was summed by agent, and its worst step is another's
-        paper.line(plain(agent, ACCENT), plain(" made this run fail", "bold"))
-        paper.line(plain(f"the most suspicious step is {step}, by {verdict.speaker}"), indent=2)
+        writer.line(plain(agent, ACCENT), plain(" made this run fail", "bold"))
+        writer.line(plain(f"the most suspicious step is {step}, by {verdict.speaker}"), indent=2)
     if verdict.reason:
-        paper.text(verdict.reason, indent=2, rows=8)
-    paper.line(plain(f"confidence: {wording.confidence(verdict)}"), indent=2)
+        writer.text(verdict.reason, indent=2, rows=8)
+    writer.line(plain(f"confidence: {formatting.confidence(verdict)}"), indent=2)
     if verdict.trace_id != trace.id:
-        paper.line(
+        writer.line(
             plain(f"this verdict is about another trace: {verdict.trace_id}", "bold"), indent=2
         )
-    paper.blank()
-    paper.line(plain("From the decisive step to the failure:", "dim"))
-    _print_chain(verdict, trace, paper)
+    writer.blank()
+    writer.line(plain("From the decisive step to the failure:", "dim"))
+    _print_chain(verdict, trace, writer)
 
 
-def _print_chain(verdict: Verdict, trace: Trace, paper: Paper) -> None:
+def _print_chain(verdict: Verdict, trace: Trace, writer: ConsoleWriter) -> None:
     steps = _chain(verdict, trace)
     if not steps:
-        paper.line(plain(f"step {verdict.step} is not in this trace", "bold"), indent=2)
+        writer.line(plain(f"step {verdict.step} is not in this trace", "bold"), indent=2)
     leads = {index: _who(verdict, trace.steps[index]) for index in steps}
-    wide = min(max((lead.cell_len for lead in leads.values()), default=0), paper.width // 2)
+    wide = min(max((lead.cell_len for lead in leads.values()), default=0), writer.width // 2)
     before = None
     for index, lead in leads.items():
         if before is not None and index > before + 1:
-            gap = wording.plural(index - before - 1, "step")
-            paper.line(plain(f"… {gap}", "dim"), indent=2)
+            gap = formatting.plural(index - before - 1, "step")
+            writer.line(plain(f"… {gap}", "dim"), indent=2)
         before = index
         quote = _quote(verdict, trace.steps[index])
-        if paper.width < _NARROW or lead.cell_len > wide:
-            paper.line(lead, indent=2)
-            paper.text(quote, indent=4, rows=2)
+        if writer.width < _NARROW or lead.cell_len > wide:
+            writer.line(lead, indent=2)
+            writer.text(quote, indent=4, rows=2)
         else:
             lead.pad_right(wide - lead.cell_len + 2)
-            paper.text(quote, indent=2, rows=2, lead=lead)
+            writer.text(quote, indent=2, rows=2, lead=lead)
     outcome = trace.outcome
-    paper.line(plain("end, ", "bold"), outcome_of(wording.outcome(outcome)), indent=2)
+    writer.line(plain("end, ", "bold"), outcome_of(formatting.outcome(outcome)), indent=2)
     if outcome.error is not None:
-        print_error(outcome.error, paper, indent=4)
+        print_error(outcome.error, writer, indent=4)
     if outcome.answer is not None:
-        paper.text(f"answer: {outcome.answer}", indent=4, rows=2)
+        writer.text(f"answer: {outcome.answer}", indent=4, rows=2)
     if trace.ground_truth is not None and trace.ground_truth.answer is not None:
-        paper.text(f"expected: {compact(trace.ground_truth.answer)}", indent=4, rows=2)
+        writer.text(f"expected: {compact(trace.ground_truth.answer)}", indent=4, rows=2)
 
 
 def _who(verdict: Verdict, step: Step) -> Text:
@@ -149,15 +149,15 @@ def _said(step: Step) -> Iterator[str]:
     yield from (f"{call.name}({arguments_of(call.arguments)})" for call in step.tool_calls)
 
 
-def _print_verification(proof: Verification, paper: Paper) -> None:
-    words = wording.verification(proof)
+def _print_verification(proof: Verification, writer: ConsoleWriter) -> None:
+    words = formatting.verification(proof)
     status, rest = words[: len(proof.status)], words[len(proof.status) :]
-    paper.line(plain(status.capitalize(), "bold"), plain(rest))
+    writer.line(plain(status.capitalize(), "bold"), plain(rest))
     if proof.note:
-        paper.text(proof.note, indent=2, rows=4, style="dim")
+        writer.text(proof.note, indent=2, rows=4, style="dim")
 
 
-def _print_shortlist(verdict: Verdict, paper: Paper) -> None:
+def _print_shortlist(verdict: Verdict, writer: ConsoleWriter) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0), expand=True)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("step", justify="right", no_wrap=True)
@@ -174,13 +174,13 @@ def _print_shortlist(verdict: Verdict, paper: Paper) -> None:
             plain(chance.replace("%", " %")),
             _why(candidate, verdict),
         )
-    paper.line(plain("Shortlist", "dim"))
-    paper.table(table)
+    writer.line(plain("Shortlist", "dim"))
+    writer.table(table)
     rest = len(verdict.candidates) - _SHORTLIST_LENGTH
     if rest > 0:
-        paper.line(plain(f"… {wording.plural(rest, 'more candidate')}", "dim"))
+        writer.line(plain(f"… {formatting.plural(rest, 'more candidate')}", "dim"))
     if verdict.likely_steps:
-        paper.line(plain(wording.likely_steps(verdict)))
+        writer.line(plain(formatting.likely_steps(verdict)))
 
 
 def _why(candidate: Candidate, verdict: Verdict) -> Text:
@@ -200,7 +200,7 @@ def _why(candidate: Candidate, verdict: Verdict) -> Text:
         parts.append(line)
     rest = len(candidate.evidence) - _EVIDENCE_SHOWN
     if rest > 0:
-        parts.append(plain(f"… {wording.plural(rest, 'more piece')} of evidence", "dim"))
+        parts.append(plain(f"… {formatting.plural(rest, 'more piece')} of evidence", "dim"))
     return Text("\n").join(parts)
 
 

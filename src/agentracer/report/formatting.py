@@ -17,12 +17,12 @@ __all__ = [
     "failure_kind",
     "likelihood",
     "likely_steps",
-    "moment",
     "outcome",
     "plural",
     "provenance",
     "seconds",
     "summary",
+    "timestamp",
     "verification",
 ]
 
@@ -55,7 +55,7 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
-def moment(at: float | None) -> str:
+def timestamp(at: float | None) -> str:
     """A time as `2026-11-22 10:04 UTC`; empty where it is not known or not a time."""
     if at is None:
         return ""
@@ -100,7 +100,7 @@ def summary(trace: Trace) -> str:
         plural(len(trace.observed.agent_names), "agent"),
         duration(trace),
         trace.observed.framework or "",
-        moment(trace.started_at),
+        timestamp(trace.started_at),
     ]
     lost = sum(trace.dropped.values())
     if lost:

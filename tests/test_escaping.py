@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentracer.report.untrusted import visible
+from agentracer.escaping import escape_control_chars
 
 DRIVING = {"Cc", "Cs", "Zl", "Zp"}
 # Format characters that a reader sees: signs of Arabic, Kaithi and hieroglyphs, shorthand, music.
@@ -28,19 +28,21 @@ SEEN = {"\u06dd", "\u070f", "\u08e2", "\U000110bd", "\U000110cd"}
     ],
 )
 def test_drivers_and_hiders_are_shown_as_escapes(text, shown):
-    assert visible(text) == shown
+    assert escape_control_chars(text) == shown
 
 
 def test_nothing_that_unicode_calls_a_control_is_left():
     every = map(chr, range(0x110000))
-    left = {c for c in every if unicodedata.category(c) in DRIVING and visible(c) == c}
+    left = {c for c in every if unicodedata.category(c) in DRIVING and escape_control_chars(c) == c}
     assert left == {"\t", "\n"}
 
 
 def test_bidi_controls_are_never_left():
     bidi = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI", "BN"}
     every = (chr(code) for code in range(0x110000))
-    left = [c for c in every if unicodedata.bidirectional(c) in bidi and visible(c) == c]
+    left = [
+        c for c in every if unicodedata.bidirectional(c) in bidi and escape_control_chars(c) == c
+    ]
     # shorthand format controls of Duployan only join glyphs
     assert all("SHORTHAND FORMAT" in unicodedata.name(c, "") for c in left), left
 
@@ -49,16 +51,16 @@ def test_letters_and_signs_stay():
     for code in range(0x110000):
         character = chr(code)
         if unicodedata.category(character)[0] in "NPS" or character in SEEN:
-            assert visible(character) == character
+            assert escape_control_chars(character) == character
 
 
 @given(st.text())
 def test_is_idempotent_and_encodable(text):
-    shown = visible(text)
-    assert visible(shown) == shown
+    shown = escape_control_chars(text)
+    assert escape_control_chars(shown) == shown
     assert shown.encode().decode() == shown
 
 
 @given(st.text(st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF, categories=["Cs"])))
 def test_lone_surrogates_are_encodable(text):
-    visible(text).encode()
+    escape_control_chars(text).encode()

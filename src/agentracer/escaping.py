@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["UNSEEN", "visible"]
+__all__ = ["CONTROL_CHARS", "escape_control_chars"]
 
-UNSEEN = (
+CONTROL_CHARS = (
     r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but for tab and newline, DEL, C1
     r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"  # soft hyphen, fillers, Mongolian
     r"\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero width, line separators, bidi controls
@@ -31,16 +31,16 @@ U+FFFC and U+FFFD (object and replacement character) are visible and fall out of
 `visible`; they are in one range with their neighbours for brevity.
 """
 
-_UNSEEN = re.compile(f"(?![\\ufffc\\ufffd])[{UNSEEN}]")
+_CONTROL_CHARS = re.compile(f"(?![\\ufffc\\ufffd])[{CONTROL_CHARS}]")
 
 
-def visible(text: str) -> str:
+def escape_control_chars(text: str) -> str:
     r"""`text` with every character that drives or hides shown as a Python escape.
 
     Newline and tab stay. A Windows line end becomes a newline; any other carriage return, which
     would let a line overwrite itself in a terminal, becomes `\r`.
     """
-    return _UNSEEN.sub(_escape, text.replace("\r\n", "\n"))
+    return _CONTROL_CHARS.sub(_escape, text.replace("\r\n", "\n"))
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -15,13 +15,13 @@ from agentracer.trace import Trace
 if TYPE_CHECKING:
     from agentracer.replay import Oracle, ToolPolicy
 
-__all__ = ["SYSTEM_FACTS", "AgentRun", "Replayable"]
+__all__ = ["SYSTEM_FACTS", "AgentRun", "ReplaySpec"]
 
 SYSTEM_FACTS: Final = ("run", "check", "oracle", "policy", "deterministic")
 
 
 @dataclass(slots=True)
-class Replayable:
+class ReplaySpec:
     """How the system under test is run once more, and how its success is told.
 
     Attributes:
@@ -38,13 +38,13 @@ class Replayable:
     policy: ToolPolicy | None = None
     deterministic: bool | None = None
 
-    def bound(self, fixtures: Mapping[str, Any]) -> Replayable:
+    def bound(self, fixtures: Mapping[str, Any]) -> ReplaySpec:
         """The same, with the parameters of `run` taken from the test's fixtures by name."""
         if self.run is None or isinstance(self.run, partial):
             return self
         wanted = [name for name in inspect.signature(self.run).parameters if name in fixtures]
         run = partial(self.run, **{name: fixtures[name] for name in wanted}) if wanted else self.run
-        return Replayable(run, self.check, self.oracle, self.policy, self.deterministic)
+        return ReplaySpec(run, self.check, self.oracle, self.policy, self.deterministic)
 
 
 class AgentRun:
@@ -54,7 +54,7 @@ class AgentRun:
     raises.
 
     Attributes:
-        replayable: how `--agentracer-verify` repeats it.
+        replay_spec: how `--agentracer-verify` repeats it.
         decided: whether the test itself said how the run ended.
     """
 
@@ -62,7 +62,7 @@ class AgentRun:
         self._run = run
         self._task: str | None = None
         self._ground_truth: Any = None
-        self.replayable = Replayable()
+        self.replay_spec = ReplaySpec()
         self.decided = False
 
     @property
@@ -130,7 +130,7 @@ class AgentRun:
         """Say how the system is repeated, so that `--agentracer-verify` can prove a verdict.
 
         Nothing is called now, nor ever without that option. The arguments are those of
-        `Replayable`. Without an `oracle`, a repeat that passed serves as one
+        `ReplaySpec`. Without an `oracle`, a repeat that passed serves as one
         (`@pytest.mark.agentracer(repeat=...)`); where there is none either, nothing is proved.
         """
-        self.replayable = Replayable(run, check, oracle, policy, deterministic)
+        self.replay_spec = ReplaySpec(run, check, oracle, policy, deterministic)

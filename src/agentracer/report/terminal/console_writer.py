@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agentracer.report import wording
-from agentracer.report.untrusted import visible
+from agentracer.escaping import escape_control_chars
+from agentracer.report import formatting
 from agentracer.trace import ErrorInfo
 
 __all__ = [
     "ACCENT",
-    "Paper",
+    "ConsoleWriter",
     "arguments_of",
     "compact",
     "flat",
@@ -33,7 +33,7 @@ _WIDEST = 100  # longer lines are hard to read
 _NO_LEAD = Text()
 
 
-class Paper:
+class ConsoleWriter:
     """A console, and the ways to put lines of strangers' text on it."""
 
     def __init__(self, console: Console) -> None:
@@ -54,7 +54,7 @@ class Paper:
     ) -> None:
         """A text of at most `rows` rows, the first after `lead`; what is cut is counted."""
         # Not splitlines: it would swallow the control characters that it splits at.
-        lines = visible(value).strip("\n").rstrip().split("\n")
+        lines = escape_control_chars(value).strip("\n").rstrip().split("\n")
         left = rows
         indent += lead.cell_len
         for number, line in enumerate(lines):
@@ -68,9 +68,8 @@ class Paper:
                 continue
             rest = len(lines) - number - 1
             if rest or cut:
-                more = (
-                    f"… {wording.plural(rest, 'more line')}" if rest else "… the rest of the line"
-                )
+                lines_left = f"… {formatting.plural(rest, 'more line')}"
+                more = lines_left if rest else "… the rest of the line"
                 self._put(plain(more, "dim"), indent)
             return
 
@@ -94,7 +93,7 @@ class Paper:
 
 def plain(text: str, style: str = "") -> Text:
     """Text of strangers as text: no control character, no markup, no link."""
-    return Text(visible(text), style=style)
+    return Text(escape_control_chars(text), style=style)
 
 
 def outcome_of(words: str) -> Text:
@@ -103,9 +102,9 @@ def outcome_of(words: str) -> Text:
     return plain(words, style)
 
 
-def print_error(error: ErrorInfo, paper: Paper, *, indent: int) -> None:
+def print_error(error: ErrorInfo, writer: ConsoleWriter, *, indent: int) -> None:
     """An error, by its type and message."""
-    paper.text(f"{error.type}: {error.message}", indent=indent, rows=3, style="bold")
+    writer.text(f"{error.type}: {error.message}", indent=indent, rows=3, style="bold")
 
 
 def arguments_of(value: JsonValue) -> str:
@@ -124,4 +123,4 @@ def compact(value: JsonValue) -> str:
 
 def flat(text: str) -> str:
     """On one line."""
-    return " ".join(visible(text).split())
+    return " ".join(escape_control_chars(text).split())

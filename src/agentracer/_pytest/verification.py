@@ -1,7 +1,7 @@
-"""The verdict on a failed test, proved by replay where the test says how.
+"""Verify the verdict on a failed test by replay, where the test says how its system is run.
 
-What the test gives is run on a thread of its own: it may start an event loop there, and when its
-time is up the session goes on without it.
+The functions of the test run on a thread of their own: they may start an event loop there, and
+when their time is up the session goes on without them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import pytest
 
-from agentracer._pytest.finding import Finding
-from agentracer._pytest.handle import Replayable
-from agentracer._pytest.settings import Settings
+from agentracer._pytest.agent_run import ReplaySpec
+from agentracer._pytest.diagnosis import Diagnosis
+from agentracer._pytest.settings import PluginSettings
 from agentracer.replay import (
     Budget,
     Oracle,
@@ -34,81 +34,85 @@ from agentracer.replay import (
 from agentracer.trace import Trace
 from agentracer.verdict import Candidate, Verdict
 
-__all__ = ["prove"]
+__all__ = ["verify_by_replay"]
 
 _PATIENCE: Final = 1.5
 """A replay under way when the time is up may still end, within half of that time again."""
 
 
-def prove(
-    finding: Finding, given: Replayable, settings: Settings, reference: Trace | None = None
+def verify_by_replay(
+    diagnosis: Diagnosis,
+    spec: ReplaySpec,
+    settings: PluginSettings,
+    reference: Trace | None = None,
 ) -> None:
-    """Look for the decisive error where the verdict points, and put what that shows into it.
+    """Search for the decisive error among the verdict's candidates, and add the result to it.
 
     Args:
-        finding: with a verdict; gets another one, or a problem that says why not.
-        given: what the test said of how to repeat it.
+        diagnosis: its verdict is replaced by the verified one; where that fails, a problem is
+            added that says why.
+        spec: how the test says that its system is run and checked.
         settings: limits, and where replayed traces go.
         reference: a run of the same test that passed: the oracle, where the test gives none.
     """
-    verdict = finding.verdict
+    verdict = diagnosis.verdict
     if verdict is None or verdict.verification is not None:
         return
-    missing = _missing(given, reference)
+    missing = _missing(spec, reference)
     if missing:
-        finding.note = f"not verified: {missing}"
+        diagnosis.note = f"not verified: {missing}"
         return
-    finding.note = ""
-    attempt = _Attempt(finding.trace, verdict, given, settings, reference)
+    diagnosis.note = ""
+    attempt = _ReplaySearch(diagnosis.trace, verdict, spec, settings, reference)
     thread = threading.Thread(
         target=contextvars.copy_context().run,
-        args=(attempt.carry_out,),
+        args=(attempt.run,),
         name="agentracer-verify",
         daemon=True,
     )
     thread.start()
     thread.join(settings.seconds * _PATIENCE)
     if attempt.search is not None:
-        finding.verdict = _proved(verdict, attempt.search)
-        if finding.verdict.verification is None:
-            finding.problems.append(f"not verified: {attempt.search.verdict.abstain_reason}")
+        diagnosis.verdict = _with_proof(verdict, attempt.search)
+        if diagnosis.verdict.verification is None:
+            diagnosis.problems.append(f"not verified: {attempt.search.verdict.abstain_reason}")
     elif thread.is_alive():
         attempt.abandoned = True
-        finding.problems.append(f"not verified: replays took longer than {settings.seconds:g} s")
+        diagnosis.problems.append(f"not verified: replays took longer than {settings.seconds:g} s")
     else:
-        finding.problems.append(f"not verified: {attempt.problem}")
+        diagnosis.problems.append(f"not verified: {attempt.problem}")
 
 
-def _missing(given: Replayable, reference: Trace | None) -> str | None:
-    if given.run is None or given.check is None:
+def _missing(spec: ReplaySpec, reference: Trace | None) -> str | None:
+    if spec.run is None or spec.check is None:
         return (
             "the test does not say how to run and check its system once more: "
             "agentracer_run.system(run, check, oracle)"
         )
-    if given.oracle is None and reference is None:
+    if spec.oracle is None and reference is None:
         return (
-            "nobody knows what the steps should have done: give an oracle, or repeat the test "
+            "there is no oracle for what the steps should have done: give one, or repeat the test "
             "(@pytest.mark.agentracer(repeat=...)) so that a run that passes can serve as one"
         )
     return None
 
 
 @dataclass(slots=True)
-class _Attempt:
+class _ReplaySearch:
     """One search for the decisive error, on a thread of its own."""
 
     trace: Trace
     verdict: Verdict
-    given: Replayable
-    settings: Settings
+    spec: ReplaySpec
+    settings: PluginSettings
     reference: Trace | None
     search: Search | None = None
     problem: str = ""
     abandoned: bool = False
     _loop: asyncio.AbstractEventLoop | None = field(default=None)
 
-    def carry_out(self) -> None:
-        """Search; whatever is raised becomes the problem."""
+    def run(self) -> None:
+        """Search; what is raised becomes the problem."""
         try:
             with self._event_loop():
                 self.search = find_decisive(
@@ -124,41 +128,41 @@ class _Attempt:
             self.problem = f"{type(error).__name__}: {error}"
 
     def _go_on(self, _spent: Spent) -> None:
-        """Replay no more beside the tests that follow, once nobody waits for the result."""
+        """Stop replaying beside the tests that follow, once the result is no longer awaited."""
         if self.abandoned:
             raise TimeoutError
 
     def _system(self) -> System:
-        run, check = self.given.run, self.given.check
+        run, check = self.spec.run, self.spec.check
         assert run is not None  # noqa: S101 - `_missing` asked; for mypy
         assert check is not None  # noqa: S101
         return System(
-            run=lambda: self._settled(run),
+            run=lambda: self._resolve(run),
             check=lambda result: self._passes(check, result),
             store=self.settings.store,
-            policy=self.given.policy or ToolPolicy(),
-            deterministic=self.given.deterministic,
+            policy=self.spec.policy or ToolPolicy(),
+            deterministic=self.spec.deterministic,
         )
 
     def _oracle(self) -> Oracle:
-        given = self.given.oracle
-        if given is None:
+        oracle = self.spec.oracle
+        if oracle is None:
             assert self.reference is not None  # noqa: S101 - `_missing` asked
             return ReferenceOracle(self.reference)
 
-        def oracle(trace: Trace, step: int) -> Override | None:
-            found: Override | None = self._settled(given, trace, step)
-            return found
+        def awaited_oracle(trace: Trace, step: int) -> Override | None:
+            override: Override | None = self._resolve(oracle, trace, step)
+            return override
 
-        return oracle
+        return awaited_oracle
 
     def _passes(self, check: Callable[[Any], Any], result: Any) -> bool:
-        """What a check says; one that asserts says nothing where all is well."""
-        said = self._settled(check, result)
-        return said is None or bool(said)
+        """Call the check; one that only asserts returns None where the run succeeded."""
+        answer = self._resolve(check, result)
+        return answer is None or bool(answer)
 
-    def _settled(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a function of the test's gives, awaited where it is to be."""
+    def _resolve(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function of the test, and await what it returns if it is awaitable."""
         try:
             value = function(*arguments)
             if inspect.isawaitable(value) and self._loop is not None:
@@ -181,15 +185,14 @@ async def _awaited(value: Any) -> Any:
     return await value
 
 
-def _proved(verdict: Verdict, search: Search) -> Verdict:
+def _with_proof(verdict: Verdict, search: Search) -> Verdict:
     """The tracer's verdict with what replay showed: its step confirmed, or another one in place."""
-    found = search.verdict
-    if found.abstained:
-        shown = search.proofs.get(verdict.step) if verdict.step is not None else None
-        return verdict.model_copy(update={"verification": shown})
-    known = {candidate.step: candidate for candidate in verdict.candidates}
-    first = known.pop(found.step or 0, None) or Candidate(
-        agent=found.agent or "", step=found.step or 0
-    )
-    proved = first.model_copy(update={"reason": found.reason})
-    return found.model_copy(update={"candidates": (proved, *known.values())})
+    decisive = search.verdict
+    if decisive.abstained:
+        proof = search.proofs.get(verdict.step) if verdict.step is not None else None
+        return verdict.model_copy(update={"verification": proof})
+    candidates = {candidate.step: candidate for candidate in verdict.candidates}
+    step = decisive.step or 0
+    first = candidates.pop(step, None) or Candidate(agent=decisive.agent or "", step=step)
+    first = first.model_copy(update={"reason": decisive.reason})
+    return decisive.model_copy(update={"candidates": (first, *candidates.values())})

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agentracer._pytest.settings import Settings
-from agentracer.report.untrusted import visible
+from agentracer._pytest.settings import PluginSettings
+from agentracer.escaping import escape_control_chars
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
-__all__ = ["SECTION", "Finding", "shown_path"]
+__all__ = ["SECTION", "Diagnosis", "shown_path"]
 
 SECTION = "agentracer"
 _WIDTH = 100
 
 
 @dataclass(slots=True)
-class Finding:
+class Diagnosis:
     """What is known of one failed run of a test.
 
     Attributes:
@@ -40,7 +40,7 @@ class Finding:
     note: str = ""
     page: Path | None = None
 
-    def keep(self, settings: Settings) -> None:
+    def keep(self, settings: PluginSettings) -> None:
         """Write verdict and HTML report; what cannot be written is a problem to be told."""
         from agentracer.report import html, replays
 
@@ -57,7 +57,9 @@ class Finding:
         except Exception as error:  # noqa: BLE001 - the verdict is worth a section without a page
             self.problems.append(f"no HTML report: {error}")
 
-    def attach(self, report: Any, properties: list[tuple[str, object]], settings: Settings) -> None:
+    def attach(
+        self, report: Any, properties: list[tuple[str, object]], settings: PluginSettings
+    ) -> None:
         """Add the verdict to a failed test's report, as a section and as properties.
 
         Args:
@@ -70,26 +72,26 @@ class Finding:
         report.user_properties += facts
         report.sections.append((SECTION, self._text(settings)))
 
-    def _facts(self, settings: Settings) -> Iterator[tuple[str, object]]:
+    def _facts(self, settings: PluginSettings) -> Iterator[tuple[str, object]]:
         verdict = self.verdict
         yield "agentracer.trace", self.trace.id
         if verdict is not None and not verdict.abstained:
-            yield "agentracer.agent", visible(verdict.agent or "")
+            yield "agentracer.agent", escape_control_chars(verdict.agent or "")
             yield "agentracer.step", str(verdict.step)
             if verdict.speaker != verdict.agent:
-                yield "agentracer.speaker", visible(verdict.speaker or "")
+                yield "agentracer.speaker", escape_control_chars(verdict.speaker or "")
             yield "agentracer.confidence", f"{verdict.confidence:.2f}"
             yield "agentracer.calibrated", str(verdict.calibrated).lower()
         elif verdict is not None:
-            yield "agentracer.no_verdict", visible(verdict.abstain_reason or "")
+            yield "agentracer.no_verdict", escape_control_chars(verdict.abstain_reason or "")
         if verdict is not None and verdict.verification is not None:
             yield "agentracer.verification", verdict.verification.status
         if self.page is not None:
             yield "agentracer.report", shown_path(self.page, settings.root)
         for problem in self.problems:
-            yield "agentracer.problem", visible(problem)
+            yield "agentracer.problem", escape_control_chars(problem)
 
-    def _text(self, settings: Settings) -> str:
+    def _text(self, settings: PluginSettings) -> str:
         """The verdict as the terminal shows it, without any styling."""
         from rich.console import Console
 
@@ -102,7 +104,7 @@ class Finding:
         if self.verdict is not None:
             print_verdict(self.verdict, self.trace, console)
         told = filter(None, [self.note, *self.problems])
-        lines = [paper.getvalue().rstrip("\n"), *(visible(text) for text in told)]
+        lines = [paper.getvalue().rstrip("\n"), *(escape_control_chars(text) for text in told)]
         if self.page is not None:
             lines.append(f"report  {shown_path(self.page, settings.root)}")
         lines.append(f"trace   {self.trace.id}  (`agentracer show {self.trace.id[-8:]}`)")

@@ -17,10 +17,10 @@ from typing import Any, Final
 import pytest
 
 import agentracer
-from agentracer._pytest.finding import Finding
-from agentracer._pytest.handle import SYSTEM_FACTS, AgentRun, Replayable
-from agentracer._pytest.harmless import harmless, stop_clock
-from agentracer._pytest.settings import Settings
+from agentracer._pytest.agent_run import SYSTEM_FACTS, AgentRun, ReplaySpec
+from agentracer._pytest.diagnosis import Diagnosis
+from agentracer._pytest.settings import PluginSettings
+from agentracer._pytest.suppress import cancel_timeout, suppress_errors
 from agentracer.attribution import Tracer
 from agentracer.errors import AgentracerError, FormatError
 from agentracer.instrumentation import instrumented
@@ -29,7 +29,7 @@ from agentracer.recording import Run, inside, record
 from agentracer.store import Journal, Store
 from agentracer.trace import Trace
 
-__all__ = ["Watch", "Watcher", "marker_facts"]
+__all__ = ["ItemRecording", "RecordingPlugin", "marker_facts"]
 
 _KNOWN: Final = frozenset({"repeat", "task", "ground_truth", *SYSTEM_FACTS})
 _NEWEST: Final = 50
@@ -37,34 +37,34 @@ _NEWEST: Final = 50
 
 
 @dataclass(slots=True)
-class Watch:
+class ItemRecording:
     """One run of one test.
 
     Attributes:
         block: the `record()` block around it.
         run: what the block gave.
-        handle: what the test is given, if it asks.
+        agent_run: what the fixture `agentracer_run` returns.
         calling: whether the test's body is running.
         failure: what a subtest of it failed with.
-        finding: of a run that failed; set when it ends.
+        diagnosis: of a run that failed; set when it ends.
         failed: how it ended; None while it runs, or where it was skipped.
         problems: what the user has to know.
     """
 
     block: record
     run: Run
-    handle: AgentRun
+    agent_run: AgentRun
     calling: bool = False
     failure: BaseException | None = None
-    finding: Finding | None = None
+    diagnosis: Diagnosis | None = None
     failed: bool | None = None
     ended: bool = False
     problems: list[str] = field(default_factory=list)
 
 
-Observer = Callable[[pytest.Item, Watch, Trace | None], None]
+Observer = Callable[[pytest.Item, ItemRecording, Trace | None], None]
 
-WATCH = pytest.StashKey[Watch]()
+RECORDING = pytest.StashKey[ItemRecording]()
 
 
 def marker_facts(item: pytest.Item) -> dict[str, Any]:
@@ -75,23 +75,23 @@ def marker_facts(item: pytest.Item) -> dict[str, Any]:
     return facts
 
 
-class Watcher:
+class RecordingPlugin:
     """The hooks around each phase of a test.
 
     Args:
         settings: of the session.
-        asks: whether a test asks to be watched by itself.
+        opted_in: whether a test asks to be recorded by marker or fixture.
 
     Attributes:
         settings: of the session.
-        observer: told how each run ended while a test is repeated; it then puts the finding into
+        observer: told how each run ended while a test is repeated; it then puts the diagnosis into
             the report.
     """
 
-    def __init__(self, settings: Settings, asks: Callable[[pytest.Item], bool]) -> None:
+    def __init__(self, settings: PluginSettings, opted_in: Callable[[pytest.Item], bool]) -> None:
         self.settings = settings
         self.observer: Observer | None = None
-        self._asks = asks
+        self._opted_in = opted_in
         self._hooked = False
 
     @cached_property
@@ -103,12 +103,12 @@ class Watcher:
         """
         return Tracer(self.settings.model)
 
-    def handle(self, item: pytest.Item) -> AgentRun | None:
+    def agent_run(self, item: pytest.Item) -> AgentRun | None:
         """What a test holds of its recording, which begins now if it has not yet."""
-        with harmless("pytest.handle"):
-            if WATCH not in item.stash:
+        with suppress_errors("pytest.agent_run"):
+            if RECORDING not in item.stash:
                 self._begin(item)
-            return item.stash[WATCH].handle
+            return item.stash[RECORDING].agent_run
         return None
 
     # -- hooks
@@ -116,35 +116,35 @@ class Watcher:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Begin."""
-        with harmless("pytest.begin"):
-            if self.settings.everything or self._asks(item):
+        with suppress_errors("pytest.begin"):
+            if self.settings.everything or self._opted_in(item):
                 self._begin(item)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Tell the reports of subtests, which come during the call, from that of the test."""
-        watch = item.stash.get(WATCH, None)
-        if watch is not None:
-            watch.calling = True
+        recording = item.stash.get(RECORDING, None)
+        if recording is not None:
+            recording.calling = True
         try:
             return (yield)
         finally:
-            if watch is not None:
-                watch.calling = False
+            if recording is not None:
+                recording.calling = False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
         """An async test may run in a task that began before it, in the context of another test."""
-        watch = pyfuncitem.stash.get(WATCH, None)
+        recording = pyfuncitem.stash.get(RECORDING, None)
         function = pyfuncitem.obj
         plain = inspect.iscoroutinefunction(function) and not hasattr(function, "hypothesis")
-        if watch is None or not plain:
+        if recording is None or not plain:
             return (yield)
 
         @functools.wraps(function)
         async def belonging(*args: Any, **kwargs: Any) -> Any:
-            with inside(watch.run):
+            with inside(recording.run):
                 return await function(*args, **kwargs)
 
         pyfuncitem.obj = belonging
@@ -159,37 +159,37 @@ class Watcher:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """End, if that was the test's body, or if it will have none."""
         report = yield
-        watch = item.stash.get(WATCH, None)
-        if watch is None or watch.ended:
+        recording = item.stash.get(RECORDING, None)
+        if recording is None or recording.ended:
             return report
         error = call.excinfo.value if call.excinfo is not None else None
-        if watch.calling:
+        if recording.calling:
             if report.failed:
-                watch.failure = error
+                recording.failure = error
             return report
         if call.when == "call" or (call.when == "setup" and not report.passed):
-            with harmless("pytest.end"):
-                self._end(item, watch, report, error)
+            with suppress_errors("pytest.end"):
+                self._end(item, recording, report, error)
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Leave nothing open where no body ran."""
-        watch = item.stash.get(WATCH, None)
-        if watch is not None:
-            del item.stash[WATCH]
-            with harmless("pytest.abandon"):
-                if not watch.ended:
-                    self._close(watch, "abandoned")
-                    if watch.run.recorder.steps == 0:
-                        _forget(watch.run)
+        recording = item.stash.get(RECORDING, None)
+        if recording is not None:
+            del item.stash[RECORDING]
+            with suppress_errors("pytest.abandon"):
+                if not recording.ended:
+                    self._close(recording, "abandoned")
+                    if recording.run.recorder.steps == 0:
+                        _forget(recording.run)
                 if not self.settings.everything:
                     self._unhook()
         return (yield)
 
     def pytest_unconfigure(self) -> None:
         """Leave the frameworks as they were."""
-        with harmless("pytest.unconfigure"):
+        with suppress_errors("pytest.unconfigure"):
             self._unhook()
 
     # -- one recording
@@ -199,81 +199,86 @@ class Watcher:
         facts = marker_facts(item)
         block = record(store=self.settings.store, metadata={"test": item.nodeid})
         run = block.__enter__()
-        watch = item.stash[WATCH] = Watch(block, run, AgentRun(run))
+        recording = item.stash[RECORDING] = ItemRecording(block, run, AgentRun(run))
         if facts.get("task") is not None:
-            watch.handle.task = facts["task"]
+            recording.agent_run.task = facts["task"]
         if facts.get("ground_truth") is not None:
-            watch.handle.ground_truth = facts["ground_truth"]
-        watch.handle.replayable = Replayable(**{k: facts[k] for k in SYSTEM_FACTS if k in facts})
+            recording.agent_run.ground_truth = facts["ground_truth"]
+        system = {name: facts[name] for name in SYSTEM_FACTS if name in facts}
+        recording.agent_run.replay_spec = ReplaySpec(**system)
         unknown = sorted(set(facts) - _KNOWN)
         if unknown:
             known = ", ".join(sorted(_KNOWN))
-            watch.problems.append(f"the marker has no {', '.join(unknown)}; it has {known}")
+            recording.problems.append(f"the marker has no {', '.join(unknown)}; it has {known}")
 
     def _end(
         self,
         item: pytest.Item,
-        watch: Watch,
+        recording: ItemRecording,
         report: pytest.TestReport,
         error: BaseException | None,
     ) -> None:
-        failed = report.failed or watch.failure is not None
-        watch.failed = None if report.skipped and not hasattr(report, "wasxfail") else failed
+        failed = report.failed or recording.failure is not None
+        recording.failed = None if report.skipped and not hasattr(report, "wasxfail") else failed
         expected = report.skipped and hasattr(report, "wasxfail")
-        trace = self._traced(watch, error or watch.failure, failed=failed or expected)
+        trace = self._finish(recording, error or recording.failure, failed=failed or expected)
         if trace is not None and failed:
-            stop_clock(item)
-            watch.finding = self._found(item, watch, trace)
+            cancel_timeout(item)
+            recording.diagnosis = self._diagnose(item, recording, trace)
             if self.observer is None:
-                watch.finding.attach(report, item.user_properties, self.settings)
-        elif watch.problems:
-            notes: list[tuple[str, object]] = [("agentracer.problem", p) for p in watch.problems]
-            item.user_properties += notes
-            report.user_properties += notes
+                recording.diagnosis.attach(report, item.user_properties, self.settings)
+        elif recording.problems:
+            properties: list[tuple[str, object]] = [
+                ("agentracer.problem", problem) for problem in recording.problems
+            ]
+            item.user_properties += properties
+            report.user_properties += properties
         if self.observer is not None:
-            self.observer(item, watch, trace)
+            self.observer(item, recording, trace)
 
-    def _traced(self, watch: Watch, error: BaseException | None, *, failed: bool) -> Trace | None:
-        """End the recording; its trace, unless no agent did anything."""
+    def _finish(
+        self, recording: ItemRecording, error: BaseException | None, *, failed: bool
+    ) -> Trace | None:
+        """End the recording and return its trace; None where no agent did anything."""
         store = self.settings.store
-        if watch.run.recorder.steps == 0:
-            self._close(watch, None)
-            inner = _recorded_inside(watch.run.id, [store, Store()]) if failed else None
+        if recording.run.recorder.steps == 0:
+            self._close(recording, None)
+            inner = _recorded_inside(recording.run.id, [store, Store()]) if failed else None
             if inner is None:
-                _forget(watch.run)
+                _forget(recording.run)
             return inner
         if not failed:
-            if not watch.handle.decided:
-                watch.run.succeed()
-            self._close(watch, None)
+            if not recording.agent_run.decided:
+                recording.run.succeed()
+            self._close(recording, None)
         elif isinstance(error, Exception) and not isinstance(error, AssertionError):
-            watch.ended = True
-            watch.block.__exit__(type(error), error, None)
+            recording.ended = True
+            recording.block.__exit__(type(error), error, None)
         else:  # the agents came to an end; it is the test that does not like it
-            watch.run.fail(_first_line(error))
-            self._close(watch, None)
-        return watch.run.trace
+            recording.run.fail(_first_line(error))
+            self._close(recording, None)
+        return recording.run.trace
 
-    def _found(self, item: pytest.Item, watch: Watch, trace: Trace) -> Finding:
-        from agentracer._pytest.proof import prove
+    def _diagnose(self, item: pytest.Item, recording: ItemRecording, trace: Trace) -> Diagnosis:
+        from agentracer._pytest.verification import verify_by_replay
 
-        finding = Finding(item.nodeid, trace, problems=watch.problems)
+        diagnosis = Diagnosis(item.nodeid, trace, problems=recording.problems)
         try:
-            finding.verdict = self.tracer.attribute(trace)
+            diagnosis.verdict = self.tracer.attribute(trace)
         except AgentracerError as error:
-            finding.problems.append(f"no verdict: {error}")
+            diagnosis.problems.append(f"no verdict: {error}")
         else:
             if self.settings.verify:
-                fixtures = getattr(item, "funcargs", None) or {}
-                prove(finding, watch.handle.replayable.bound(fixtures), self.settings)
-        finding.keep(self.settings)
-        return finding
+                spec = recording.agent_run.replay_spec.bound(getattr(item, "funcargs", None) or {})
+                verify_by_replay(diagnosis, spec, self.settings)
+        diagnosis.keep(self.settings)
+        return diagnosis
 
-    def _close(self, watch: Watch, ending: str | None) -> None:
-        watch.ended = True
+    def _close(self, recording: ItemRecording, ending: str | None) -> None:
+        recording.ended = True
         if ending is not None:
-            watch.run.finish(ending)
-        watch.block.__exit__(None, None, None)
+            recording.run.finish(ending)
+        recording.block.__exit__(None, None, None)
 
     # -- the frameworks
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from agentracer.report import wording
-from agentracer.report.untrusted import visible
+from agentracer.escaping import escape_control_chars
+from agentracer.report import formatting
 from agentracer.verdict import Verdict
 
 __all__ = ["NOBODY", "Failure", "grouped", "lines"]
@@ -39,7 +39,7 @@ class Failure:
             return cls(name, note=verdict.abstain_reason or "", page=page)
         proof = f", {verdict.verification.status} by replay" if verdict.verification else ""
         by = f"by {verdict.speaker}, " if verdict.speaker != verdict.agent else ""
-        note = f"{by}{wording.confidence(verdict)}{proof}"
+        note = f"{by}{formatting.confidence(verdict)}{proof}"
         return cls(name, verdict.agent, verdict.step, note, page)
 
 
@@ -59,16 +59,17 @@ def lines(failures: Iterable[Failure], noun: str) -> Iterator[tuple[str, bool]]:
         noun: what failed: `test`, `run`.
     """
     for agent, members in grouped(failures):
-        who = visible(agent) if agent is not None else NOBODY
-        yield f"{who}: {wording.plural(len(members), f'failed {noun}')}", True
-        width = max(len(visible(member.name)) for member in members)
+        who = escape_control_chars(agent) if agent is not None else NOBODY
+        yield f"{who}: {formatting.plural(len(members), f'failed {noun}')}", True
+        width = max(len(escape_control_chars(member.name)) for member in members)
         for member in members:
             step = f"step {member.step}  " if member.step is not None else ""
             page = f"  {member.page}" if member.page else ""
-            text = f"  {visible(member.name):<{width}}  {step}{_flat(member.note)}{_flat(page, 2)}"
+            name = escape_control_chars(member.name)
+            text = f"  {name:<{width}}  {step}{_flat(member.note)}{_flat(page, 2)}"
             yield text.rstrip(), False
 
 
 def _flat(text: str, indent: int = 0) -> str:
-    flat = " ".join(visible(text).split())
+    flat = " ".join(escape_control_chars(text).split())
     return " " * indent + flat if flat else ""
