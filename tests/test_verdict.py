@@ -43,3 +43,12 @@ def test_it_prints_as_one_line():
 def test_it_survives_json():
     verdict = Verdict(trace_id="t", agent="a\ud800", step=0, provenance=SOURCE)
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
+
+
+def test_the_likely_steps_of_a_file_without_a_coverage_are_those_of_eighty_percent():
+    verdict = Verdict(trace_id="t", agent="a", step=0, likely_steps=(0, 2), provenance=SOURCE)
+    old = verdict.model_dump(mode="json")
+    del old["coverage"]
+    assert Verdict.model_validate(old).coverage == 0.8
+    new = verdict.model_copy(update={"coverage": 0.9})
+    assert Verdict.model_validate_json(new.model_dump_json()).coverage == 0.9

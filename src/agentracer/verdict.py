@@ -9,7 +9,21 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from agentracer.notebook_display import render_html
 from agentracer.trace import Text
 
-__all__ = ["Candidate", "Evidence", "Provenance", "Verdict", "Verification"]
+__all__ = [
+    "LIKELY_STEPS_COVERAGE",
+    "LISTED_LIKELY_STEPS",
+    "Candidate",
+    "Evidence",
+    "Provenance",
+    "Verdict",
+    "Verification",
+]
+
+LIKELY_STEPS_COVERAGE = 0.8
+"""The default of `Verdict.coverage`."""
+
+LISTED_LIKELY_STEPS = 12
+"""How many of `Verdict.likely_steps` a report lists; of the others it gives the number."""
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -88,7 +102,9 @@ class Verdict(_Record):
         confidence: probability that agent *and* step are right, as far as the method can tell.
         candidates: ranked shortlist, best first; kept where the verdict abstains.
         likely_steps: the smallest set of steps that holds the decisive error with probability
-            0.8, as measured on held-out runs; empty where the method has no such measurement.
+            `coverage`, as measured on held-out runs; empty where the method has no such
+            measurement. A reader is shown the first `LISTED_LIKELY_STEPS`.
+        coverage: see `likely_steps`. Files of version 0.1.0 lack it; it was always 0.8 there.
         agents: share of the blame by agent, summing to at most 1.
         calibrated: False where the method has no measured relation of confidence to accuracy
             on runs of this shape.
@@ -103,6 +119,7 @@ class Verdict(_Record):
     confidence: Probability = 0.0
     candidates: tuple[Candidate, ...] = ()
     likely_steps: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    coverage: Probability = LIKELY_STEPS_COVERAGE
     agents: dict[Text, Probability] = Field(default_factory=dict)
     abstained: bool = False
     abstain_reason: Text | None = None

@@ -111,11 +111,12 @@ def test_a_backend_may_abstain():
 
 
 def test_a_backend_that_abstains_may_keep_its_shortlist():
-    unsure = Fixed(blames("solver", 1), abstain_reason="unsure", likely_steps=(1, 0))
+    unsure = Fixed(blames("solver", 1), abstain_reason="unsure", likely_steps=(1, 0), coverage=0.9)
     verdict = Tracer(unsure).attribute(TRACE)
     assert (verdict.agent, verdict.step) == (None, None)
     assert [candidate.step for candidate in verdict.candidates] == [1]
     assert verdict.likely_steps == (1, 0)
+    assert verdict.coverage == 0.9
 
 
 def test_the_shortlist_has_at_most_top_k_candidates():

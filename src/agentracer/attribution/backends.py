@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 
 from agentracer.errors import AgentracerError, UnknownModel
 from agentracer.trace import GroundTruth, Observed
-from agentracer.verdict import Candidate
+from agentracer.verdict import LIKELY_STEPS_COVERAGE, Candidate
 
 __all__ = ["ENTRY_POINT_GROUP", "Backend", "Factory", "Judgement", "create_backend", "known_models"]
 
@@ -46,7 +46,7 @@ class Judgement:
         calibrated: whether `confidence` was measured on runs of this shape.
         reason: why; that of the first candidate if empty.
         abstain_reason: why it names nobody, whatever candidates there are.
-        likely_steps: see `agentracer.verdict.Verdict`.
+        likely_steps: see `agentracer.verdict.Verdict`; likewise `coverage`.
         notes: what the reader should know of how the judgement was reached.
         versions: what the result depends on (weights, prompt hashes).
         calls: model calls made.
@@ -63,6 +63,7 @@ class Judgement:
     reason: str = ""
     abstain_reason: str | None = None
     likely_steps: tuple[int, ...] = ()
+    coverage: float = LIKELY_STEPS_COVERAGE
     notes: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     calls: int = 0

@@ -200,6 +200,7 @@ class Tracer:
             confidence=judgement.confidence,
             candidates=judgement.candidates[: self.top_k],
             likely_steps=judgement.likely_steps,
+            coverage=judgement.coverage,
             agents=dict(judgement.agents),
             abstained=first is None,
             abstain_reason=judgement.abstain_reason,
