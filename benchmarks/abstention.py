@@ -15,10 +15,10 @@ import argparse
 from collections.abc import Iterable
 
 from agentracer.attribution import Tracer
-from agentracer.lab.bench.metrics import Rate
 from agentracer.lab.collect.plan import items
 from agentracer.lab.collect.worker import Settings, Worker
 from agentracer.lab.testbed.systems import DOMAINS, FRAMEWORKS
+from agentracer.statistics import Rate
 from agentracer.trace import Trace
 
 _TARGET = 0.3  # of wrong verdicts, for the row with a stated target

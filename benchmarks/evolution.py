@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from credit.arms import ARMS, BANDITS, CONTROL, VERIFIED, Curve, Settings, search
 from credit.pipeline import Plant, draw
 
-from agentracer.lab.bench.comparison import paired_difference, sign_test
+from agentracer.statistics import bootstrap_interval, sign_test
 
 FAMILIES = ("gsm8k", "documents", "mbpp")
 BEGIN, END = "<!-- credit: begin -->", "<!-- credit: end -->"
@@ -158,7 +158,7 @@ def _after(rows: Sequence[Row], number: int) -> str:
     shares = [r.rounds[min(number, len(r.rounds) - 1)] / r.best for r in rows if r.rounds]
     if not shares:
         return "–"
-    low, high = paired_difference(shares)
+    low, high = bootstrap_interval(shares)
     return f"{statistics.mean(shares):.0%} [{low:.0%}, {high:.0%}]"
 
 
@@ -209,7 +209,7 @@ def _logs(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 def _share(ours: Sequence[float], theirs: Sequence[float]) -> str:
     """The geometric mean of the ratios, with its 95 % interval."""
     logs = _logs(ours, theirs)
-    low, high = (math.exp(end) for end in paired_difference(logs))
+    low, high = (math.exp(end) for end in bootstrap_interval(logs))
     return f"{math.exp(statistics.mean(logs)):.2f} [{low:.2f}, {high:.2f}]"
 
 

@@ -13,10 +13,10 @@ from agentracer.attribution.embedded.fitting.cross_validation import (
     shuffled,
 )
 from agentracer.attribution.embedded.fitting.fit import Example
-from agentracer.lab.bench.comparison import compare
 from agentracer.lab.bench.metrics import METRICS, Prediction, score
 from agentracer.lab.bench.reliability import reliability
 from agentracer.lab.bench.rules import Baseline, baselines
+from agentracer.statistics import compare_paired
 from agentracer.trace import Trace
 
 __all__ = ["SHUFFLES", "evaluate", "figures_of", "permutation_test"]
@@ -118,7 +118,7 @@ def differences(
                 key=lambda rule: rule.scores.rates[metric].value,
             )
             theirs = [float(test(prediction)) for prediction in best.predictions]
-            against = asdict(compare(mine, theirs))
+            against = asdict(compare_paired(mine, theirs))
             found[f"{metric} against {which}"] = {"rule": best.name, **against}
     return found
 

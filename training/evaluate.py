@@ -23,8 +23,9 @@ from agentracer.attribution import answers
 from agentracer.attribution.answers import Answer
 from agentracer.attribution.language_models import chat
 from agentracer.errors import AgentracerError
-from agentracer.lab.bench.metrics import Prediction, Rate, score
+from agentracer.lab.bench.metrics import Prediction, score
 from agentracer.lab.bench.rules import baselines
+from agentracer.statistics import Rate
 from agentracer.trace import Trace
 from training import corpus, data
 from training.config import Config, load

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from agentracer.evolution.statistics import Effect, tail
+from agentracer.evolution.effect import Effect
+from agentracer.statistics import binomial_tail
 
 
 def test_the_tail_is_that_of_a_fair_coin():
-    assert tail(0, 0) == 1.0
-    assert tail(5, 0) == pytest.approx(1 / 32)
-    assert tail(4, 1) == pytest.approx(6 / 32)
+    assert binomial_tail(0, 0) == 1.0
+    assert binomial_tail(5, 0) == pytest.approx(1 / 32)
+    assert binomial_tail(4, 1) == pytest.approx(6 / 32)
 
 
 @pytest.mark.parametrize(

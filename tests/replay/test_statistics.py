@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentracer.replay import Override, System, find_decisive, verify
-from agentracer.replay.stats import Design, flip_p_value, smallest_sample
+from agentracer.replay.design import ExperimentDesign
 from agentracer.replay.trial import Play, Replayed, Trial, screen, settle
+from agentracer.statistics import boschloo_p_value, smallest_sample
 from agentracer.verdict import Provenance, Verdict
 from tests.replay.miniature import Miniature, record
 
@@ -23,11 +24,11 @@ counts = st.integers(1, 8).flatmap(
 
 def test_known_values():
     # One table is as extreme as (n, n) against (0, n): itself. Its chance is highest at 1/2.
-    assert flip_p_value(3, 3, 0, 3) == pytest.approx(0.5**6, rel=1e-3)
-    assert flip_p_value(5, 5, 0, 5) == pytest.approx(0.5**10, rel=1e-3)
-    assert flip_p_value(0, 3, 0, 3) == 1.0
-    assert flip_p_value(0, 0, 0, 0) == 1.0
-    assert flip_p_value(2, 3, 0, 3) > 0.05
+    assert boschloo_p_value(3, 3, 0, 3) == pytest.approx(0.5**6, rel=1e-3)
+    assert boschloo_p_value(5, 5, 0, 5) == pytest.approx(0.5**10, rel=1e-3)
+    assert boschloo_p_value(0, 3, 0, 3) == 1.0
+    assert boschloo_p_value(0, 0, 0, 0) == 1.0
+    assert boschloo_p_value(2, 3, 0, 3) > 0.05
     assert [smallest_sample(alpha) for alpha in (0.05, 0.05 / 10, 0.05 / 60)] == [3, 4, 6]
 
 
@@ -37,7 +38,7 @@ def test_it_is_a_probability_and_never_above_fisher(table):
     fisher = sum(
         math.comb(n, k) * math.comb(m, a + c - k) for k in range(a, min(n, a + c) + 1)
     ) / math.comb(n + m, a + c)
-    p = flip_p_value(*table)
+    p = boschloo_p_value(*table)
     assert 0.0 < p <= 1.0
     assert p <= fisher + 1e-6
 
@@ -51,7 +52,7 @@ def test_it_is_exact(size, rate):
         luck = sum(
             chance[a] * chance[c]
             for a, c in product(range(size + 1), repeat=2)
-            if flip_p_value(a, size, c, size) <= alpha
+            if boschloo_p_value(a, size, c, size) <= alpha
         )
         assert luck <= alpha + 1e-9
 
@@ -75,18 +76,18 @@ def drive(plan, outcomes, controls):
 def test_stopping_early_decides_what_all_replays_would_have_decided(size, data):
     outcomes = data.draw(st.lists(st.booleans(), min_size=size, max_size=size))
     controls = data.draw(st.lists(st.booleans(), min_size=size, max_size=size))
-    design = Design(size, reproducible=False)
+    design = ExperimentDesign(size, reproducible=False)
     trace = record(Miniature(["a"], lambda name, lines: "x"), lambda result: False)
     trial = Trial((Override(step=0, content="y"),), design)
     drive(screen(trial), outcomes, controls)
     drive(settle(trial, trace), outcomes[trial.replays :], controls)
-    full = flip_p_value(sum(outcomes), size, sum(controls), size) <= design.alpha
+    full = boschloo_p_value(sum(outcomes), size, sum(controls), size) <= design.alpha
     assert (trial.status == "confirmed") == full
     assert trial.replays + trial.control_replays <= 2 * size
 
 
 def test_a_deterministic_system_saves_replays():
-    design = Design(6, reproducible=True)
+    design = ExperimentDesign(6, reproducible=True)
     trace = record(Miniature(["a"], lambda name, lines: "x"), lambda result: False)
     useless = Trial((Override(step=0, content="y"),), design)
     drive(screen(useless), [False] * 6, [])

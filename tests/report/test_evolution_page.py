@@ -11,7 +11,7 @@ from agentracer.report.evolution import Evolution
 
 def test_what_an_evolution_reports_is_what_the_page_reads():
     from agentracer.evolution import Change, Cost, Done, Effect, Report, Round
-    from agentracer.lab.bench.metrics import Rate
+    from agentracer.statistics import Rate
 
     change = Change(id="1", agent="solver", says="exact -> rounded", why="It rounds.")
     done = Done(change, Effect(wins=3, losses=1, ties=2), kept=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from agentracer._pytest.diagnosis import Diagnosis
 from agentracer.escaping import escape_control_chars
-from agentracer.lab.bench.metrics import wilson
+from agentracer.statistics import wilson
 
 __all__ = ["FlipCounts", "flip_lines"]
 

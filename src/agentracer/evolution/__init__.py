@@ -25,10 +25,10 @@ from agentracer.evolution.controls import (
     TrueStep,
 )
 from agentracer.evolution.cost import Allowance, Cost
+from agentracer.evolution.effect import Effect
 from agentracer.evolution.lessons import Lesson, LessonStore
 from agentracer.evolution.loop import aevolve, evolve
 from agentracer.evolution.report import Done, Report, Round
-from agentracer.evolution.statistics import Effect
 from agentracer.evolution.strategies import Advice, Retry, Strategy, Swap, Variant, retry
 from agentracer.evolution.team import Team
 from agentracer.evolution.together import VerifiedTogether

@@ -14,7 +14,7 @@ from agentracer.evolution.loop import evolve
 from agentracer.evolution.report import Report
 from agentracer.evolution.strategies.base import Strategy
 from agentracer.evolution.team import Team, as_team, named
-from agentracer.lab.bench.metrics import Rate
+from agentracer.statistics import Rate
 from agentracer.store import Store
 
 __all__ = ["Arm", "Comparison", "compare"]

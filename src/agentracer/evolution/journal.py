@@ -15,18 +15,18 @@ settings and no `end`, as replay searches do (`replay.journal`).
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from agentracer.errors import CollectionMismatch, StoreError
-from agentracer.store import Journal
-from agentracer.store.resume import interrupted
+from agentracer.locked_jsonl import LockedJsonl, last_attempt
 
 __all__ = ["EvolutionJournal"]
+
+_IN_USE = (
+    "another process is at work on this iteration\n"
+    "  remedy: wait for it, or give evolve(session=...) another name"
+)
 
 
 class EvolutionJournal:
@@ -53,23 +53,8 @@ class EvolutionJournal:
     ) -> None:
         self.path, self.start = path, start
         self._known: dict[tuple[str, str], dict[str, Any]] = {}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(
-                path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
-            raise CollectionMismatch(
-                f"{path}: another process is at work on this iteration\n"
-                "  remedy: wait for it, or give evolve(session=...) another name"
-            ) from error
+        self._file = LockedJsonl(path, in_use=_IN_USE)
         self.resumed = resume and self._read(settings)
-        self._journal = Journal(path)
         if not self.resumed:
             self._write(e="begin", settings=settings)
             self._write(e="start", changes=start)
@@ -95,14 +80,13 @@ class EvolutionJournal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._journal.close()
-        os.close(self._lock)
+        self._file.close()
 
     def _write(self, **event: Any) -> None:
-        self._journal.append(json.dumps(event, separators=(",", ":")).encode())
+        self._file.append(event)
 
     def _read(self, settings: dict[str, Any]) -> bool:
-        events = interrupted(self.path, "settings", settings)
+        events = last_attempt(self._file.read(), "settings", settings)
         for event in events or ():
             if event.get("e") == "start":
                 self.start = list(event["changes"])

@@ -16,14 +16,14 @@ from agentracer.attribution.tracer import Tracer
 from agentracer.evolution.blame import Blamed, Blamer, as_blamer
 from agentracer.evolution.changes import Change, digest, in_place
 from agentracer.evolution.cost import Allowance, Cost
+from agentracer.evolution.effect import Effect
 from agentracer.evolution.journal import EvolutionJournal
 from agentracer.evolution.report import Done, Report, Round
 from agentracer.evolution.running import Ask, Play, Played, Purpose, Runner
-from agentracer.evolution.statistics import Effect
 from agentracer.evolution.strategies.advice import Advice
 from agentracer.evolution.strategies.base import Known, Strategy
 from agentracer.evolution.team import Task, Team, as_team, named
-from agentracer.lab.bench.metrics import Rate
+from agentracer.statistics import Rate
 from agentracer.store import Store
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict

@@ -8,9 +8,9 @@ from typing import Any
 
 from agentracer.evolution.changes import Change
 from agentracer.evolution.cost import Cost
-from agentracer.evolution.statistics import Effect
+from agentracer.evolution.effect import Effect
 from agentracer.evolution.team import Task
-from agentracer.lab.bench.metrics import Rate
+from agentracer.statistics import Rate
 
 __all__ = ["Applied", "Done", "Report", "Round"]
 

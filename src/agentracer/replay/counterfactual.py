@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from agentracer._version import __version__
+from agentracer.replay.design import ExperimentDesign
 from agentracer.replay.engine import UNLIMITED, Budget, BudgetSpent, Engine, Spent, signature
 from agentracer.replay.journal import ReplayJournal
 from agentracer.replay.search import (
@@ -25,9 +26,9 @@ from agentracer.replay.search import (
     pilot,
     within_budget,
 )
-from agentracer.replay.stats import ALPHA, Design, smallest_sample
 from agentracer.replay.system import AsyncOracle, Oracle, System
 from agentracer.replay.trial import Plan
+from agentracer.statistics import ALPHA, smallest_sample
 from agentracer.store import Store
 from agentracer.trace import Trace
 from agentracer.verdict import Candidate, Provenance, Verdict, Verification
@@ -159,7 +160,7 @@ def _state(trace: Trace, ranking: Ranking, earliest: Earliest, progress: Progres
     beyond = [step for step in ranking if not 0 <= step < len(trace.steps)]
     if beyond:
         raise ValueError(f"the ranking names step {beyond[0]}: the trace has {len(trace.steps)}")
-    return State(trace, Design(1), _weighed(ranking), earliest, progress)
+    return State(trace, ExperimentDesign(1), _weighed(ranking), earliest, progress)
 
 
 def _weighed(ranking: Ranking) -> dict[int, float]:
@@ -209,7 +210,7 @@ def _plan(state: State, strategy: Strategy, system: System, repeats: int | None)
 def _choose_design(state: State, system: System, repeats: int | None) -> Plan:
     """Fix the size of the samples before any of them is drawn, as the exact test needs it."""
     if system.deterministic:
-        state.design = Design(1, certain=True, reproducible=True)
+        state.design = ExperimentDesign(1, certain=True, reproducible=True)
         return
     level = ALPHA / max(1, len(state.steps))
     size, reproducible = max(repeats or 0, smallest_sample(level)), None
@@ -219,7 +220,7 @@ def _choose_design(state: State, system: System, repeats: int | None) -> Plan:
         reproducible = usable and first.signature == signature(state.trace)
     if repeats is None and not reproducible:
         size = max(size, UNSTEADY_REPEATS)
-    state.design = Design(size, level, reproducible=bool(reproducible))
+    state.design = ExperimentDesign(size, level, reproducible=bool(reproducible))
 
 
 # -- what it is worth

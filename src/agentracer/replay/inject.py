@@ -16,14 +16,15 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agentracer.replay.design import ExperimentDesign
 from agentracer.replay.engine import UNLIMITED, Budget, BudgetSpent, Engine, Spent, signature
 from agentracer.replay.operators import Corruption, Operator
 from agentracer.replay.operators import operators as all_operators
 from agentracer.replay.override import Override, changes_nothing, to_facts, unchanged
 from agentracer.replay.seamless import seamless
-from agentracer.replay.stats import ALPHA, Design, smallest_sample
 from agentracer.replay.system import System
 from agentracer.replay.trial import Plan, Play, Replayed
+from agentracer.statistics import ALPHA, smallest_sample
 from agentracer.store import Store
 from agentracer.trace import Label, Trace
 
@@ -257,7 +258,9 @@ def _try(
             return None
         controls.append(control)
     fails = sum(control.success is False for control in controls)
-    if not shared and not Design(size).shows(len(results), len(results), fails, len(controls)):
+    if not shared and not ExperimentDesign(size).confirms(
+        len(results), len(results), fails, len(controls)
+    ):
         return None
     return _Made(operator, corruption, tuple(results), tuple(controls))
 

@@ -23,12 +23,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from agentracer.locked_jsonl import LockedJsonl, last_attempt
 from agentracer.replay.override import Override, from_facts, to_facts
 from agentracer.replay.trial import Replayed
-from agentracer.store import Journal
-from agentracer.store.resume import interrupted
 
 __all__ = ["ReplayJournal", "replay_key"]
+
+_IN_USE = (
+    "another search replays this trace\n"
+    "  remedy: wait for it to end, or give this search a store of its own"
+)
 
 
 class ReplayJournal:
@@ -38,14 +42,18 @@ class ReplayJournal:
         path: the file; made where it is missing.
         settings: what has to be the same for a search to be resumed.
         resume: whether to go on with an interrupted search at all.
+
+    Raises:
+        CollectionMismatch: another search holds the file.
+        StoreError: the file cannot be written.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], *, resume: bool = True) -> None:
         self.path = path
+        self._file = LockedJsonl(path, in_use=_IN_USE)
         self._replays: dict[str, deque[Replayed]] = defaultdict(deque)
         self._answers: dict[int, Override | None] = {}
-        self.resumed = resume and self._read(path, settings)
-        self._journal = Journal(path)
+        self.resumed = resume and self._read(settings)
         if not self.resumed:
             self._write(e="begin", search=settings)
 
@@ -84,13 +92,13 @@ class ReplayJournal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._journal.close()
+        self._file.close()
 
     def _write(self, **event: Any) -> None:
-        self._journal.append(json.dumps(event, separators=(",", ":")).encode())
+        self._file.append(event)
 
-    def _read(self, path: Path, settings: dict[str, Any]) -> bool:
-        events = interrupted(path, "search", settings)
+    def _read(self, settings: dict[str, Any]) -> bool:
+        events = last_attempt(self._file.read(), "search", settings)
         for event in events or ():
             self._restore(event)
         return events is not None

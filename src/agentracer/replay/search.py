@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agentracer.replay.design import ExperimentDesign
 from agentracer.replay.engine import BudgetSpent, OracleFailed
 from agentracer.replay.override import Override, unchanged
-from agentracer.replay.stats import Design
 from agentracer.replay.trial import Ask, Plan, Play, Replayed, Trial, screen, settle
 from agentracer.trace import Trace
 from agentracer.verdict import Verification
@@ -52,7 +52,7 @@ class State:
     """
 
     trace: Trace
-    design: Design
+    design: ExperimentDesign
     ranking: Mapping[int, float] = field(default_factory=dict)
     earliest: Earliest = "together"
     progress: Progress | None = None

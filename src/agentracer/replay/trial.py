@@ -10,8 +10,9 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from agentracer.replay.design import ExperimentDesign
 from agentracer.replay.override import Override, unchanged
-from agentracer.replay.stats import ALPHA, Design, flip_p_value
+from agentracer.statistics import ALPHA, boschloo_p_value
 from agentracer.trace import Trace
 from agentracer.verdict import Verification
 
@@ -79,7 +80,7 @@ class Trial:
     """
 
     overrides: tuple[Override, ...]
-    design: Design
+    design: ExperimentDesign
     flips: int = 0
     replays: int = 0
     control_flips: int = 0
@@ -108,7 +109,7 @@ class Trial:
         """Whether no outcome of the replays still to come could confirm the correction."""
         size = self.design.repeats
         best = self.flips + size - self.replays
-        return not self.design.shows(best, size, self.control_flips, size)
+        return not self.design.confirms(best, size, self.control_flips, size)
 
     @property
     def decided(self) -> bool:
@@ -117,7 +118,7 @@ class Trial:
         if self.replays < size:
             return False
         worst = self.control_flips + size - self.control_replays
-        return self.control_replays > 0 and self.design.shows(self.flips, size, worst, size)
+        return self.control_replays > 0 and self.design.confirms(self.flips, size, worst, size)
 
     @property
     def refuted(self) -> bool:
@@ -149,7 +150,7 @@ class Trial:
         """Chance that luck alone shows such counts; 0 where the system is known not to have any."""
         if self.design.certain and self.status == "confirmed":
             return 0.0
-        return flip_p_value(self.flips, self.replays, self.control_flips, self.control_replays)
+        return boschloo_p_value(self.flips, self.replays, self.control_flips, self.control_replays)
 
     def verification(self) -> Verification:
         """The counts as a verdict carries them."""

@@ -7,15 +7,16 @@ succeeds anyway cannot confirm a verdict.
 
 from __future__ import annotations
 
+from agentracer.replay.design import ExperimentDesign
 from agentracer.replay.engine import UNLIMITED, Budget, BudgetSpent, Engine, OracleFailed
 from agentracer.replay.override import unchanged
-from agentracer.replay.stats import ALPHA, Design, flip_p_value
 from agentracer.replay.system import AsyncOracle, Oracle, System
 from agentracer.replay.trial import Ask, Plan, Trial, screen, settle
+from agentracer.statistics import ALPHA, boschloo_p_value
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict, Verification
 
-__all__ = ["Oracle", "System", "averify", "flip_p_value", "unchanged", "verify"]
+__all__ = ["Oracle", "System", "averify", "boschloo_p_value", "unchanged", "verify"]
 
 
 def verify(
@@ -76,14 +77,14 @@ def _blamed(trace: Trace, verdict: Verdict) -> int:
     return verdict.step
 
 
-def _design(system: System, repeats: int) -> Design:
+def _design(system: System, repeats: int) -> ExperimentDesign:
     if system.deterministic:
-        return Design(1, certain=True, reproducible=True)
+        return ExperimentDesign(1, certain=True, reproducible=True)
     reproducible = None if system.deterministic is None else False
-    return Design(repeats, ALPHA, reproducible=reproducible)
+    return ExperimentDesign(repeats, ALPHA, reproducible=reproducible)
 
 
-def _proof(trace: Trace, step: int, design: Design) -> Plan:
+def _proof(trace: Trace, step: int, design: ExperimentDesign) -> Plan:
     try:
         override = yield Ask(step)
     except (OracleFailed, BudgetSpent) as error:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentracer.lab.bench.metrics import METRICS, Prediction, Rate, normal_name, score, wilson
+from agentracer.lab.bench.metrics import METRICS, Prediction, normal_name, score
+from agentracer.statistics import Rate, wilson
 
 
 def predicted(agent, step, *others, label=("a", 5), **fields):

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 
 from agentracer.evolution.blame import Blamed
 from agentracer.evolution.changes import Change, digest
+from agentracer.evolution.effect import Effect
 from agentracer.evolution.lessons import Lesson, LessonStore
-from agentracer.evolution.statistics import Effect
 from agentracer.evolution.strategies.base import Known
 from agentracer.evolution.team import Task
 from agentracer.evolution.wording import as_data, same_words

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from agentracer.evolution.blame import Blamed
 from agentracer.evolution.changes import Change
-from agentracer.evolution.statistics import Effect
+from agentracer.evolution.effect import Effect
 
 __all__ = ["Known", "Strategy", "Watches"]
 

@@ -2,14 +2,13 @@
 
 from agentracer.lab.bench import tracertraj, whowhen
 from agentracer.lab.bench.evaluation import Report, SubsetReport
-from agentracer.lab.bench.metrics import Prediction, Rate, Scores, score, wilson
+from agentracer.lab.bench.metrics import Prediction, Scores, score
 from agentracer.lab.bench.output import markdown, write_folder
 from agentracer.lab.bench.report import as_dict, render
 from agentracer.lab.bench.whowhen import run, score_predictions
 
 __all__ = [
     "Prediction",
-    "Rate",
     "Report",
     "Scores",
     "SubsetReport",
@@ -21,6 +20,5 @@ __all__ = [
     "score_predictions",
     "tracertraj",
     "whowhen",
-    "wilson",
     "write_folder",
 ]

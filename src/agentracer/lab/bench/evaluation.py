@@ -15,10 +15,10 @@ from typing import Any
 from agentracer._version import __version__
 from agentracer.attribution import Tracer
 from agentracer.errors import FormatError
-from agentracer.lab.bench.comparison import Comparison, compare
 from agentracer.lab.bench.metrics import SCORERS, Prediction, Scores, score
 from agentracer.lab.bench.reliability import Reliability, reliability
 from agentracer.lab.bench.rules import Baseline, baselines
+from agentracer.statistics import PairedComparison, compare_paired
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
@@ -62,7 +62,7 @@ class SubsetReport:
     seen: int = 0
     rules: list[Baseline]
     best_rule: str = ""
-    difference: Comparison | None = None
+    difference: PairedComparison | None = None
     predictions: list[Prediction]
 
 
@@ -232,10 +232,10 @@ def _best(rules: Sequence[Baseline]) -> Baseline:
     return max(guessing, key=lambda rule: rule.scores.rates["step_accuracy"].hits)
 
 
-def _difference(predictions: Sequence[Prediction], rule: Baseline, scorer: str) -> Comparison:
+def _difference(predictions: Sequence[Prediction], rule: Baseline, scorer: str) -> PairedComparison:
     test = SCORERS[scorer]["step_accuracy"]
     mine = [float(test(prediction)) for prediction in predictions]
-    return compare(mine, [float(test(prediction)) for prediction in rule.predictions])
+    return compare_paired(mine, [float(test(prediction)) for prediction in rule.predictions])
 
 
 def _prediction(trace: Trace, verdict: Verdict) -> Prediction | None:

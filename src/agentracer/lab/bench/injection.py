@@ -23,7 +23,7 @@ from rich.text import Text
 from agentracer.attribution import Tracer
 from agentracer.errors import FormatError
 from agentracer.formats import whowhen
-from agentracer.lab.bench.metrics import Rate
+from agentracer.statistics import Rate
 from agentracer.trace import Step, Trace
 from agentracer.verdict import Verdict
 

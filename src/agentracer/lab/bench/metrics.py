@@ -22,19 +22,18 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from agentracer.statistics import Rate
+
 __all__ = [
     "METRICS",
     "OFFICIAL",
     "SCORERS",
     "Prediction",
-    "Rate",
     "Scores",
     "normal_name",
     "score",
-    "wilson",
 ]
 
-_Z95 = 1.959963984540054
 _LISTED = 5
 
 
@@ -98,24 +97,6 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Rate:
-    """A share of hits with its Wilson 95 % interval; `hits` is a fraction for expectations."""
-
-    hits: float
-    n: int
-
-    @property
-    def value(self) -> float:
-        """Hits per run, 0 to 1."""
-        return self.hits / self.n if self.n else 0.0
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Lower and upper end of the 95 % interval."""
-        return wilson(self.hits, self.n)
-
-
-@dataclass(frozen=True)
 class Scores:
     """All metrics over the same `n` runs, by name (see `METRICS`)."""
 
@@ -159,20 +140,3 @@ def score(predictions: Sequence[Prediction], scorer: str = "strict") -> Scores:
 def normal_name(agent: str) -> str:
     """An agent's name as it is compared: `Orchestrator (thought)` is `Orchestrator`."""
     return agent.split(" (", 1)[0].strip()
-
-
-def wilson(hits: float, n: int, z: float = _Z95) -> tuple[float, float]:
-    """The Wilson score interval of `hits` out of `n` (E. B. Wilson, JASA 22, 1927).
-
-    Raises:
-        ValueError: `hits` is not between 0 and `n`.
-    """
-    if not 0 <= hits <= n:
-        raise ValueError(f"{hits} hits out of {n}")
-    if n == 0:
-        return 0.0, 1.0
-    share, square = hits / n, z * z
-    centre = (share + square / (2 * n)) / (1 + square / n)
-    half = z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    # Rounding must not push an end past the share itself, nor past 0 and 1.
-    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))

@@ -11,20 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentracer.lab.bench.metrics import Prediction
+from agentracer.statistics import ConfidenceBin, calibration_error, confidence_bins
 
-__all__ = ["Bin", "Point", "Reliability", "reliability"]
+__all__ = ["Point", "Reliability", "reliability"]
 
-_BINS = 10
 _COVERAGES = tuple(part / 20 for part in range(1, 21))
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Predictions of similar confidence: their number, mean confidence, and share of hits."""
-
-    n: int
-    confidence: float
-    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -48,7 +39,7 @@ class Reliability:
     """
 
     ece: float
-    bins: list[Bin]
+    bins: list[ConfidenceBin]
     curve: list[Point]
     mean_confidence: float
     coverage: float
@@ -63,25 +54,10 @@ def reliability(predictions: Sequence[Prediction]) -> Reliability:
     if not predictions:
         raise ValueError("no predictions to measure")
     stated = [p for p in predictions if not p.abstained]
-    bins = _bins(stated)
-    ece = math.fsum(b.n * abs(b.confidence - b.accuracy) for b in bins) / max(len(stated), 1)
+    bins = confidence_bins([(p.confidence, p.step_correct) for p in stated])
+    ece = calibration_error(bins)
     mean = math.fsum(p.confidence for p in stated) / max(len(stated), 1)
     return Reliability(ece, bins, _curve(predictions), mean, len(stated) / len(predictions))
-
-
-def _bins(predictions: Sequence[Prediction]) -> list[Bin]:
-    members: list[list[Prediction]] = [[] for _ in range(_BINS)]
-    for prediction in predictions:
-        members[min(int(prediction.confidence * _BINS), _BINS - 1)].append(prediction)
-    return [
-        Bin(
-            n=len(some),
-            confidence=math.fsum(p.confidence for p in some) / len(some),
-            accuracy=sum(p.step_correct for p in some) / len(some),
-        )
-        for some in members
-        if some
-    ]
 
 
 def _curve(predictions: Sequence[Prediction]) -> list[Point]:

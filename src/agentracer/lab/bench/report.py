@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agentracer.lab.bench.evaluation import Report, SubsetReport
-from agentracer.lab.bench.metrics import METRICS, Prediction, Rate, Scores
+from agentracer.lab.bench.metrics import METRICS, Prediction, Scores
 from agentracer.lab.bench.published import Published, published
 from agentracer.lab.bench.rules import Baseline
+from agentracer.statistics import Rate
 
 __all__ = ["HEADINGS", "as_dict", "notes", "published_row", "render", "setting", "title"]
 

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.lab.bench.heuristics import HEURISTICS, POST_HOC
-from agentracer.lab.bench.metrics import METRICS, Prediction, Rate, Scores, normal_name, score
+from agentracer.lab.bench.metrics import METRICS, Prediction, Scores, normal_name, score
+from agentracer.statistics import Rate
 from agentracer.trace import Trace
 
 __all__ = ["Baseline", "baselines"]

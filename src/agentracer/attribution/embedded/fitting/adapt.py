@@ -122,12 +122,12 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 def _paired(before: Sequence[Outcome], after: Sequence[Outcome]) -> dict[str, float]:
     """The gain in step accuracy with its 95 % interval, resampled over runs."""
-    from agentracer.lab.bench.comparison import paired_difference
+    from agentracer.statistics import bootstrap_interval
 
     known = {outcome.example.id: float(outcome.step_correct) for outcome in before}
     sums: dict[str, list[float]] = {}
     for outcome in after:
         sums.setdefault(outcome.example.id, []).append(float(outcome.step_correct))
     gains = [sum(hits) / len(hits) - known[key] for key, hits in sums.items()]
-    low, high = paired_difference(gains)
+    low, high = bootstrap_interval(gains)
     return {"value": sum(gains) / len(gains), "low": low, "high": high}

@@ -1,31 +1,22 @@
-"""Did a change help or harm? The same tasks with it and without it, compared pair by pair.
+"""Whether a change helped or harmed: the same tasks with it and without it, pair by pair.
 
-Under the null hypothesis a change does nothing: what differs between the two runs of a task is
-luck, and luck is as likely to favour one as the other. Then wins and losses are coin tosses, and
-the exact binomial tail says how often so many losses come by luck alone (the sign test, which for
-one run each is McNemar's exact test). How much luck there is in the system need not be known: it is
-what the control runs, made in the same round, show.
+If the change does nothing, what differs between the two runs of a task is luck, and luck favours
+both sides equally. Wins and losses are then coin tosses, and the exact binomial tail says how often
+so many losses come by luck alone (a sign test). How much luck there is in the system need not be
+known: the control runs, made in the same round, show it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agentracer.replay.stats import ALPHA
+from agentracer.statistics import ALPHA, binomial_tail
 
-__all__ = ["Effect", "tail"]
+__all__ = ["Effect"]
 
 Finding = Literal["helps", "harms", "no effect", "not enough evidence"]
-
-
-def tail(these: int, others: int) -> float:
-    """Chance of at least `these` of all differing pairs, were both sides equally likely."""
-    count = these + others
-    ways: float = sum(math.comb(count, k) for k in range(these, count + 1)) / 2**count
-    return min(1.0, ways)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +56,12 @@ class Effect:
     @property
     def p_harm(self) -> float:
         """Chance of so many losses by luck."""
-        return tail(self.losses, self.wins)
+        return binomial_tail(self.losses, self.wins)
 
     @property
     def p_help(self) -> float:
         """Chance of so many wins by luck."""
-        return tail(self.wins, self.losses)
+        return binomial_tail(self.wins, self.losses)
 
     @property
     def finding(self) -> Finding:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from agentracer.lab.bench.comparison import compare, paired_difference, sign_test
 from agentracer.lab.bench.metrics import Prediction
 from agentracer.lab.bench.reliability import reliability
+from agentracer.statistics import bootstrap_interval, compare_paired, sign_test
 
 
 def said(confidence, *, right, abstained=False):
@@ -23,24 +23,24 @@ def test_the_sign_test_is_the_exact_binomial_one():
 
 
 def test_a_comparison_counts_runs_and_bounds_the_mean():
-    found = compare([1, 1, 1, 0], [0, 1, 0, 1])
+    found = compare_paired([1, 1, 1, 0], [0, 1, 0, 1])
     assert (found.value, found.better, found.worse) == (0.25, 2, 1)
     assert found.low <= found.value <= found.high
-    same = compare([1.0] * 5, [1.0] * 5)
+    same = compare_paired([1.0] * 5, [1.0] * 5)
     assert (same.low, same.value, same.high, same.p_value) == (0, 0, 0, 1.0)
 
 
 def test_the_bootstrap_agrees_with_the_normal_interval_on_many_runs():
-    low, high = paired_difference([1.0] * 300 + [0.0] * 700)
+    low, high = bootstrap_interval([1.0] * 300 + [0.0] * 700)
     half = 1.96 * (0.3 * 0.7 / 1_000) ** 0.5
     assert (low, high) == (pytest.approx(0.3 - half, abs=0.01), pytest.approx(0.3 + half, abs=0.01))
 
 
 def test_lists_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match=r"shorter|longer"):
-        compare([1.0], [1.0, 0.0])
+        compare_paired([1.0], [1.0, 0.0])
     with pytest.raises(ValueError, match="nothing"):
-        compare([], [])
+        compare_paired([], [])
 
 
 def test_the_calibration_error_is_the_weighted_gap_by_bin():
