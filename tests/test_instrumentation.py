@@ -97,6 +97,9 @@ def test_a_framework_that_has_changed_only_costs_the_capture(monkeypatch, caplog
         def install(self):
             raise AttributeError("module 'langgraph' has no attribute 'pregel'")
 
+        def uninstall(self):
+            pass
+
     from agentracer.adapters import langgraph as module
 
     monkeypatch.setattr(module, "adapter", Broken())

@@ -10,11 +10,13 @@ import importlib
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from agentracer._guard import guard
+from agentracer.adapters.kit.patching import post_import
 
 if TYPE_CHECKING:
     from agentracer.adapters._base import Adapter
@@ -43,7 +45,7 @@ FRAMEWORKS: Final = {
 _lock = threading.RLock()
 _wanted: set[str] = set()
 _installed: dict[str, Adapter] = {}
-_hooked: set[str] = set()
+_hooks: dict[str, Callable[[], None]] = {}
 
 
 def instrument(*frameworks: str) -> None:
@@ -75,6 +77,8 @@ def uninstrument() -> None:
     """Capture nothing any more, and leave the frameworks exactly as they were."""
     with _lock:
         _wanted.clear()
+        while _hooks:
+            _hooks.popitem()[1]()
         while _installed:
             name, adapter = _installed.popitem()
             with guard(f"{name}.uninstall"):
@@ -87,27 +91,31 @@ def instrumented() -> frozenset[str]:
 
 
 def _hook(name: str) -> None:
-    if name in _hooked:  # wrapt has no way to take a hook back, so one hook serves for good
+    if name in _hooks:
         return
-    import wrapt
 
     def imported(_module: ModuleType) -> None:
         with _lock:
             if name in _wanted:
                 _install(name)
 
-    wrapt.register_post_import_hook(imported, FRAMEWORKS[name].trigger)
-    _hooked.add(name)
+    _hooks[name] = post_import(FRAMEWORKS[name].trigger, imported)
 
 
 def _install(name: str) -> None:
     if name in _installed:
         return
+    adapter: Adapter | None = None
     try:
-        module: Any = importlib.import_module(FRAMEWORKS[name].adapter)
-        module.adapter.install()
-        _installed[name] = module.adapter
-    except Exception as error:  # noqa: BLE001 - a framework we do not know must still work
+        adapter = importlib.import_module(FRAMEWORKS[name].adapter).adapter
+        adapter.install()
+        _installed[name] = adapter
+    except BaseException as error:
+        if adapter is not None:
+            with guard(f"{name}.roll_back"):
+                adapter.uninstall()
+        if not isinstance(error, Exception):
+            raise
         logger.warning(
             "agentracer cannot capture %s here: %r. Your program is not affected; "
             "`agentracer doctor` shows which versions are supported.",

@@ -28,15 +28,14 @@ import inspect
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from agentracer._guard import guard
 from agentracer.adapters._base import Advice, Retracts
+from agentracer.adapters.kit.patching import Patches
 from agentracer.encoding import to_json
 from agentracer.recorder import RunRecorder, describe_error
 from agentracer.recording import Run, current_run, open_run
@@ -378,51 +377,20 @@ def _wrap(original: Any, kind: type[_Call]) -> Any:
     )
 
 
-class _Finder(MetaPathFinder):
-    """Looks at each module of `maas` once it has been executed: most are imported late."""
-
-    def __init__(self, executed: Callable[[ModuleType], None]) -> None:
-        self._executed = executed
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        """The module as Python itself finds it, with a look at it afterwards."""
-        if not name.startswith("maas."):
-            return None
-        spec = PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            with guard("maas.find_spec"):
-                execute = functools.partial(self._execute, spec.loader)
-                vars(spec.loader)["exec_module"] = execute
-        return spec
-
-    def _execute(self, loader: Any, module: ModuleType) -> None:
-        vars(loader).pop("exec_module", None)
-        loader.exec_module(module)
-        with guard("maas.import"):
-            self._executed(module)
-
-
 class _MaasAdapter(Retracts):
     """See `agentracer.adapters._base.Adapter`."""
 
     name = "maas"
 
     def __init__(self) -> None:
-        self._undo: list[Callable[[], None]] = []
-        self._wrapped: set[tuple[type, str]] = set()
+        self._patches = Patches(self.name)
 
     def install(self) -> None:
-        finder = _Finder(self._adopt)
-        sys.meta_path.insert(0, finder)
-        self._undo.append(lambda: sys.meta_path.remove(finder))
-        for name, module in list(sys.modules.items()):
-            if name.startswith("maas.") and isinstance(module, ModuleType):
-                self._adopt(module)
+        with self._patches.transaction():
+            self._patches.on_import_within("maas", self._adopt)
 
     def uninstall(self) -> None:
-        while self._undo:
-            self._undo.pop()()
-        self._wrapped.clear()
+        self._patches.undo()
         _advice.clear()
 
     def advise(self, system: Any, agent: str, text: str) -> Advice:
@@ -452,38 +420,17 @@ class _MaasAdapter(Retracts):
     def _adopt(self, module: ModuleType) -> None:
         for name, methods in _METHODS.items():
             found = vars(module).get(name)
-            if isinstance(found, type) and found.__module__ == module.__name__:
-                self._wrap_all(found, methods)
+            if not isinstance(found, type) or found.__module__ != module.__name__:
+                continue
+            if not self._patches.is_patched(found, "__init_subclass__"):
+                self._patches.subclasses(found, functools.partial(self._wrap_own, methods))
 
-    def _wrap_all(self, base: Any, methods: dict[str, type[_Call]]) -> None:
-        """Wrap the methods of a class and of its subclasses, also of those that are yet to come."""
-
-        def subclassed(new: Any, /, **kwargs: Any) -> None:
-            super(base, new).__init_subclass__(**kwargs)
-            with guard("maas.subclass"):
-                self._wrap_own(new, methods)
-
-        waiting = [base]
-        while waiting:
-            waiting += (owner := waiting.pop()).__subclasses__()
-            self._wrap_own(owner, methods)
-        if "__init_subclass__" not in vars(base):
-            self._set(base, "__init_subclass__", classmethod(subclassed))
-
-    def _wrap_own(self, owner: type, methods: dict[str, type[_Call]]) -> None:
+    def _wrap_own(self, methods: dict[str, type[_Call]], owner: type) -> None:
         for name, kind in methods.items():
             original = vars(owner).get(name)
-            if inspect.isfunction(original):
-                self._set(owner, name, _wrap(original, kind))
-
-    def _set(self, owner: type, name: str, value: Any) -> None:
-        if (owner, name) in self._wrapped:  # found before: as a subclass, and by its own name
-            return
-        self._wrapped.add((owner, name))
-        known, original = name in vars(owner), vars(owner).get(name)
-        setattr(owner, name, value)
-        undo = functools.partial(setattr, owner, name, original)
-        self._undo.append(undo if known else functools.partial(delattr, owner, name))
+            # Patched already: found as a subclass, and by its own name.
+            if inspect.isfunction(original) and not self._patches.is_patched(owner, name):
+                self._patches.replace(owner, name, _wrap(original, kind))
 
 
 def _is_operator(found: Any) -> bool:

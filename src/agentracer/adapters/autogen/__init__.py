@@ -24,7 +24,8 @@ from typing import Any, Final
 
 from agentracer.adapters._base import Advice, Retracts
 from agentracer.adapters.autogen.advice import advise
-from agentracer.adapters.autogen.seams import Seams
+from agentracer.adapters.autogen.seams import install
+from agentracer.adapters.kit.patching import Patches
 
 __all__ = ["adapter"]
 
@@ -35,16 +36,16 @@ class _AutoGenAdapter(Retracts):
     name = "autogen"
 
     def __init__(self) -> None:
-        self._seams: Seams | None = None
+        self._patches = Patches(self.name)
+        self._installed = False
 
     def install(self) -> None:
-        self._seams = Seams()
-        self._seams.install()
+        install(self._patches)
+        self._installed = True
 
     def uninstall(self) -> None:
-        if self._seams is not None:
-            self._seams.uninstall()
-        self._seams = None
+        self._patches.undo()
+        self._installed = False
 
     def advise(self, system: Any, agent: str, text: str) -> Advice:
         """Add `text` to the system prompt of one agent of a team, at any depth.
@@ -54,7 +55,7 @@ class _AutoGenAdapter(Retracts):
         model call. What an agent has said before stays in its memory: reset the team, or build it
         anew, where the next run is to start afresh.
         """
-        if self._seams is None:
+        if not self._installed:
             raise RuntimeError("call agentracer.instrument('autogen') before giving advice")
         return advise(system, agent, text)
 

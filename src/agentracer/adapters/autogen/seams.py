@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from autogen_agentchat.base import ChatAgent, Team
@@ -19,12 +19,11 @@ from autogen_core.tools import BaseTool, Workbench
 from agentracer._guard import guard
 from agentracer.adapters.autogen import models, runs, tools
 from agentracer.adapters.autogen.frames import Frame, innermost
+from agentracer.adapters.kit.patching import Patches
 
-__all__ = ["Seams"]
+__all__ = ["install"]
 
 Enter = Callable[[Any, Sequence[Any], Mapping[str, Any]], Frame | None]
-
-_ABSENT: Any = object()
 
 
 def _seams() -> dict[type, dict[str, Enter]]:
@@ -43,61 +42,21 @@ def _seams() -> dict[type, dict[str, Enter]]:
     }
 
 
-class Seams:
-    """The wrapped methods."""
-
-    def __init__(self) -> None:
-        self._originals: list[tuple[type, str, Any]] = []
-
-    def install(self) -> None:
-        """Wrap the methods of all classes there are, and will be."""
+def install(patches: Patches) -> None:
+    """Wrap the methods of all classes there are, and will be; all of them, or none."""
+    with patches.transaction():
         for family, methods in _seams().items():
-            self._watch(family, methods)
-            for cls in _with_subclasses(family):
-                self._wrap(cls, methods)
-
-    def uninstall(self) -> None:
-        """Put the very same functions back."""
-        while self._originals:
-            cls, name, original = self._originals.pop()
-            if original is _ABSENT:
-                delattr(cls, name)
-            else:
-                setattr(cls, name, original)
-
-    def _wrap(self, cls: type, methods: Mapping[str, Enter]) -> None:
-        for name, enter in methods.items():
-            original = cls.__dict__.get(name)
-            if not inspect.isfunction(original) or getattr(original, "__isabstractmethod__", False):
-                continue
-            if name.endswith("_stream") != inspect.iscoroutinefunction(original):
-                around = _around_stream if name.endswith("_stream") else _around_call
-                self._set(cls, name, around(original, enter))
-
-    def _watch(self, family: Any, methods: Mapping[str, Enter]) -> None:
-        """Wrap the methods of subclasses when they are defined."""
-
-        def init_subclass(cls: Any, /, **kwargs: Any) -> None:
-            super(family, cls).__init_subclass__(**kwargs)
-            with guard("autogen.subclass"):
-                self._wrap(cls, methods)
-
-        self._set(family, "__init_subclass__", classmethod(init_subclass))
-
-    def _set(self, cls: type, name: str, value: Any) -> None:
-        self._originals.append((cls, name, cls.__dict__.get(name, _ABSENT)))
-        setattr(cls, name, value)
+            patches.subclasses(family, functools.partial(_wrap, patches, methods))
 
 
-def _with_subclasses(family: type) -> Iterator[type]:
-    seen: set[type] = set()
-    pending = [family]
-    while pending:
-        cls = pending.pop()
-        if cls not in seen:
-            seen.add(cls)
-            pending += cls.__subclasses__()
-            yield cls
+def _wrap(patches: Patches, methods: Mapping[str, Enter], cls: type) -> None:
+    for name, enter in methods.items():
+        original = cls.__dict__.get(name)
+        if not inspect.isfunction(original) or getattr(original, "__isabstractmethod__", False):
+            continue
+        if name.endswith("_stream") != inspect.iscoroutinefunction(original):
+            around = _around_stream if name.endswith("_stream") else _around_call
+            patches.replace(cls, name, around(original, enter))
 
 
 def _around_call(original: Any, enter: Enter) -> Any:

@@ -39,7 +39,7 @@ class _CamelAdapter(Retracts):
 
     def uninstall(self) -> None:
         if self._seams is not None:
-            self._seams.uninstall()
+            self._seams.patches.undo()
         self._seams = None
 
     def advise(self, system: Any, agent: str, text: str) -> Advice:

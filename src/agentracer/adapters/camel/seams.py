@@ -7,11 +7,8 @@ Each wrapper asks `Capture` what to do inside a guard, and calls the original in
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from agentracer._guard import guard
@@ -20,6 +17,7 @@ from agentracer.adapters.camel.capture import Capture, Scope
 from agentracer.adapters.camel.places import HERE
 from agentracer.adapters.camel.societies import Societies
 from agentracer.adapters.camel.tools import Tools, wrap_async_tool, wrap_tool
+from agentracer.adapters.kit.patching import Patches
 
 __all__ = ["Seams"]
 
@@ -30,12 +28,6 @@ _ALWAYS: Final = (
     "camel.models.base_model",
     "camel.agents.chat_agent",
     "camel.toolkits.function_tool",
-)
-_ON_IMPORT: Final = (
-    "camel.societies.role_playing",
-    "camel.societies.workforce.workforce",
-    "camel.societies.workforce.single_agent_worker",
-    "camel.societies.workforce.role_playing_worker",
 )
 _SOCIETY_PHASES: Final = {
     "step": "step",
@@ -53,71 +45,26 @@ class Seams:
         self._calls = Calls(self.capture)
         self._tools = Tools(self.capture)
         self._societies = Societies(self.capture)
-        self._lock = threading.RLock()
-        self._active = False
-        self._originals: list[tuple[type, str, Any]] = []
-        self._patched: set[str] = set()
+        self.patches = Patches("camel")
 
     def install(self) -> None:
-        """Wrap what is loaded; the rest as it is imported."""
-        import wrapt
-
-        self._active = True
-        try:
-            for name in _ALWAYS:
-                self._module(importlib.import_module(name))
-            for name in _ON_IMPORT:
-                if name in sys.modules:
-                    self._module(sys.modules[name])
-                else:
-                    wrapt.register_post_import_hook(self._module, name)
-        except BaseException:
-            self.uninstall()
-            raise
-
-    def uninstall(self) -> None:
-        """Undo everything, last first."""
-        with self._lock:
-            self._active = False
-            self._patched.clear()
-            while self._originals:
-                owner, name, original = self._originals.pop()
-                setattr(owner, name, original)
-
-    def _module(self, module: Any) -> None:
-        with self._lock:
-            name = module.__name__
-            if not self._active or name in self._patched:
-                return
-            with self._whole():
-                {
-                    "base_model": self._patch_models,
-                    "chat_agent": self._patch_agents,
-                    "function_tool": self._patch_tools,
-                    "role_playing": self._patch_societies,
-                    "workforce": self._patch_workforces,
-                    "single_agent_worker": self._patch_workers,
-                    "role_playing_worker": self._patch_role_players,
-                }[name.rpartition(".")[2]](module)
-            self._patched.add(name)
-
-    @contextlib.contextmanager
-    def _whole(self) -> Iterator[None]:
-        """All patches of a module, or none."""
-        known = len(self._originals)
-        try:
-            yield
-        except BaseException:
-            while len(self._originals) > known:
-                owner, name, original = self._originals.pop()
-                setattr(owner, name, original)
-            raise
+        """Wrap what is loaded; the rest as it is imported. All of it, or nothing."""
+        for name in _ALWAYS:
+            importlib.import_module(name)
+        with self.patches.transaction():
+            for name, patch in (
+                ("camel.models.base_model", self._patch_models),
+                ("camel.agents.chat_agent", self._patch_agents),
+                ("camel.toolkits.function_tool", self._patch_tools),
+                ("camel.societies.role_playing", self._patch_societies),
+                ("camel.societies.workforce.workforce", self._patch_workforces),
+                ("camel.societies.workforce.single_agent_worker", self._patch_workers),
+                ("camel.societies.workforce.role_playing_worker", self._patch_role_players),
+            ):
+                self.patches.on_import(name, patch)
 
     def _wrap(self, owner: type, name: str, wrap: Callable[[Any], Any]) -> None:
-        original = owner.__dict__[name]
-        wrapper = functools.wraps(original)(wrap(original))
-        self._originals.append((owner, name, original))
-        setattr(owner, name, wrapper)
+        self.patches.wrap(owner, name, wrap)
 
     # -- one method for each module
 
@@ -160,12 +107,11 @@ class Seams:
 
     def _cover(self, kind: type, society: type) -> None:
         """Wrap what a subclass overrides, such as OWL's `step`."""
-        with self._lock:
-            done = {(owner, name) for owner, name, _ in self._originals}
+        with self.patches.transaction():
             for owner in kind.__mro__:
                 for name in _SOCIETY_PHASES:
                     inherits = issubclass(owner, society) and name in owner.__dict__
-                    if self._active and inherits and (owner, name) not in done:
+                    if inherits and not self.patches.is_patched(owner, name):
                         self._wrap_society(owner, name, society)
 
     def _wrap_society(self, owner: type, name: str, society: type) -> None:

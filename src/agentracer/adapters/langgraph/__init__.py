@@ -18,6 +18,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers import context as _hooks
 
 from agentracer.adapters._base import Advice, Retracts
+from agentracer.adapters.kit.patching import Patches
 from agentracer.adapters.langgraph.capture import CaptureHandler
 from agentracer.adapters.langgraph.seams import ADVISED, Seams
 from agentracer.adapters.langgraph.shapes import agents_of
@@ -31,7 +32,7 @@ class _LangGraphAdapter(Retracts):
     name = "langgraph"
 
     def __init__(self) -> None:
-        self._hook: Any = None
+        self._patches = Patches(self.name)
         self._seams: Seams | None = None
         self._configs: dict[int, tuple[Any, Any]] = {}
 
@@ -43,18 +44,18 @@ class _LangGraphAdapter(Retracts):
             "agentracer_langgraph",
             default=handler,
         )
-        known = list(_hooks._configure_hooks)
-        _hooks.register_configure_hook(variable, inheritable=True)
-        self._hook = next(hook for hook in _hooks._configure_hooks if hook not in known)
-        self._seams = Seams(handler)
-        self._seams.install()
+        with self._patches.transaction():
+            known = list(_hooks._configure_hooks)
+            _hooks.register_configure_hook(variable, inheritable=True)
+            hook = next(hook for hook in _hooks._configure_hooks if hook not in known)
+            self._patches.undo_with(lambda: _hooks._configure_hooks.remove(hook))
+            seams = Seams(handler)
+            seams.install(self._patches)
+        self._seams = seams
 
     def uninstall(self) -> None:
-        if self._seams is not None:
-            self._seams.uninstall()
-        if self._hook is not None:
-            _hooks._configure_hooks.remove(self._hook)
-        self._hook = self._seams = None
+        self._patches.undo()
+        self._seams = None
 
     def advise(self, system: Any, agent: str, text: str) -> Advice:
         """Add `text` to the system prompt of one agent of a compiled graph.

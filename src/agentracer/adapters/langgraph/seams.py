@@ -7,7 +7,6 @@ callbacks. Without a replay and without advice they only pass calls on.
 from __future__ import annotations
 
 import contextlib
-import functools
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -16,6 +15,7 @@ from langchain_core.outputs import ChatResult
 from langchain_core.tools import BaseTool
 
 from agentracer._guard import guard
+from agentracer.adapters.kit.patching import Patches
 from agentracer.adapters.langgraph import shapes
 from agentracer.adapters.langgraph.capture import CaptureHandler, Span, intern_message, recorder_of
 from agentracer.encoding import to_json
@@ -38,28 +38,16 @@ class Seams:
 
     def __init__(self, handler: CaptureHandler) -> None:
         self._handler = handler
-        self._originals: list[tuple[type, str, Any]] = []
         self.advice: dict[str, dict[str, list[str]]] = {}
 
-    def install(self) -> None:
+    def install(self, patches: Patches) -> None:
         """Put the seams into LangChain's classes."""
-        for owner, name, wrap in (
-            (BaseChatModel, "_generate_with_cache", self._wrap_generate),
-            (BaseChatModel, "_agenerate_with_cache", self._wrap_agenerate),
-            (BaseChatModel, "stream", self._wrap_stream),
-            (BaseChatModel, "astream", self._wrap_astream),
-            (BaseTool, "run", self._wrap_run),
-            (BaseTool, "arun", self._wrap_run),
-        ):
-            original = owner.__dict__[name]
-            self._originals.append((owner, name, original))
-            setattr(owner, name, functools.wraps(original)(wrap(original)))
-
-    def uninstall(self) -> None:
-        """Put the very same functions back."""
-        while self._originals:
-            owner, name, original = self._originals.pop()
-            setattr(owner, name, original)
+        patches.wrap(BaseChatModel, "_generate_with_cache", self._wrap_generate)
+        patches.wrap(BaseChatModel, "_agenerate_with_cache", self._wrap_agenerate)
+        patches.wrap(BaseChatModel, "stream", self._wrap_stream)
+        patches.wrap(BaseChatModel, "astream", self._wrap_astream)
+        patches.wrap(BaseTool, "run", self._wrap_run)
+        patches.wrap(BaseTool, "arun", self._wrap_run)
 
     # -- what the frameworks' methods become
 
