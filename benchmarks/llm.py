@@ -157,11 +157,11 @@ def _speed(model: TransformersModel, prompt: int, decode: int) -> dict[str, floa
         started = time.perf_counter()
         reply = model.generate([request])[0]
         assert isinstance(reply, list), reply
-        timings.append((time.perf_counter() - started, reply[0]))
+        timings.append((time.perf_counter() - started, reply[0].usage))
     (short, first), (long, second) = timings
     written = max(second.output_tokens - first.output_tokens, 1)
     return {
-        "prefill_tokens_per_s": round((first.input_tokens - first.cached_tokens) / short, 1),
+        "prefill_tokens_per_s": round(first.prefilled_tokens / short, 1),
         "decode_tokens_per_s": round(written / max(long - short, 1e-9), 1),
     }
 
@@ -173,11 +173,11 @@ def _attribution(model: TransformersModel, traces: list[Trace], answer: int) -> 
         started = time.perf_counter()
         errors = sum(one.error is not None for one in Tracer(backend).attribute_many(traces))
         seconds = time.perf_counter() - started
-        spent = backend.spent
+        usage = backend.usage
         name = method.replace("-", "_")
         told[f"{name}_traces_per_min"] = round(60 * len(traces) / seconds, 2)
-        told[f"{name}_input_tokens"] = spent.input_tokens
-        told[f"{name}_output_tokens"] = spent.output_tokens
+        told[f"{name}_input_tokens"] = usage.input_tokens
+        told[f"{name}_output_tokens"] = usage.output_tokens
         told[f"{name}_errors"] = errors
     return told
 

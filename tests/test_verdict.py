@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from agentracer.usage import Usage
 from agentracer.verdict import Candidate, Provenance, Verdict, Verification
 
 SOURCE = Provenance(model="m", method="x")
@@ -52,3 +53,14 @@ def test_the_likely_steps_of_a_file_without_a_coverage_are_those_of_eighty_perce
     assert Verdict.model_validate(old).coverage == 0.8
     new = verdict.model_copy(update={"coverage": 0.9})
     assert Verdict.model_validate_json(new.model_dump_json()).coverage == 0.9
+
+
+def test_a_provenance_written_by_0_1_0_has_its_counts_in_usage():
+    old = {"model": "m", "method": "x", "seconds": 1.5, "calls": 2, "input_tokens": 30}
+    provenance = Provenance.model_validate(old | {"cached_tokens": 4, "output_tokens": 5})
+    assert provenance.usage == Usage(
+        seconds=1.5, model_calls=2, input_tokens=30, cached_tokens=4, output_tokens=5
+    )
+    assert Provenance.model_validate_json(provenance.model_dump_json()) == provenance
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        Provenance.model_validate(old | {"seconds": -1})

@@ -200,7 +200,7 @@ def by_tracer(
                 label_step=trace.labels[0].step,
                 abstained=verdict.abstained,
                 length=len(trace.steps),
-                tokens=verdict.provenance.input_tokens + verdict.provenance.output_tokens,
+                tokens=verdict.provenance.usage.tokens,
             )
         )
     return found

@@ -39,11 +39,11 @@ __all__ = [
     "Step",
     "StepKind",
     "Text",
+    "TokenUsage",
     "ToolCall",
     "ToolInfo",
     "ToolRequest",
     "Trace",
-    "Usage",
     "message_id",
     "message_shape",
 ]
@@ -112,7 +112,7 @@ class ErrorInfo(_Record):
     traceback: Text | None = None
 
 
-class Usage(_Record):
+class TokenUsage(_Record):
     """Tokens of one model call."""
 
     input_tokens: int | None = None
@@ -168,7 +168,7 @@ class Step(_Record):
     tool_calls: tuple[ToolCall, ...] = ()
     error: ErrorInfo | None = None
     model: ModelCall | None = None
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
     started_at: Seconds | None = None
     ended_at: Seconds | None = None
     parent: int | None = None

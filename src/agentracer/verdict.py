@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 from agentracer.notebook_display import render_html
 from agentracer.trace import Text
+from agentracer.usage import Usage
 
 __all__ = [
     "LIKELY_STEPS_COVERAGE",
@@ -50,6 +51,16 @@ class Candidate(_Record):
     evidence: tuple[Evidence, ...] = ()
 
 
+_FLAT_COUNTS = {
+    "seconds": "seconds",
+    "calls": "model_calls",
+    "input_tokens": "input_tokens",
+    "cached_tokens": "cached_tokens",
+    "output_tokens": "output_tokens",
+}
+"""Counts of a 0.1.0 provenance, and their names in `Usage`."""
+
+
 class Provenance(_Record):
     """How a verdict came about, so that it can be reproduced.
 
@@ -58,22 +69,27 @@ class Provenance(_Record):
         method: the strategy, such as `rules` or `all-at-once`.
         ground_truth: whether the judge saw it (w/ G) or not (w/o G).
         versions: agentracer and whatever the backend depends on (weights, prompt hashes).
-        seconds: wall time of the attribution.
-        calls: model calls made.
-        input_tokens: tokens that the judge read.
-        cached_tokens: of these, tokens that the judge's server had already read.
-        output_tokens: tokens that the judge wrote.
+        usage: model calls, tokens and wall time of the attribution.
     """
 
     model: str
     method: str
     ground_truth: bool = False
     versions: dict[str, str] = Field(default_factory=dict)
-    seconds: float = Field(default=0.0, ge=0.0)
-    calls: int = 0
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
+    usage: Usage = Usage()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_flat_counts(cls, data: Any) -> Any:
+        """Accept the verdict files of 0.1.0, which hold the counts beside the model."""
+        if not isinstance(data, dict) or "usage" in data or not data.keys() & _FLAT_COUNTS.keys():
+            return data
+        usage = {name: data[key] for key, name in _FLAT_COUNTS.items() if key in data}
+        return {key: data[key] for key in data if key not in _FLAT_COUNTS} | {"usage": usage}
+
+    @field_serializer("usage")
+    def _usage_without_zeros(self, usage: Usage) -> dict[str, int | float]:
+        return usage.to_dict()
 
 
 class Verification(_Record):

@@ -8,6 +8,7 @@ import pytest
 from agentracer.attribution import Backend, Judgement, Tracer
 from agentracer.errors import BackendError, FormatError, MissingExtra
 from agentracer.trace import GroundTruth, Label, Observed, Outcome, Step, Trace
+from agentracer.usage import Usage
 from agentracer.verdict import Candidate, Evidence
 
 RUN = Observed(
@@ -81,13 +82,15 @@ def test_asking_for_a_ground_truth_that_a_trace_lacks_is_an_error():
 
 
 def test_provenance_tells_how_the_verdict_came_about():
-    backend = Fixed(blames("solver", 1), versions={"weights": "abc"}, calls=2, input_tokens=9)
+    backend = Fixed(
+        blames("solver", 1), versions={"weights": "abc"}, usage=Usage(model_calls=2, input_tokens=9)
+    )
     provenance = Tracer(backend).attribute(TRACE).provenance
     assert (provenance.model, provenance.method) == ("fixed", "by hand")
     assert provenance.versions["weights"] == "abc"
     assert "agentracer" in provenance.versions
-    assert (provenance.calls, provenance.input_tokens) == (2, 9)
-    assert provenance.seconds > 0
+    assert (provenance.usage.model_calls, provenance.usage.input_tokens) == (2, 9)
+    assert provenance.usage.seconds > 0
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from agentracer.trace import (
     Observed,
     Outcome,
     Step,
+    TokenUsage,
     ToolCall,
     Trace,
-    Usage,
 )
 from agentracer.verdict import Candidate, Provenance, Verdict
 
@@ -157,7 +157,7 @@ TRACE = Trace(
                 kind="llm",
                 content="calling",
                 model=ModelCall(name="m"),
-                usage=Usage(input_tokens=1, output_tokens=2),
+                usage=TokenUsage(input_tokens=1, output_tokens=2),
                 started_at=1795420800.5,
                 tool_calls=(
                     ToolCall(id="same", name="add", arguments={"x": 1}, result="2"),
@@ -246,7 +246,7 @@ def traces(draw):
     for index in range(draw(st.integers(0, 5))):
         kind = draw(st.sampled_from(["llm", "message", "tool", "node"]))
         called = kind in ("llm", "message")
-        usage = st.none() | st.builds(Usage, input_tokens=st.integers(0, 99))
+        usage = st.none() | st.builds(TokenUsage, input_tokens=st.integers(0, 99))
         steps.append(
             Step(
                 index=index,

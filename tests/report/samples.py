@@ -18,6 +18,7 @@ from agentracer.trace import (
     Trace,
     message_id,
 )
+from agentracer.usage import Usage
 from agentracer.verdict import Candidate, Evidence, Provenance, Verdict, Verification
 
 HOSTILE = [
@@ -260,7 +261,7 @@ def failed_run() -> tuple[Trace, Verdict]:
             Candidate(agent="researcher", step=2, probability=0.81, evidence=evidence),
             Candidate(agent="planner", step=3, probability=0.1, reason="Did not check."),
         ),
-        provenance=Provenance(model="embedded", method="rules", seconds=0.4),
+        provenance=Provenance(model="embedded", method="rules", usage=Usage(seconds=0.4)),
     )
     return trace, verdict
 

@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 
 from agentracer.errors import AgentracerError, UnknownModel
 from agentracer.trace import GroundTruth, Observed
+from agentracer.usage import Usage
 from agentracer.verdict import LIKELY_STEPS_COVERAGE, Candidate
 
 __all__ = ["ENTRY_POINT_GROUP", "Backend", "Factory", "Judgement", "create_backend", "known_models"]
@@ -49,10 +50,7 @@ class Judgement:
         likely_steps: see `agentracer.verdict.Verdict`; likewise `coverage`.
         notes: what the reader should know of how the judgement was reached.
         versions: what the result depends on (weights, prompt hashes).
-        calls: model calls made.
-        input_tokens: tokens that the judge read.
-        cached_tokens: of these, tokens that its server had already read.
-        output_tokens: tokens that the judge wrote.
+        usage: model calls and tokens; the `Tracer` adds the time.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -66,10 +64,7 @@ class Judgement:
     coverage: float = LIKELY_STEPS_COVERAGE
     notes: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
-    calls: int = 0
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
+    usage: Usage = field(default_factory=Usage)
 
 
 @runtime_checkable

@@ -19,10 +19,11 @@ from agentracer.attribution.language_models.base import (
     Reply,
     Request,
 )
-from agentracer.attribution.methods import METHODS, Case, Finding, Options, Spent, Steps
+from agentracer.attribution.methods import METHODS, Case, Finding, Options, Steps
 from agentracer.attribution.rendering import TraceView
 from agentracer.errors import AgentracerError, BackendError
 from agentracer.trace import GroundTruth, Observed
+from agentracer.usage import Usage
 
 __all__ = [
     "LanguageModelBackend",
@@ -64,7 +65,7 @@ class LanguageModelBackend:
         options: how it works; see `Tracer`.
 
     Attributes:
-        spent: tokens and calls of all attributions so far.
+        usage: tokens and calls of all attributions so far.
     """
 
     def __init__(self, model: LanguageModel, options: Options | None = None) -> None:
@@ -72,7 +73,7 @@ class LanguageModelBackend:
         self.options = options or Options()
         self.name = model.name
         self.method = self.options.method
-        self.spent = Spent()
+        self.usage = Usage()
         self._lock = threading.Lock()
 
     @property
@@ -190,7 +191,7 @@ class LanguageModelBackend:
 
     def _judgement(self, one: _Driven) -> Judgement | AgentracerError:
         with self._lock:
-            self.spent.plus(one.spent)
+            self.usage += one.usage
         if one.error is not None:
             return one.error
         assert one.finding is not None  # noqa: S101 - a run ends with a finding or an error
@@ -214,10 +215,7 @@ class LanguageModelBackend:
                 "labels": "nonce" if self.options.defended else "index",
                 "seed": str(self.options.seed),
             },
-            calls=one.spent.calls,
-            input_tokens=one.spent.input_tokens,
-            cached_tokens=one.spent.cached_tokens,
-            output_tokens=one.spent.output_tokens,
+            usage=one.usage,
         )
 
 
@@ -231,7 +229,7 @@ class _Driven:
         self.asks: list[Request] = []
         self.finding: Finding | None = None
         self.error: AgentracerError | None = None
-        self.spent = Spent()
+        self.usage = Usage()
         self._shrunk = 0
         self._restart(None)
 
@@ -240,7 +238,7 @@ class _Driven:
         too_long = next((one for one in replies if isinstance(one, ContextExceeded)), None)
         for reply in replies:
             if isinstance(reply, list):
-                self.spent.add(reply)
+                self.usage = sum((one.usage for one in reply), self.usage)
         if too_long is not None and self.case is not None and self._shrunk < _SHRINKS:
             # The server knows its context better than an estimate does: go on in windows.
             self._shrunk += 1
@@ -278,7 +276,7 @@ class _Driven:
             self.error = BackendError(f"the method failed: {type(error).__name__}: {error}")
             self.error.__cause__ = error
         if not self.asks and self.case is not None:
-            self.spent.plus(self.case.spent)
+            self.usage += self.case.usage
 
 
 def openai(argument: str) -> LanguageModelBackend:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -211,11 +212,7 @@ class Tracer:
                 method=self.backend.method,
                 ground_truth=self.ground_truth,
                 versions={"agentracer": __version__, **judgement.versions},
-                seconds=seconds,
-                calls=judgement.calls,
-                input_tokens=judgement.input_tokens,
-                cached_tokens=judgement.cached_tokens,
-                output_tokens=judgement.output_tokens,
+                usage=replace(judgement.usage, seconds=seconds),
             ),
         )
 

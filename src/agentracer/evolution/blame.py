@@ -20,6 +20,7 @@ from agentracer.evolution.team import Task
 from agentracer.replay import Budget, Override, Search, System, afind_decisive, find_decisive
 from agentracer.replay.search import Strategy as SearchStrategy
 from agentracer.trace import Trace
+from agentracer.usage import Usage
 from agentracer.verdict import Candidate, Provenance, Verdict
 
 __all__ = ["Blamed", "Blamer", "Failure", "Verified", "as_blamer", "blaming", "nobody"]
@@ -308,7 +309,8 @@ def nobody(trace: Trace, why: str, *, method: str, calls: int = 0) -> Verdict:
 
 def _provenance(method: str, calls: int) -> Provenance:
     versions = {"agentracer": __version__}
-    return Provenance(model="control", method=method, versions=versions, calls=calls)
+    usage = Usage(model_calls=calls)
+    return Provenance(model="control", method=method, versions=versions, usage=usage)
 
 
 def acting(trace: Trace) -> Sequence[int]:

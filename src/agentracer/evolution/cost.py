@@ -60,8 +60,8 @@ class Cost:
     @classmethod
     def of_verdict(cls, verdict: Verdict) -> Cost:
         """What a tracer's model calls cost."""
-        made = verdict.provenance
-        return cls(model_calls=made.calls, tokens=made.input_tokens + made.output_tokens)
+        usage = verdict.provenance.usage
+        return cls(model_calls=usage.model_calls, tokens=usage.tokens)
 
     @classmethod
     def of_search(cls, spent: Spent) -> Cost:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from typing import Any
 
 from agentracer.replay.override import Override
-from agentracer.trace import Step, ToolCall, Trace, Usage
+from agentracer.trace import Step, TokenUsage, ToolCall, Trace
 
 __all__ = ["seamless"]
 
@@ -96,7 +96,7 @@ def _timed(call: ToolCall, origin: ToolCall | None) -> ToolCall:
     return call.model_copy(update=times)
 
 
-def _rescaled(origin: Step, step: Step) -> Usage | None:
+def _rescaled(origin: Step, step: Step) -> TokenUsage | None:
     """The tokens of another text: as many as its length makes likely."""
     usage = origin.usage
     if usage is None or not usage.output_tokens:

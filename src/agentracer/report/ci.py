@@ -201,7 +201,7 @@ def junit(results: Sequence[Attributed]) -> str:
     suite = ElementTree.Element("testsuite", {"name": "agentracer", "tests": str(len(cases))})
     for kind, counted in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(counted, str(sum(case.find(kind) is not None for case in cases)))
-    seconds = sum(r.verdict.provenance.seconds for r in results if r.verdict is not None)
+    seconds = sum(r.verdict.provenance.usage.seconds for r in results if r.verdict is not None)
     suite.set("time", f"{seconds:.3f}")
     suite.extend(cases)
     suites = ElementTree.Element("testsuites")
@@ -217,7 +217,7 @@ def _case(result: Attributed) -> ElementTree.Element:
         {
             "classname": f"agentracer.{escape_control_chars(trace.observed.framework or 'trace')}",
             "name": escape_control_chars(trace.id),
-            "time": f"{verdict.provenance.seconds if verdict is not None else 0.0:.3f}",
+            "time": f"{verdict.provenance.usage.seconds if verdict is not None else 0.0:.3f}",
         },
     )
     if result.succeeded:

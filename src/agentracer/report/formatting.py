@@ -138,15 +138,16 @@ def verification(proof: Verification) -> str:
 
 def provenance(source: Provenance) -> str:
     """One line: model, method, w/ G or w/o G, time, calls, tokens, versions."""
+    usage = source.usage
     facts = [
         source.model,
         source.method,
         "w/ G" if source.ground_truth else "w/o G",
-        seconds(source.seconds),
+        seconds(usage.seconds),
     ]
-    if source.calls:
-        facts.append(plural(source.calls, "call"))
-    if source.input_tokens or source.output_tokens:
-        facts.append(f"{source.input_tokens:,} + {source.output_tokens:,} tokens")
+    if usage.model_calls:
+        facts.append(plural(usage.model_calls, "call"))
+    if usage.tokens:
+        facts.append(f"{usage.input_tokens:,} + {usage.output_tokens:,} tokens")
     facts += [f"{name} {version}" for name, version in source.versions.items()]
     return " · ".join(facts)

@@ -115,7 +115,9 @@ def served_by_transformers(path: Path) -> Iterator[Server]:
         reply = model.generate([Request(prompt, Form(schema=schema), sampling)])[0]
         if not isinstance(reply, list):
             return fails(400, f"maximum context length is {model.context_length}: {reply}")
-        return says(reply[0].text, tokens=(reply[0].input_tokens, reply[0].output_tokens))
+        return says(
+            reply[0].text, tokens=(reply[0].usage.input_tokens, reply[0].usage.output_tokens)
+        )
 
     with serving(script) as server:
         yield server

@@ -10,6 +10,7 @@ from agentracer.attribution.language_models.base import Completion, ContextExcee
 from agentracer.attribution.rendering import TraceView
 from agentracer.errors import BackendError
 from agentracer.trace import GroundTruth, Observed, Outcome, Step, Trace
+from agentracer.usage import Usage
 
 LABEL = re.compile(r"^\[([a-z]+)\]", re.MULTILINE)
 
@@ -60,7 +61,10 @@ class Fake:
             return ContextExceeded(f"{size} tokens")
         try:
             return [
-                Completion(text=self.script(request), input_tokens=size, output_tokens=1)
+                Completion(
+                    text=self.script(request),
+                    usage=Usage(model_calls=1, input_tokens=size, output_tokens=1),
+                )
                 for _ in range(request.sampling.n)
             ]
         except BackendError as error:

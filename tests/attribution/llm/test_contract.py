@@ -12,10 +12,11 @@ import pytest
 from agentracer.attribution import Tracer
 from agentracer.attribution.language_models.base import Form, Request, Scorer, Turn
 from agentracer.attribution.language_models.grammar import slots_regex
-from agentracer.attribution.methods import METHODS, Case, Options, Spent
+from agentracer.attribution.methods import METHODS, Case, Options
 from agentracer.attribution.rendering import TraceView
 from agentracer.errors import BackendError
 from agentracer.trace import GroundTruth, Trace
+from agentracer.usage import Usage
 
 from . import adapters, tiny
 from .conftest import small_vllm
@@ -47,8 +48,8 @@ def test_held_out_failures_are_attributed_far_above_chance(judge, record_propert
     )
     record_property("step_accuracy", accuracy)
     assert accuracy > 2 * CHANCE
-    assert all(v.provenance.input_tokens > 0 for v in found)
-    assert all(v.provenance.output_tokens > 0 for v in found)
+    assert all(v.provenance.usage.input_tokens > 0 for v in found)
+    assert all(v.provenance.usage.output_tokens > 0 for v in found)
 
 
 @pytest.mark.parametrize("other", ["transformers-batch", "vllm", "openai", "openai-vllm"])
@@ -82,7 +83,7 @@ def test_samples_agree_or_not_and_the_same_seed_draws_the_same(judge):
     first, second = (verdicts(judge, HELD_OUT[:4], **options) for _ in range(2))
     assert blamed(first) == blamed(second)
     assert all(0 < v.confidence <= 1 for v in first if not v.abstained)
-    assert all(v.provenance.calls >= 3 for v in first)
+    assert all(v.provenance.usage.model_calls >= 3 for v in first)
 
 
 def test_one_by_one_is_as_good_as_in_a_batch(judge):
@@ -100,10 +101,10 @@ def test_every_method_keeps_the_contract(judge, method):
         return
     verdict = tracer.attribute(HELD_OUT[0])
     assert verdict.provenance.method == method
-    assert verdict.provenance.calls >= 1
+    assert verdict.provenance.usage.model_calls >= 1
     if method == "prefill":
         assert len(verdict.candidates) == len(HELD_OUT[0].steps)
-        assert verdict.provenance.output_tokens == 0
+        assert verdict.provenance.usage.output_tokens == 0
 
 
 @pytest.mark.parametrize("style", ["json", "tagged"])
@@ -181,18 +182,18 @@ def test_step_by_step_prefills_each_step_about_once(judges, kind):
     run = run_of(*(f"{i % 5}+1={(i + 1) % 5}" + " and so on" * 10 for i in range(24)))
     case = Case(TraceView(run), model, Options(), budget=3_500, answer_tokens=64)
     no = Form(slots=(("<answer>no</answer>",),))
-    spent, whole = Spent(), 0
+    usage, whole = Usage(), 0
     for step in case.all_steps:
         question = case.question("ask_step", label=case.view.labels[step])
         body = case.body("growing", case.view.parts()[: step + 1])
         reply = model.generate([Request(case.prompt(body, question), no)])[0]
-        spent.add(reply)
-        whole = reply[0].input_tokens
-    print(f"\n{kind}: {spent}, {spent.input_tokens / spent.prefilled_tokens:.1f} times fewer")
-    assert spent.input_tokens > 5 * spent.prefilled_tokens
+        usage = sum((one.usage for one in reply), usage)
+        whole = reply[0].usage.input_tokens
+    print(f"\n{kind}: {usage}, {usage.input_tokens / usage.prefilled_tokens:.1f} times fewer")
+    assert usage.input_tokens > 5 * usage.prefilled_tokens
     if kind == "transformers":
         asked = 80 * len(run.steps)  # what each question adds
-        assert spent.prefilled_tokens < whole + asked
+        assert usage.prefilled_tokens < whole + asked
 
 
 @pytest.mark.parametrize("scheme", ["transformers", "vllm"])

@@ -28,13 +28,13 @@ def test_step_by_step_prefills_at_least_five_times_less_than_the_naive_loop(whow
         step, whole = found["step-by-step", subset], found["all-at-once", subset]
         assert step.failed == whole.failed == 0
         assert step.saved >= 5
-        assert step.spent.prefilled_tokens < 1.5 * whole.spent.prefilled_tokens
+        assert step.usage.prefilled_tokens < 1.5 * whole.usage.prefilled_tokens
 
 
 def test_every_method_is_counted_and_printed(whowhen_logs):
     costs = cost.run(whowhen_logs / "Algorithm-Generated", counting(), TEXT_METHODS)
     assert {one.method for one in costs} == set(TEXT_METHODS)
-    assert all(one.spent.calls >= one.runs for one in costs)
+    assert all(one.usage.model_calls >= one.runs for one in costs)
     console = Console(record=True, width=160)
     console.print(cost.render(costs, model="counting"))
     assert "step-by-step" in console.export_text()
@@ -51,4 +51,4 @@ def test_the_longest_logs_are_attributed_with_small_windows_that_are_told(whowhe
             told = " ".join(verdict.notes)
             assert "overlapping windows" in told
             assert f"{len(trace.steps) - 1}" in told
-            assert verdict.provenance.calls > 1
+            assert verdict.provenance.usage.model_calls > 1

@@ -50,8 +50,8 @@ def test_the_longest_log_is_read_whole_in_windows_that_are_told(model, longest, 
     assert verdict.step is not None
     assert verdict.agent == longest.steps[verdict.step].agent
     assert _read(verdict) == set(range(len(longest.steps)))
-    assert verdict.provenance.calls > 2
-    assert verdict.provenance.input_tokens < verdict.provenance.calls * context
+    assert verdict.provenance.usage.model_calls > 2
+    assert verdict.provenance.usage.input_tokens < verdict.provenance.usage.model_calls * context
 
 
 def _read(verdict):

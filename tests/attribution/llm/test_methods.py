@@ -31,7 +31,7 @@ def test_all_at_once_names_agent_step_and_evidence():
     assert verdict.confidence == 1 / 4
     assert not verdict.calibrated
     assert verdict.provenance.method == "all-at-once"
-    assert verdict.provenance.calls == 1
+    assert verdict.provenance.usage.model_calls == 1
     assert verdict.provenance.versions["prompts"]
     assert model.requests[0].sampling.temperature == 0
 
@@ -78,7 +78,7 @@ def test_an_unusable_answer_is_asked_for_once_more():
     judge, model = tracer(script)
     verdict = judge.attribute(TRACE)
     assert verdict.step == 1
-    assert verdict.provenance.calls == 2
+    assert verdict.provenance.usage.model_calls == 2
     assert model.requests[1].prompt[-2].content == "I think it was the solver."
     assert "cannot be used" in user(model.requests[1])
 
@@ -109,7 +109,7 @@ def test_step_by_step_stops_at_the_first_decisive_step(style):
     judge, model = tracer(script, style=style, method="step-by-step")
     verdict = judge.attribute(TRACE)
     assert verdict.step == 2
-    assert verdict.provenance.calls == 3
+    assert verdict.provenance.usage.model_calls == 3
     assert [len(shown(request)) for request in model.requests] == [1, 2, 3]
 
 
@@ -131,7 +131,7 @@ def test_binary_search_halves_the_run():
     judge, _ = tracer(script, method="binary-search")
     verdict = judge.attribute(TRACE)
     assert verdict.step == target
-    assert verdict.provenance.calls == 2
+    assert verdict.provenance.usage.model_calls == 2
 
 
 def test_rerank_decides_among_the_embedded_shortlist():

@@ -42,7 +42,10 @@ def test_a_server_attributes_a_run():
     assert verdict.candidates[0].evidence[0].quote == "It is 42"
     body = server.asked[0]
     read = len(body["messages"][1]["content"]) // 4
-    assert (verdict.provenance.input_tokens, verdict.provenance.output_tokens) == (read, 9)
+    assert (verdict.provenance.usage.input_tokens, verdict.provenance.usage.output_tokens) == (
+        read,
+        9,
+    )
     assert (body["temperature"], body["seed"], body["model"]) == (0, 5, "m")
     schema = body["response_format"]["json_schema"]["schema"]
     assert schema["properties"]["step"]["enum"] == [*asked(body), "none"]
@@ -287,7 +290,7 @@ def test_samples_are_requests_with_seeds_of_their_own():
         verdict = tracer(server, samples=3, seed=10).attribute(TRACE)
     assert sorted(body["seed"] for body in server.asked) == [10, 11, 12]
     assert verdict.confidence == 1.0
-    assert verdict.provenance.calls == 3
+    assert verdict.provenance.usage.model_calls == 3
 
 
 def test_a_tagged_checkpoint_behind_vllm_is_constrained_by_a_regex():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from agentracer.errors import BackendError
+from agentracer.usage import Usage
 
 __all__ = [
     "Completion",
@@ -85,16 +86,12 @@ class Completion:
 
     Attributes:
         text: all of it, with the lead of its form.
-        input_tokens: read for it, cached ones among them. Those of n samples of one request are
+        usage: one model call and its tokens. Input tokens that n samples of one request share are
             counted at the first.
-        cached_tokens: of these, the ones that were not computed again.
-        output_tokens: written.
     """
 
     text: str
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
+    usage: Usage = field(default_factory=lambda: Usage(model_calls=1))
 
 
 Reply = list[Completion] | BackendError

@@ -21,6 +21,7 @@ from agentracer.attribution.language_models.base import (
     Reply,
     Request,
 )
+from agentracer.usage import Usage
 
 __all__ = ["CountingModel"]
 
@@ -75,9 +76,12 @@ class CountingModel:
         text = _shortest(request.form)
         once = Completion(
             text=text,
-            input_tokens=len(ids),
-            cached_tokens=shared,
-            output_tokens=self.count_tokens(text),
+            usage=Usage(
+                model_calls=1,
+                input_tokens=len(ids),
+                cached_tokens=shared,
+                output_tokens=self.count_tokens(text),
+            ),
         )
         return [once] * request.sampling.n
 

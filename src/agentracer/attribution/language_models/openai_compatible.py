@@ -32,6 +32,7 @@ from agentracer.attribution.language_models.base import (
 )
 from agentracer.attribution.language_models.grammar import slots_regex
 from agentracer.errors import BackendError, UnknownModel
+from agentracer.usage import Usage
 
 __all__ = ["OpenAICompatible"]
 
@@ -268,9 +269,12 @@ class OpenAICompatible:
         details = usage.get("prompt_tokens_details") or {}
         return Completion(
             text=text,
-            input_tokens=read,
-            cached_tokens=_number(details.get("cached_tokens")),
-            output_tokens=_number(usage.get("completion_tokens")),
+            usage=Usage(
+                model_calls=1,
+                input_tokens=read,
+                cached_tokens=_number(details.get("cached_tokens")),
+                output_tokens=_number(usage.get("completion_tokens")),
+            ),
         )
 
     def _api(self) -> Any:

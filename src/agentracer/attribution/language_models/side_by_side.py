@@ -8,6 +8,7 @@ from typing import Any
 
 from agentracer.attribution.language_models.base import Completion
 from agentracer.attribution.language_models.writing import Writing
+from agentracer.usage import Usage
 
 __all__ = ["CHUNK", "Job", "side_by_side"]
 
@@ -26,9 +27,12 @@ class Job:
         """What came of it."""
         return Completion(
             text=self.writing.text,
-            input_tokens=len(self.ids),
-            cached_tokens=self.cached,
-            output_tokens=len(self.writing.written),
+            usage=Usage(
+                model_calls=1,
+                input_tokens=len(self.ids),
+                cached_tokens=self.cached,
+                output_tokens=len(self.writing.written),
+            ),
         )
 
 

@@ -27,6 +27,7 @@ from agentracer.attribution.language_models.grammar import Grammars
 from agentracer.attribution.language_models.side_by_side import CHUNK, Job, side_by_side
 from agentracer.attribution.language_models.writing import Writing
 from agentracer.errors import UnknownModel
+from agentracer.usage import Usage
 
 __all__ = ["TransformersModel"]
 
@@ -226,7 +227,7 @@ class TransformersModel:
             attention = self._attention(ids[-_LOOKING:])
             self._past = ([], None)
         scores = [_span_score(encoded.tokens_of(span), surprises, attention) for span in spans]
-        return scores, Completion(text="", input_tokens=len(ids))
+        return scores, Completion(text="", usage=Usage(model_calls=1, input_tokens=len(ids)))
 
     def _surprises(self, ids: list[int]) -> list[float]:
         import torch

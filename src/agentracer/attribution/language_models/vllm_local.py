@@ -24,6 +24,7 @@ from agentracer.attribution.language_models.base import (
 )
 from agentracer.attribution.language_models.grammar import slots_regex
 from agentracer.errors import BackendError, UnknownModel
+from agentracer.usage import Usage
 
 __all__ = ["VllmModel"]
 
@@ -229,7 +230,9 @@ class VllmModel:
             raise BackendError(f"{self.name} gave no log probabilities")
         surprises = [_surprise(one) for one in out.prompt_logprobs]
         scores = [_span_score(encoded.tokens_of(span), surprises) for span in spans]
-        return scores, Completion(text="", input_tokens=len(encoded.ids))
+        return scores, Completion(
+            text="", usage=Usage(model_calls=1, input_tokens=len(encoded.ids))
+        )
 
 
 class _Job:
@@ -264,9 +267,12 @@ class _Job:
     def completion(self) -> Completion:
         return Completion(
             text=self.text,
-            input_tokens=len(self.ids),
-            cached_tokens=min(self.cached or 0, len(self.ids)),
-            output_tokens=len(self.written),
+            usage=Usage(
+                model_calls=1,
+                input_tokens=len(self.ids),
+                cached_tokens=min(self.cached or 0, len(self.ids)),
+                output_tokens=len(self.written),
+            ),
         )
 
 

@@ -1,6 +1,6 @@
 """Methods of attribution with a language model, by name."""
 
-from agentracer.attribution.methods.base import Case, Finding, Method, Options, Spent, Steps
+from agentracer.attribution.methods.base import Case, Finding, Method, Options, Steps
 from agentracer.attribution.methods.prefill import prefill
 from agentracer.attribution.methods.whole import (
     all_at_once,
@@ -10,7 +10,7 @@ from agentracer.attribution.methods.whole import (
 )
 from agentracer.attribution.methods.windows import windowed
 
-__all__ = ["METHODS", "Case", "Finding", "Method", "Options", "Spent", "Steps"]
+__all__ = ["METHODS", "Case", "Finding", "Method", "Options", "Steps"]
 
 METHODS: dict[str, Method] = {
     "all-at-once": all_at_once,

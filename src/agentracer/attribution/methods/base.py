@@ -25,9 +25,10 @@ from agentracer.attribution.language_models.base import (
 )
 from agentracer.attribution.rendering import Part, TraceView
 from agentracer.errors import BackendError
+from agentracer.usage import Usage
 from agentracer.verdict import Candidate, Evidence
 
-__all__ = ["Case", "Finding", "Method", "Options", "Spent", "Steps"]
+__all__ = ["Case", "Finding", "Method", "Options", "Steps"]
 
 Steps = Generator[list[Request], list[Reply], "Finding"]
 Method = Callable[["Case"], Steps]
@@ -62,43 +63,6 @@ class Finding:
     abstain_reason: str | None = None
 
 
-@dataclass(slots=True)
-class Spent:
-    """What model calls cost.
-
-    Attributes:
-        calls: outputs asked for, and prefills.
-        input_tokens: read, cached ones among them.
-        cached_tokens: of these, the ones that were not computed again.
-        output_tokens: written.
-    """
-
-    calls: int = 0
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
-
-    @property
-    def prefilled_tokens(self) -> int:
-        """Input tokens that were really computed."""
-        return self.input_tokens - self.cached_tokens
-
-    def add(self, completions: Iterable[Completion]) -> None:
-        """Count some outputs."""
-        for one in completions:
-            self.calls += 1
-            self.input_tokens += one.input_tokens
-            self.cached_tokens += one.cached_tokens
-            self.output_tokens += one.output_tokens
-
-    def plus(self, other: Spent) -> None:
-        """Count what somebody else spent."""
-        self.calls += other.calls
-        self.input_tokens += other.input_tokens
-        self.cached_tokens += other.cached_tokens
-        self.output_tokens += other.output_tokens
-
-
 class Case:
     """One run, the model that judges it, and the budget.
 
@@ -123,7 +87,7 @@ class Case:
         self.budget, self.answer_tokens = budget, answer_tokens
         self.style = model.answer_format
         self.notes: list[str] = []
-        self.spent = Spent()
+        self.usage = Usage()
         self.used: set[str] = {"system"}
         self._room: int | None = None
         self._frames: dict[str, int] = {}

@@ -50,7 +50,7 @@ def _read(case: Case, model: Scorer, window: Sequence[Part]) -> list[SpanScore]:
         spans.append(Span(start, start + len(block)))
         at = start + len(block)
     found, cost = model.score(prompt, spans)
-    case.spent.add([cost])
+    case.usage += cost.usage
     return found
 
 

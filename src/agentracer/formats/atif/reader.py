@@ -26,10 +26,10 @@ from agentracer.trace import (
     Observed,
     Outcome,
     Step,
+    TokenUsage,
     ToolCall,
     ToolInfo,
     Trace,
-    Usage,
 )
 
 __all__ = ["is_atif", "read", "trace_of"]
@@ -279,11 +279,11 @@ def _model(entry: AtifStep, document: Trajectory) -> ModelCall | None:
     return ModelCall(name=name) if name else None
 
 
-def _usage(entry: AtifStep) -> Usage | None:
+def _usage(entry: AtifStep) -> TokenUsage | None:
     metrics = entry.metrics
     if metrics is None or (metrics.prompt_tokens is None and metrics.completion_tokens is None):
         return None
-    return Usage(input_tokens=metrics.prompt_tokens, output_tokens=metrics.completion_tokens)
+    return TokenUsage(input_tokens=metrics.prompt_tokens, output_tokens=metrics.completion_tokens)
 
 
 def _tools(definitions: list[dict[str, Any]]) -> Iterator[ToolInfo]:

@@ -18,7 +18,7 @@ from agentracer.formats.otel.messages import (
     tool_request,
 )
 from agentracer.formats.otel.otlp import Event, Span
-from agentracer.trace import ErrorInfo, Message, ModelCall, ToolInfo, ToolRequest, Usage
+from agentracer.trace import ErrorInfo, Message, ModelCall, TokenUsage, ToolInfo, ToolRequest
 
 __all__ = [
     "Kind",
@@ -267,7 +267,7 @@ def _tool(item: Any) -> ToolInfo | None:
     )
 
 
-def usage_of(span: Span) -> Usage | None:
+def usage_of(span: Span) -> TokenUsage | None:
     """The tokens of a model call."""
     read, written = (
         _number(span, conventions.INPUT_TOKENS),
@@ -275,7 +275,7 @@ def usage_of(span: Span) -> Usage | None:
     )
     if read is None and written is None:
         return None
-    return Usage(input_tokens=read, output_tokens=written)
+    return TokenUsage(input_tokens=read, output_tokens=written)
 
 
 # -- tools

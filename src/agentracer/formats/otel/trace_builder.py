@@ -13,7 +13,16 @@ from agentracer.formats.otel.span_tree import SpanTree
 from agentracer.formats.otel.steps import StepBuilder
 from agentracer.formats.otel.values import answer_text, first_value, task_text
 from agentracer.formats.prompt_tree import PromptTree
-from agentracer.trace import AgentInfo, Ending, ErrorInfo, Observed, Outcome, Step, Trace, Usage
+from agentracer.trace import (
+    AgentInfo,
+    Ending,
+    ErrorInfo,
+    Observed,
+    Outcome,
+    Step,
+    TokenUsage,
+    Trace,
+)
 
 __all__ = ["TraceBuilder"]
 
@@ -85,7 +94,7 @@ class TraceBuilder:
             attributes=details,
         )
 
-    def _usage(self, draft: StepDraft) -> Usage | None:
+    def _usage(self, draft: StepDraft) -> TokenUsage | None:
         return first_value(attributes.usage_of(view) for view in draft.views)
 
     def _parent(self, draft: StepDraft) -> int | None:

@@ -17,10 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agentracer.attribution.judge import LanguageModelBackend
-from agentracer.attribution.methods import Spent
 from agentracer.errors import AgentracerError
 from agentracer.formats import whowhen
 from agentracer.trace import Trace
+from agentracer.usage import Usage
 
 __all__ = ["MethodCost", "as_dict", "measure", "render", "run"]
 
@@ -34,7 +34,7 @@ class MethodCost:
         subset: of the logs.
         runs: logs.
         failed: runs that ended in an error.
-        spent: calls and tokens of all of them together.
+        usage: calls and tokens of all of them together.
         seconds: wall time.
     """
 
@@ -42,13 +42,13 @@ class MethodCost:
     subset: str
     runs: int
     failed: int
-    spent: Spent
+    usage: Usage
     seconds: float
 
     @property
     def saved(self) -> float:
         """How many times fewer tokens are prefilled than a naive loop would."""
-        return self.spent.input_tokens / max(self.spent.prefilled_tokens, 1)
+        return self.usage.input_tokens / max(self.usage.prefilled_tokens, 1)
 
 
 def run(
@@ -86,24 +86,17 @@ def measure(
     ground_truth: bool = False,
 ) -> MethodCost:
     """Attribute runs with one backend, and count."""
-    started, failed, before = time.perf_counter(), 0, Spent()
-    before.plus(backend.spent)
+    started, failed, before = time.perf_counter(), 0, backend.usage
     for trace in traces:
         truth = trace.ground_truth if ground_truth else None
         found = backend.attribute_batch([(trace.observed, truth)])[0]
         failed += isinstance(found, AgentracerError)
-    spent = Spent(
-        calls=backend.spent.calls - before.calls,
-        input_tokens=backend.spent.input_tokens - before.input_tokens,
-        cached_tokens=backend.spent.cached_tokens - before.cached_tokens,
-        output_tokens=backend.spent.output_tokens - before.output_tokens,
-    )
     return MethodCost(
         method=backend.method,
         subset=subset,
         runs=len(traces),
         failed=failed,
-        spent=spent,
+        usage=backend.usage - before,
         seconds=time.perf_counter() - started,
     )
 
@@ -116,10 +109,10 @@ def as_dict(costs: Sequence[MethodCost]) -> list[dict[str, Any]]:
             "subset": one.subset,
             "runs": one.runs,
             "failed": one.failed,
-            "calls_per_run": one.spent.calls / one.runs,
-            "read_tokens_per_run": one.spent.input_tokens / one.runs,
-            "prefilled_tokens_per_run": one.spent.prefilled_tokens / one.runs,
-            "output_tokens_per_run": one.spent.output_tokens / one.runs,
+            "calls_per_run": one.usage.model_calls / one.runs,
+            "read_tokens_per_run": one.usage.input_tokens / one.runs,
+            "prefilled_tokens_per_run": one.usage.prefilled_tokens / one.runs,
+            "output_tokens_per_run": one.usage.output_tokens / one.runs,
             "times_fewer_prefilled": one.saved,
             "seconds_per_run": one.seconds / one.runs,
         }
@@ -140,10 +133,10 @@ def render(costs: Sequence[MethodCost], *, model: str = "") -> RenderableType:
             Text(one.subset),
             Text(one.method),
             runs,
-            f"{one.spent.calls / one.runs:.1f}",
-            f"{one.spent.input_tokens / one.runs:,.0f}",
-            f"{one.spent.prefilled_tokens / one.runs:,.0f}",
+            f"{one.usage.model_calls / one.runs:.1f}",
+            f"{one.usage.input_tokens / one.runs:,.0f}",
+            f"{one.usage.prefilled_tokens / one.runs:,.0f}",
             f"{one.saved:.1f}",
-            f"{one.spent.output_tokens / one.runs:,.0f}",
+            f"{one.usage.output_tokens / one.runs:,.0f}",
         )
     return table

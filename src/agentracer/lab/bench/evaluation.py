@@ -241,7 +241,7 @@ def _difference(predictions: Sequence[Prediction], rule: Baseline, scorer: str) 
 def _prediction(trace: Trace, verdict: Verdict) -> Prediction | None:
     if not trace.labels:
         return None
-    label, made = trace.labels[0], verdict.provenance
+    label, usage = trace.labels[0], verdict.provenance.usage
     return Prediction(
         id=trace.id,
         file=file_of(trace),
@@ -253,9 +253,9 @@ def _prediction(trace: Trace, verdict: Verdict) -> Prediction | None:
         confidence=verdict.confidence,
         abstained=verdict.abstained,
         length=len(trace.steps),
-        seconds=made.seconds,
-        calls=made.calls,
-        tokens=made.input_tokens + made.output_tokens,
+        seconds=usage.seconds,
+        calls=usage.model_calls,
+        tokens=usage.tokens,
     )
 
 
