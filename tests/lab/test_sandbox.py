@@ -274,7 +274,7 @@ def run_and_signal_the_launcher(signal_number, limits):
             time.sleep(0.01)
         mine = Path(f"/proc/{os.getpid()}/task").glob("*/children")
         children = {int(pid) for file in mine for pid in file.read_text().split()}
-        (launcher,) = children & set(commands_with("agentracer/lab/sandbox.py\0"))
+        (launcher,) = children & set(commands_with("agentracer/lab/sandbox_launcher.py\0"))
         os.kill(launcher, signal_number)
 
     helper = threading.Thread(target=interfere)

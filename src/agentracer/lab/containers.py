@@ -1,8 +1,8 @@
-"""Run Python code in a Docker container: what `sandbox` offers where Docker is there and asked for.
+"""Run Python code in a Docker container, for `sandbox.run_python(image=...)`.
 
 The container has no network, no capabilities, a read-only root with one small scratch directory,
 a user without rights, and limits of the kernel's control groups on memory, CPU and processes as a
-whole. That is a boundary as good as Docker's: not one against a kernel bug, nor against whoever can
+whole. That is as strong as Docker: no boundary against a kernel bug, nor against a process that can
 reach the Docker socket, which equals root on the host.
 """
 
@@ -14,16 +14,13 @@ import secrets
 import selectors
 import subprocess
 import time
-from typing import TYPE_CHECKING
 
 from agentracer.errors import ContainerUnavailable
-
-if TYPE_CHECKING:
-    from agentracer.lab.sandbox import Execution, Limits
+from agentracer.lab.execution import Execution, Limits
 
 __all__ = ["command", "run_in_container"]
 
-_NOBODY = "65534:65534"
+_UNPRIVILEGED_USER = "65534:65534"
 _START_SECONDS = 20.0  # a container that has not begun by then is given up
 _READ_BYTES = 1 << 16
 _CLIENT_FAILED = 125  # the exit status of `docker run` where docker itself failed
@@ -42,7 +39,7 @@ def command(image: str, name: str, limits: Limits) -> list[str]:
     return [
         *("docker", "run", "--rm", "--interactive", "--name", name, "--pull", "never"),
         *("--network", "none", "--read-only", "--tmpfs", scratch, "--workdir", "/work"),
-        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", _NOBODY),
+        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", _UNPRIVILEGED_USER),
         *("--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes)),
         *("--cpus", "1", "--pids-limit", str(limits.processes)),
         *("--ulimit", f"cpu={math.ceil(limits.cpu_seconds)}"),
@@ -63,8 +60,6 @@ def run_in_container(source: str, image: str, limits: Limits) -> Execution:
     Raises:
         ContainerUnavailable: no `docker`, no daemon, or no such image.
     """
-    from agentracer.lab.sandbox import Execution
-
     name = f"agentracer-{secrets.token_hex(8)}"
     started = time.monotonic()
     try:
@@ -130,7 +125,7 @@ def _talk(
 
 
 def _send(client: subprocess.Popen[bytes], program: bytes) -> bytes:
-    """Write what the pipe takes; returns the rest, nothing where nobody reads any more."""
+    """Write what the pipe takes; the rest comes back, nothing once the container stops reading."""
     if client.stdin is None:  # pragma: no cover
         raise RuntimeError("the docker client was started without pipes")
     try:

@@ -165,9 +165,9 @@ def test_bugs_of_mbpp_functions_are_told_apart_by_hidden_tests_only():
     from agentracer.lab.testbed.code_tests import run_cases
     from agentracer.lab.testbed.coding_functions import functions
 
-    foreign = [f for f in functions(DATA) if f.foreign]
-    assert len(foreign) > 300
-    tried = [f for f in foreign[:12] if f.bugs and f.hidden][:3]
+    external = [f for f in functions(DATA) if f.external]
+    assert len(external) > 300
+    tried = [f for f in external[:12] if f.bugs and f.hidden][:3]
     assert tried
     for function in tried:
         assert run_cases(function.solution, [*function.examples, *function.hidden]).passed

@@ -18,7 +18,8 @@ from typing import Any
 
 from agentracer._version import __version__
 from agentracer.lab.collect.audit import Audit, audit
-from agentracer.lab.collect.dataset import Collected, write
+from agentracer.lab.collect.collection import Collection
+from agentracer.lab.collect.dataset import write
 from agentracer.lab.collect.engines import ENGINES
 from agentracer.lab.collect.journal import CollectionMismatch, ItemJournal
 from agentracer.lab.collect.plan import items
@@ -26,7 +27,7 @@ from agentracer.lab.collect.worker import Settings
 from agentracer.lab.testbed.rosters import TOPOLOGIES
 from agentracer.lab.testbed.systems import DOMAINS, FRAMEWORKS, OTHER_DOMAINS
 
-__all__ = ["Audit", "Collected", "CollectionMismatch", "audit", "collect"]
+__all__ = ["Audit", "Collection", "CollectionMismatch", "audit", "collect"]
 
 JOURNAL = Path(".collect") / "journal.jsonl"
 """Where a data set keeps what is finished; out of the way of those who load the folder."""
@@ -47,7 +48,7 @@ def collect(
     data: Path | str | None = None,
     injections: int = 1,
     progress: Progress | None = None,
-) -> Collected:
+) -> Collection:
     """Make `n` runs, label those that fail, and write the data set.
 
     A collection that was killed goes on where it stopped when it is started again with the same

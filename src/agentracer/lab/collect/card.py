@@ -9,12 +9,10 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agentracer._version import __version__
-
-if TYPE_CHECKING:
-    from agentracer.lab.collect.dataset import Collected
+from agentracer.lab.collect.collection import Collection
 
 __all__ = ["card", "trivial_rules"]
 
@@ -50,7 +48,7 @@ def trivial_rules(rows: Sequence[Row]) -> dict[str, float]:
 def card(
     rows: Sequence[Row],
     results: Sequence[Mapping[str, Any]],
-    collected: Collected,
+    collected: Collection,
     facts: Mapping[str, Any],
 ) -> str:
     """The text of the card."""
@@ -78,7 +76,7 @@ def _header(rows: Sequence[Row]) -> str:
     )
 
 
-def _how(facts: Mapping[str, Any], collected: Collected) -> str:
+def _how(facts: Mapping[str, Any], collected: Collection) -> str:
     outcomes = ", ".join(f"{count} {name}" for name, count in sorted(collected.outcomes.items()))
     settings = ", ".join(f"{key} {value}" for key, value in sorted(facts.items()))
     return (

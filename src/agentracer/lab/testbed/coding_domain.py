@@ -15,7 +15,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from agentracer.lab.testbed.code_tests import Case, run_cases
-from agentracer.lab.testbed.coding_functions import Function, functions
+from agentracer.lab.testbed.coding_functions import functions
+from agentracer.lab.testbed.functions import Function
 from agentracer.lab.testbed.problems import (
     Goal,
     Problem,
@@ -73,8 +74,8 @@ class CodingDomain:
         groups: list[list[Function]] = []
         for test in (False, True):
             able = [f for f in self._functions.values() if (f.name in self.held_out) is test]
-            own = [f for f in able if not f.foreign]
-            foreign = shuffled([f for f in able if f.foreign], "foreign")
+            own = [f for f in able if not f.external]
+            foreign = shuffled([f for f in able if f.external], "foreign")
             groups += [[f] for f in own]
             if len(own) > 1:
                 groups += [

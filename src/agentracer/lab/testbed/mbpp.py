@@ -1,9 +1,9 @@
-"""Functions of MBPP+ (Apache-2.0), read from its file at run time, with bugs that were tried.
+"""Read the functions of MBPP+ (Apache-2.0) from its file, and compute bugs for them.
 
 A bug is a small change of the reference solution (`mutants`) that passes the example of the task
-and fails a hidden test; a slip fails the example. Which changes do what is found out by running
-them, in one sandboxed program for each function, when somebody first asks: steps are counted, not
-timed, so that the answer is the same on every machine.
+and fails a hidden test; a slip fails the example. The changes are run, in one sandboxed program for
+each function, when its tests are first needed. Execution steps are counted, not timed, so that the
+result is the same on every machine.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from agentracer.lab.sandbox import Limits, run_python
-from agentracer.lab.testbed.coding_functions import Function, Tried
 from agentracer.lab.testbed.coding_tasks import Case
+from agentracer.lab.testbed.functions import Function, FunctionTests
 
 __all__ = ["mbpp_functions", "mutants"]
 
@@ -76,15 +76,15 @@ def mbpp_functions(path: Path, taken: set[str]) -> list[Function]:
     found: dict[str, Function] = {}
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            record = _Record.read(json.loads(line))
-            if record is not None and record.name not in taken:
-                found.setdefault(record.name, _function(record))
+            task = _MbppTask.read(json.loads(line))
+            if task is not None and task.name not in taken:
+                found.setdefault(task.name, _function(task))
     return list(found.values())
 
 
 @dataclass(frozen=True)
-class _Record:
-    """What the file says about one function."""
+class _MbppTask:
+    """One line of the file."""
 
     name: str
     signature: str
@@ -94,7 +94,7 @@ class _Record:
     inputs: tuple[str, ...]
 
     @classmethod
-    def read(cls, data: dict[str, Any]) -> _Record | None:
+    def read(cls, data: dict[str, Any]) -> _MbppTask | None:
         """None where the task is not of the common form: one function, one example."""
         name, prompt = str(data["entry_point"]), str(data["prompt"])
         asserts = re.findall(r"^assert (.+)$", prompt, re.MULTILINE)
@@ -135,29 +135,28 @@ def _parsed(code: str) -> ast.Module:
         return ast.parse(code)
 
 
-def _function(record: _Record) -> Function:
+def _function(task: _MbppTask) -> Function:
     statement = (
-        f"Write a Python function `{record.signature}`. {record.text}\n\n"
-        f"Examples:\n    {record.example}"
+        f"Write a Python function `{task.signature}`. {task.text}\n\nExamples:\n    {task.example}"
     )
     return Function(
-        name=record.name,
+        name=task.name,
         statement=statement,
-        spec=f"write `{record.signature}`. {record.text}",
-        solution=record.solution,
-        code_for=lambda _: record.solution,
+        spec=f"write `{task.signature}`. {task.text}",
+        solution=task.solution,
+        code_for=lambda _: task.solution,
         wrong_specs=(),
-        trial=lambda: _tried(record),
-        foreign=True,
+        load_tests=lambda: _computed_tests(task),
+        external=True,
     )
 
 
 @cache
-def _tried(record: _Record) -> Tried:
+def _computed_tests(task: _MbppTask) -> FunctionTests:
     """Run the solution and its mutants, and sort them by what the tests say."""
-    changed = list(mutants(record.solution))
-    calls = [record.example.call, record.example.value, *record.inputs]
-    programs = [record.solution, *(code for _, code in changed)]
+    changed = list(mutants(task.solution))
+    calls = [task.example.call, task.example.value, *task.inputs]
+    programs = [task.solution, *(code for _, code in changed)]
     payload = json.dumps([programs, calls])
     run = run_python(f"PAYLOAD = {payload!r}\n{_TRIAL}", limits=_LIMITS)
     try:
@@ -166,7 +165,7 @@ def _tried(record: _Record) -> Tried:
     except (ValueError, IndexError, TypeError):
         right = None
     if right is None or right[0] != right[1]:
-        return Tried((), (), (record.example,), ())
+        return FunctionTests((), (), (task.example,), ())
     usable = [i for i in range(2, len(calls)) if literal[i]]
     hidden = tuple(Case(calls[i], right[i]) for i in usable)
     bugs, slips = [], []
@@ -177,7 +176,7 @@ def _tried(record: _Record) -> Tried:
             slips.append(code)
         elif any(values[i] != right[i] for i in usable):
             bugs.append((kind, code))
-    return Tried(tuple(bugs), tuple(slips), (record.example,), hidden)
+    return FunctionTests(tuple(bugs), tuple(slips), (task.example,), hidden)
 
 
 _COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {

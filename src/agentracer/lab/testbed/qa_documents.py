@@ -1,7 +1,7 @@
-"""Forty short documents about an invented coast: people, towns, firms and books.
+"""Write forty short documents about an invented coast: people, towns, firms and books.
 
-Everything in them is made up. Each document is written from a row of facts, so that what it says
-about every relation is known; names resemble each other on purpose.
+The facts, all invented, are the rows of `data/documents.toml`; one document is written from each,
+so that what it says about every relation is known.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+
+from pydantic import ConfigDict
+
+from agentracer.lab.testbed.data import load
 
 __all__ = ["DOCUMENTS", "Document", "Kind", "by_title", "read_text", "search_text"]
 
@@ -36,128 +40,131 @@ class Document:
     facts: Mapping[str, tuple[str, Kind]] = field(default_factory=dict)
 
 
-_PEOPLE = """\
-Anna Velten|Marren|1871|Ivo Brandt|Tolsund|Halden Works|a builder of organs
-Anton Velten|Port Marren|1874|Ida Sorel|Grauhafen|Velten and Sons|a maker of ships' clocks
-Ivo Brandt|Tolsund|1839|Clara Mohn|Marren|Nordlicht Press|a teacher of drawing
-Ida Sorel|Grauhafen|1845|Ivo Brandt|Eskil|Sorel Cannery|an engineer
-Clara Mohn|Eskil|1812|Jonas Reiter|Port Marren|Kelp and Company|a botanist
-Jonas Reiter|Lindau Mole|1790|Peter Sorel|Tolsund|Reiter Foundry|a founder of bells
-Peter Sorel|Grauhafen|1768|Maria Holt|Lindau Mole|Reiter Foundry|a pilot
-Maria Holt|Vesterby|1741|Jonas Reiter|Grauhafen|Kelp and Company|a surveyor
-Marta Holt|Port Marren|1902|Anna Velten|Vesterby|Nordlicht Press|a journalist
-Karl Eibner|Vesterby|1888|Marta Holt|Sandwick|Halden Works|a mechanic
-Carla Eibner|Sandwick|1911|Anton Velten|Marren|Blue Lantern|a printer
-Tomas Grell|Oberfurt|1856|Ida Sorel|Eskil|Grell Brothers|a brewer
-Theo Grell|Eskil|1861|Clara Mohn|Oberfurt|Grell Brothers|a chemist
-Lena Ostrow|Sandwick|1925|Carla Eibner|Port Marren|Blue Lantern|a writer"""
+@dataclass(frozen=True)
+class _Person:
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
-_TOWNS = """\
-Marren|the Alder|Port Marren|1204|18400|Karl Eibner|a stone bridge with nine arches
-Port Marren|the Alder|Grauhafen|1388|52700|Marta Holt|the longest pier of the coast
-Grauhafen|the Lethe|Sandwick|1271|87300|Theo Grell|a fish market in the open air
-Tolsund|the Risle|Vesterby|1455|9600|Anna Velten|a wooden church
-Eskil|the Tarn|Oberfurt|1130|31200|Lena Ostrow|the ruins of an abbey
-Lindau Mole|the Lethe|Tolsund|1612|6100|Tomas Grell|a lighthouse
-Vesterby|the Onda|Marren|1349|14800|Ida Sorel|a school of navigation
-Sandwick|the Onda|Eskil|1520|23900|Anton Velten|dunes that move inland
-Oberfurt|the Tarn|Lindau Mole|1098|40500|Carla Eibner|a ferry older than the town"""
+    name: str
+    birthplace: str
+    year_of_birth: int
+    teacher: str
+    place_of_death: str
+    employer: str
+    craft: str
 
-_FIRMS = """\
-Halden Works|Karl Eibner|Vesterby|1919|lathes|Lena Ostrow
-Velten and Sons|Anton Velten|Grauhafen|1899|ships' clocks|Carla Eibner
-Nordlicht Press|Ivo Brandt|Marren|1868|maps and books|Marta Holt
-Sorel Cannery|Ida Sorel|Port Marren|1877|tinned herring|Theo Grell
-Kelp and Company|Maria Holt|Tolsund|1773|iodine|Clara Mohn
-Reiter Foundry|Jonas Reiter|Lindau Mole|1821|bells|Peter Sorel
-Grell Brothers|Tomas Grell|Oberfurt|1884|dark beer|Theo Grell
-Blue Lantern|Carla Eibner|Sandwick|1938|children's books|Lena Ostrow"""
-
-_BOOKS = """\
-The Salt Ledger|Marta Holt|Nordlicht Press|1931|Port Marren
-The Salt Road|Lena Ostrow|Blue Lantern|1952|Eskil
-Nine Arches|Carla Eibner|Blue Lantern|1947|Marren
-The Pilot's Winter|Peter Sorel|Kelp and Company|1809|Lindau Mole
-Seaweeds of the Onda|Clara Mohn|Kelp and Company|1846|Vesterby
-On Drawing Water|Ivo Brandt|Nordlicht Press|1872|Tolsund
-Letters to a Brewer|Theo Grell|Nordlicht Press|1903|Oberfurt
-The Clock of Grauhafen|Anna Velten|Velten and Sons|1912|Grauhafen
-The Clockmaker's Ferry|Lena Ostrow|Nordlicht Press|1960|Oberfurt"""
+    def document(self, key: str) -> Document:
+        text = (
+            f"{self.name} was {self.craft}. Born in {self.year_of_birth} in {self.birthplace}, the "
+            f"second of five children, {self.name} learned the craft from {self.teacher}. The "
+            f"working years were spent with {self.employer}. {self.name} died in "
+            f"{self.place_of_death}."
+        )
+        facts = {
+            "birthplace": (self.birthplace, "town"),
+            "year of birth": (str(self.year_of_birth), "number"),
+            "teacher": (self.teacher, "person"),
+            "employer": (self.employer, "firm"),
+            "place of death": (self.place_of_death, "town"),
+        }
+        return Document(key, self.name, "person", text, facts)
 
 
-def _person(row: list[str]) -> tuple[str, Kind, str, dict[str, tuple[str, Kind]]]:
-    name, born, year, teacher, died, employer, craft = row
-    text = (
-        f"{name} was {craft}. Born in {year} in {born}, the second of five children, {name} "
-        f"learned the craft from {teacher}. The working years were spent with {employer}. "
-        f"{name} died in {died}."
-    )
-    facts = {
-        "birthplace": (born, "town"),
-        "year of birth": (year, "number"),
-        "teacher": (teacher, "person"),
-        "employer": (employer, "firm"),
-        "place of death": (died, "town"),
-    }
-    return name, "person", text, facts
+@dataclass(frozen=True)
+class _Town:
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    name: str
+    river: str
+    twin_town: str
+    year_of_foundation: int
+    inhabitants: int
+    first_mayor: str
+    sight: str
+
+    def document(self, key: str) -> Document:
+        text = (
+            f"{self.name} is a town on {self.river}, known for {self.sight}. It was founded in "
+            f"{self.year_of_foundation} and has {self.inhabitants} inhabitants today. Its twin "
+            f"town is {self.twin_town}. The first mayor who was elected by all citizens was "
+            f"{self.first_mayor}."
+        )
+        facts = {
+            "river": (self.river, "thing"),
+            "twin town": (self.twin_town, "town"),
+            "year of foundation": (str(self.year_of_foundation), "number"),
+            "number of inhabitants": (str(self.inhabitants), "number"),
+            "first elected mayor": (self.first_mayor, "person"),
+        }
+        return Document(key, self.name, "town", text, facts)
 
 
-def _town(row: list[str]) -> tuple[str, Kind, str, dict[str, tuple[str, Kind]]]:
-    name, river, twin, year, people, mayor, sight = row
-    text = (
-        f"{name} is a town on {river}, known for {sight}. It was founded in {year} and has "
-        f"{people} inhabitants today. Its twin town is {twin}. The first mayor who was elected by "
-        f"all citizens was {mayor}."
-    )
-    facts = {
-        "river": (river, "thing"),
-        "twin town": (twin, "town"),
-        "year of foundation": (year, "number"),
-        "number of inhabitants": (people, "number"),
-        "first elected mayor": (mayor, "person"),
-    }
-    return name, "town", text, facts
+@dataclass(frozen=True)
+class _Firm:
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    name: str
+    founder: str
+    seat: str
+    year_of_foundation: int
+    product: str
+    director: str
+
+    def document(self, key: str) -> Document:
+        text = (
+            f"{self.name} was founded by {self.founder} in {self.year_of_foundation} to make "
+            f"{self.product}. The firm has had its seat in {self.seat} ever since. Its best known "
+            f"director was {self.director}, who doubled the output within a few years."
+        )
+        facts = {
+            "founder": (self.founder, "person"),
+            "seat": (self.seat, "town"),
+            "year of foundation": (str(self.year_of_foundation), "number"),
+            "product": (self.product, "thing"),
+            "best known director": (self.director, "person"),
+        }
+        return Document(key, self.name, "firm", text, facts)
 
 
-def _firm(row: list[str]) -> tuple[str, Kind, str, dict[str, tuple[str, Kind]]]:
-    name, founder, seat, year, product, director = row
-    text = (
-        f"{name} was founded by {founder} in {year} to make {product}. The firm has had its seat "
-        f"in {seat} ever since. Its best known director was {director}, who doubled the output "
-        "within a few years."
-    )
-    facts = {
-        "founder": (founder, "person"),
-        "seat": (seat, "town"),
-        "year of foundation": (year, "number"),
-        "product": (product, "thing"),
-        "best known director": (director, "person"),
-    }
-    return name, "firm", text, facts
+@dataclass(frozen=True)
+class _Book:
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    title: str
+    author: str
+    publisher: str
+    year_of_publication: int
+    setting: str
+
+    def document(self, key: str) -> Document:
+        text = (
+            f"{self.title} is a book by {self.author}. It is set in {self.setting} and appeared "
+            f"with {self.publisher} in {self.year_of_publication}. The first printing was sold out "
+            "before the end of the month."
+        )
+        facts = {
+            "author": (self.author, "person"),
+            "publisher": (self.publisher, "firm"),
+            "year of publication": (str(self.year_of_publication), "number"),
+            "setting": (self.setting, "town"),
+        }
+        return Document(key, self.title, "book", text, facts)
 
 
-def _book(row: list[str]) -> tuple[str, Kind, str, dict[str, tuple[str, Kind]]]:
-    name, author, publisher, year, place = row
-    text = (
-        f"{name} is a book by {author}. It is set in {place} and appeared with {publisher} in "
-        f"{year}. The first printing was sold out before the end of the month."
-    )
-    facts = {
-        "author": (author, "person"),
-        "publisher": (publisher, "firm"),
-        "year of publication": (year, "number"),
-        "setting": (place, "town"),
-    }
-    return name, "book", text, facts
+@dataclass(frozen=True)
+class _DocumentFile:
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    people: tuple[_Person, ...]
+    towns: tuple[_Town, ...]
+    firms: tuple[_Firm, ...]
+    books: tuple[_Book, ...]
 
 
 def _documents() -> tuple[Document, ...]:
-    made = [
-        write(line.split("|"))
-        for rows, write in ((_PEOPLE, _person), (_TOWNS, _town), (_FIRMS, _firm), (_BOOKS, _book))
-        for line in rows.splitlines()
-    ]
-    return tuple(Document(f"doc-{n:02d}", *document) for n, document in enumerate(made, start=1))
+    file = load("documents.toml", _DocumentFile)
+    rows: list[_Person | _Town | _Firm | _Book]
+    rows = [*file.people, *file.towns, *file.firms, *file.books]
+    return tuple(row.document(f"doc-{number:02d}") for number, row in enumerate(rows, start=1))
 
 
 DOCUMENTS: Final = _documents()

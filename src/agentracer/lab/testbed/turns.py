@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from agentracer.lab.testbed.phrases import PHRASES
 from agentracer.lab.testbed.problems import Act, Domain, Problem, Slip, ToolResult, pick
 from agentracer.lab.testbed.scene import Order, Scene
 from agentracer.lab.testbed.server import ChatReply, ChatRequest, ToolRequest
-from agentracer.lab.testbed.wording import TALK
 
 __all__ = ["Character", "Turn", "in_the_head", "order_text"]
 
@@ -70,7 +70,7 @@ class Turn:
 
     def say(self, what: str, *key: object) -> str:
         """Some talk for an occasion, which the seed chooses."""
-        return pick(TALK[self.domain.name, what], self.policy.seed, self.problem.id, what, *key)
+        return pick(PHRASES[self.domain.name, what], self.policy.seed, self.problem.id, what, *key)
 
     # -- planning
 
