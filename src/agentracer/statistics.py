@@ -21,6 +21,7 @@ __all__ = [
     "binomial_tail",
     "bootstrap_interval",
     "boschloo_p_value",
+    "boschloo_power",
     "calibration_error",
     "compare_paired",
     "confidence_bins",
@@ -170,6 +171,24 @@ def boschloo_p_value(flips: int, replays: int, control_flips: int, control_repla
     if not replays or not control_replays:
         return 1.0
     return _boschloo_table(replays, control_replays)[flips, control_flips]
+
+
+def boschloo_power(size: int, rate: float, control_rate: float, alpha: float = ALPHA) -> float:
+    """Return the chance that Boschloo's test of two samples of this size is below `alpha`.
+
+    Args:
+        size: of each sample, at least 1.
+        rate: success rate of the first.
+        control_rate: success rate of the second.
+        alpha: level of the test.
+    """
+    first, second = _binomial(size, rate), _binomial(size, control_rate)
+    return sum(
+        first[flips] * second[control]
+        for flips in range(size + 1)
+        for control in range(size + 1)
+        if boschloo_p_value(flips, size, control, size) < alpha
+    )
 
 
 @cache

@@ -1,0 +1,85 @@
+"""Choose the prefix whose replay tells most about the decisive step, for what it costs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from math import log2
+
+from agentracer.replay.success_curve.posterior import Answer, CurveSample
+
+__all__ = ["information", "next_prefixes"]
+
+_OVERHEAD = 1.0  # what starting a replay costs, in live steps
+
+
+def information(sample: CurveSample) -> list[float]:
+    """Estimate what one more replay of each prefix is expected to tell about the answer, in bits.
+
+    This is the mutual information between the answer and the outcome of the replay: the entropy of
+    the outcome less its mean entropy once the answer is known.
+    """
+    curves: dict[Answer, list[int]] = defaultdict(list)
+    for position, answer in enumerate(sample.answers):
+        curves[answer].append(position)
+    bits = []
+    for rates in sample.rates:
+        total = sum(rates)
+        if not total:
+            bits.append(0.0)
+            continue
+        conditional = sum(
+            len(members) * _entropy(sum([rates[i] for i in members]) / len(members))
+            for members in curves.values()
+        )
+        bits.append(max(0.0, _entropy(total / sample.size) - conditional / sample.size))
+    return bits
+
+
+def next_prefixes(
+    sample: CurveSample, cost: Callable[[int], float], *, size: int = 1
+) -> list[tuple[int, float]]:
+    """Choose which prefixes to replay next.
+
+    Args:
+        sample: curves of the posterior.
+        cost: expected live steps of a replay that keeps so many steps.
+        size: how many replays start at once. A prefix may come more than once; each time what is
+            left to be learned from it counts half.
+
+    Returns:
+        `size` pairs of a prefix and the bits that one replay of it is expected to tell, the most
+        telling for its cost first. The full record is never chosen: its rate is known.
+    """
+    bits = information(sample)[:-1]
+    worth = [b / (cost(k) + _OVERHEAD) for k, b in enumerate(bits)]
+    chosen = []
+    for _ in range(size):
+        best = max(range(len(worth)), key=lambda k: (worth[k], k))
+        chosen.append((best, bits[best]))
+        worth[best] /= 2
+    return chosen
+
+
+def _entropy(rate: float) -> float:
+    if rate <= 0.0 or rate >= 1.0:
+        return 0.0
+    return -(rate * log2(rate) + (1 - rate) * log2(1 - rate))
+
+
+def answer_set(posterior: dict[Answer, float], level: float) -> tuple[Answer, ...]:
+    """List the most probable answers that together reach a level, most probable first."""
+    total = 0.0
+    listed: list[Answer] = []
+    for answer, probability in posterior.items():
+        if total >= level:
+            break
+        listed.append(answer)
+        total += probability
+    return tuple(listed)
+
+
+def neighbouring(answers: Sequence[Answer], width: int) -> bool:
+    """Whether all answers are steps, at most `width` of them, and follow each other."""
+    steps = sorted(a for a in answers if isinstance(a, int))
+    return len(steps) == len(answers) <= width and bool(steps) and steps[-1] - steps[0] < width

@@ -1,0 +1,341 @@
+"""Search for the decisive step with replays of prefixes: which to replay, and when to stop.
+
+The search is a generator: it yields the prefixes to replay next and is sent how often each
+succeeded, so that the same code serves blocking, threaded and async systems and simulations.
+
+1. The full record is replayed: if that ever succeeds, no curve can be trusted, and the search ends.
+2. Prefixes are replayed where a replay tells most per live step, until one answer reaches the
+   level, at most three neighbouring steps do and more replays would tell little, or `stop` says so.
+3. Where one step reached the level, fresh replays just before and just after it are compared by an
+   exact test of a size that was fixed beforehand. The replays of phase 2 decided which step to test,
+   so they take no part in the test, and its level holds whatever the search did before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Final, Literal
+
+from agentracer.replay.success_curve.planning import answer_set, next_prefixes, neighbouring
+from agentracer.replay.success_curve.posterior import (
+    NEVER,
+    NO_SINGLE_STEP,
+    Answer,
+    CurveSample,
+    sample_curves,
+)
+from agentracer.statistics import boschloo_p_value, boschloo_power
+
+__all__ = ["Confirmation", "Outcomes", "PrefixBatch", "PrefixSearch", "SearchSettings", "search"]
+
+Purpose = Literal["record", "search", "confirm", "tool results"]
+_NEVER_REPLAYS: Final = 14
+_SEARCH_CURVES: Final = 200  # to choose the next replay by
+_CHECK_CURVES: Final = 1_000  # to decide by whether to stop
+_FINAL_CURVES: Final = 2_000
+_DOUBT: Final = 0.1  # how far the smaller sample may be off
+_LITTLE: Final = 0.01  # bits per replay
+_POWER: Final = 0.85  # chance that the exact test passes at the rates that were estimated
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """How a search goes about it.
+
+    Attributes:
+        level: posterior probability at which an answer is taken.
+        record_replays: replays of the full record at the beginning.
+        workers: how many replays run at once.
+        confirm: most replays of each side of the exact test; 0 leaves it out.
+        alpha: level of the exact test.
+    """
+
+    level: float = 0.9
+    record_replays: int = 3
+    workers: int = 1
+    confirm: int = 12
+    alpha: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixBatch:
+    """Prefixes to replay at once; a prefix may be listed several times."""
+
+    prefixes: tuple[int, ...]
+    purpose: Purpose
+
+
+Outcomes = Sequence[bool]
+"""Whether each replay of a batch succeeded, in the order of its prefixes."""
+
+
+@dataclass(slots=True)
+class Confirmation:
+    """The exact test of one step.
+
+    Attributes:
+        step: which step, in the order of the curve.
+        size: replays of each side, fixed before the first.
+        without: successes and replays with the steps before it kept.
+        with_step: successes and replays with the step kept too.
+        p_value: of the exact test, one-sided; 1.0 while it is open.
+    """
+
+    step: int
+    size: int
+    without: tuple[int, int] = (0, 0)
+    with_step: tuple[int, int] = (0, 0)
+    p_value: float = 1.0
+    passed: bool = False
+
+
+@dataclass(slots=True)
+class PrefixSearch:
+    """What a search found.
+
+    Attributes:
+        steps: T, the length of the record.
+        counts: successes and replays by prefix, those of the test included.
+        posterior: probability of each answer, most probable first.
+        sample: curves drawn from the posterior.
+        answers: the most probable answers that together reach the level.
+        confirmation: the exact test, where one was made.
+        ended: why it stopped.
+        record_succeeds: whether a replay of the full record succeeded, so that nothing follows.
+    """
+
+    steps: int
+    level: float
+    counts: dict[int, tuple[int, int]] = field(default_factory=dict)
+    posterior: dict[Answer, float] = field(default_factory=dict)
+    sample: CurveSample | None = None
+    answers: tuple[Answer, ...] = ()
+    confirmation: Confirmation | None = None
+    ended: str = ""
+    record_succeeds: bool = False
+
+    @property
+    def top(self) -> Answer | None:
+        """The most probable answer."""
+        return next(iter(self.posterior), None)
+
+    @property
+    def successes(self) -> int:
+        """Successful replays of any prefix."""
+        return sum(successes for successes, _ in self.counts.values())
+
+    @property
+    def replays(self) -> int:
+        """Replays of any prefix."""
+        return sum(replays for _, replays in self.counts.values())
+
+    def add(self, prefixes: Sequence[int], outcomes: Outcomes) -> None:
+        """Count the outcomes of some replays."""
+        for prefix, success in zip(prefixes, outcomes, strict=True):
+            successes, replays = self.counts.get(prefix, (0, 0))
+            self.counts[prefix] = (successes + bool(success), replays + 1)
+
+
+def search(
+    steps: int,
+    *,
+    prior: Sequence[float] | None = None,
+    settings: SearchSettings = SearchSettings(),
+    cost: Callable[[int], float] | None = None,
+    stop: Callable[[], str | None] = lambda: None,
+    seed: int = 0,
+) -> Generator[PrefixBatch, Outcomes, PrefixSearch]:
+    """Search for the decisive step of a run of `steps` steps.
+
+    Args:
+        steps: T, at least 1.
+        prior: see `sample_curves`.
+        settings: how.
+        cost: expected live steps of a replay that keeps so many steps; `steps` less these if None.
+        stop: asked before each batch; a text ends the search for that reason, as far as it came.
+        seed: of the random numbers.
+
+    Yields:
+        The prefixes to replay next; the outcomes are to be sent back in the same order.
+
+    Returns:
+        What was found.
+    """
+    found = PrefixSearch(steps, settings.level)
+    live = cost or (lambda prefix: float(steps - prefix))
+    yield from _replay_record(found, settings, stop)
+    if not found.record_succeeds and not found.ended:
+        yield from _narrow(found, prior, settings, live, stop, seed)
+    top = found.top
+    if isinstance(top, int) and found.posterior[top] >= settings.level and settings.confirm:
+        yield from _confirm(found, top, settings, stop)
+    _settle(found, prior, settings, seed)
+    return found
+
+
+def _replay_record(
+    found: PrefixSearch, settings: SearchSettings, stop: Callable[[], str | None]
+) -> Generator[PrefixBatch, Outcomes, None]:
+    """Replay the full record, which failed: a success means that the check cannot be trusted."""
+    left = settings.record_replays
+    while left and not found.record_succeeds:
+        if (reason := stop()) is not None:
+            found.ended = reason
+            return
+        batch = PrefixBatch((found.steps,) * min(left, settings.workers), "record")
+        outcomes = yield batch
+        found.add(batch.prefixes, outcomes)
+        left -= len(batch.prefixes)
+        found.record_succeeds = any(outcomes)
+
+
+def _narrow(
+    found: PrefixSearch,
+    prior: Sequence[float] | None,
+    settings: SearchSettings,
+    live: Callable[[int], float],
+    stop: Callable[[], str | None],
+    seed: int,
+) -> Generator[PrefixBatch, Outcomes, None]:
+    """Replay where it tells most, until an answer reaches the level."""
+    while True:
+        sample = _draw(found, prior, _SEARCH_CURVES, settings, seed)
+        if found.posterior[next(iter(found.posterior))] >= settings.level - _DOUBT:
+            sample = _draw(found, prior, _CHECK_CURVES, settings, seed)
+        chosen = next_prefixes(sample, live, size=settings.workers)
+        if (reason := _reached(found, settings, chosen[0][1])) is not None:
+            found.ended = reason
+            return
+        if (reason := stop()) is not None:
+            found.ended = reason
+            return
+        if found.top == NEVER and found.posterior[NEVER] >= settings.level:
+            chosen = [(prefix, 0.0) for prefix in _untried_places(found)][: settings.workers]
+        batch = PrefixBatch(tuple(prefix for prefix, _ in chosen), "search")
+        found.add(batch.prefixes, (yield batch))
+
+
+def _reached(found: PrefixSearch, settings: SearchSettings, bits: float) -> str | None:
+    """Say why the search is at its end, if it is."""
+    top = found.top
+    if top is None:
+        return None
+    if top == NEVER and found.posterior[top] >= settings.level:
+        return None if _untried_places(found) else "no replay of any prefix succeeded"
+    if found.posterior[top] >= settings.level:
+        return f"one answer reached a posterior probability of {settings.level:g}"
+    if bits < _LITTLE:
+        return "no further replay would tell much"
+    return None
+
+
+def _untried_places(found: PrefixSearch) -> list[int]:
+    """List prefixes still to be replayed before "never succeeds" may be said.
+
+    At least 14 replays are needed, at the start, in the middle and late: an early success may have
+    been luck, and a later step may have opened a chance that the start had not.
+    """
+    places = sorted({0, found.steps // 2, max(0, found.steps - 1)})
+    least = -(-_NEVER_REPLAYS // (len(places) + 1))
+    untried = [k for k in places if found.counts.get(k, (0, 0))[1] < least]
+    searched = sum(n for k, (_, n) in found.counts.items() if k < found.steps)
+    if not untried and searched < _NEVER_REPLAYS:
+        untried = [min(places, key=lambda k: found.counts[k][1])]
+    return untried
+
+
+def _settle(
+    found: PrefixSearch, prior: Sequence[float] | None, settings: SearchSettings, seed: int
+) -> None:
+    """Compute the final posterior from all counts."""
+    if found.record_succeeds:
+        return
+    _draw(found, prior, _FINAL_CURVES, settings, seed)
+
+
+def _draw(
+    found: PrefixSearch,
+    prior: Sequence[float] | None,
+    size: int,
+    settings: SearchSettings,
+    seed: int,
+) -> CurveSample:
+    """Draw curves from the posterior of all counts, and note what they say."""
+    sample = sample_curves(
+        found.steps, found.counts, prior=prior, size=size, seed=seed + found.replays
+    )
+    found.sample, found.posterior = sample, sample.posterior()
+    found.answers = answer_set(found.posterior, settings.level)
+    return sample
+
+
+# -- the exact test
+
+
+def _confirm(
+    found: PrefixSearch,
+    step: int,
+    settings: SearchSettings,
+    stop: Callable[[], str | None],
+) -> Generator[PrefixBatch, Outcomes, None]:
+    """Compare fresh replays with the steps before `step` kept to such that keep it too."""
+    size = _test_size(_rate(found, step), _rate(found, step + 1), settings)
+    test = found.confirmation = Confirmation(step, size)
+    while (batch := _next_of_test(test, settings)) is not None:
+        if (reason := stop()) is not None:
+            found.ended = reason
+            return
+        outcomes = yield batch
+        found.add(batch.prefixes, outcomes)
+        for prefix, success in zip(batch.prefixes, outcomes, strict=True):
+            side = test.without if prefix == step else test.with_step
+            counted = (side[0] + bool(success), side[1] + 1)
+            if prefix == step:
+                test.without = counted
+            else:
+                test.with_step = counted
+    test.p_value = _worst_p(test)
+    test.passed = test.p_value < settings.alpha
+
+
+def _rate(found: PrefixSearch, prefix: int) -> float:
+    """Estimate V(prefix) from its own replays, drawn a little to the middle."""
+    successes, replays = found.counts.get(prefix, (0, 0))
+    return (successes + 0.5) / (replays + 1)
+
+
+def _test_size(without: float, with_step: float, settings: SearchSettings) -> int:
+    """The least size of both samples with which the test probably passes, at most `confirm`."""
+    for size in range(3, settings.confirm):
+        if boschloo_power(size, without, with_step, settings.alpha) >= _POWER:
+            return size
+    return settings.confirm
+
+
+def _next_of_test(test: Confirmation, settings: SearchSettings) -> PrefixBatch | None:
+    """The next replays of the test; None once the rest cannot change what it shows."""
+    if _worst_p(test) < settings.alpha or _best_p(test) >= settings.alpha:
+        return None
+    # In turn, so that either side can end the test early.
+    sides = [
+        [test.step] * (test.size - test.without[1]),
+        [test.step + 1] * (test.size - test.with_step[1]),
+    ]
+    if test.with_step[1] < test.without[1]:
+        sides.reverse()
+    turns = [k for pair in zip_longest(*sides) for k in pair if k is not None]
+    return PrefixBatch(tuple(turns[: settings.workers]), "confirm") if turns else None
+
+
+def _worst_p(test: Confirmation) -> float:
+    """The p-value if all replays still to come speak against the step."""
+    left = test.size - test.with_step[1]
+    return boschloo_p_value(test.without[0], test.size, test.with_step[0] + left, test.size)
+
+
+def _best_p(test: Confirmation) -> float:
+    """The p-value if all replays still to come speak for the step."""
+    left = test.size - test.without[1]
+    return boschloo_p_value(test.without[0] + left, test.size, test.with_step[0], test.size)
