@@ -3,9 +3,10 @@
 The curve V(0)..V(T) is modelled as a hidden Markov chain over a grid of success rates. Between two
 prefixes the rate mostly stays as it is; it may fall (where the prior expects it), rise, or, in a
 second regime, decline a little with every step. Replays of prefix k are Bernoulli draws with rate
-V(k), and the run as recorded failed, so V(T) = 0. Curves are drawn from the exact posterior (forward
-filtering, backward sampling) and the definition of the decisive step is applied to each of them, so
-that the probability of "step t" is the share of the drawn curves of which step t is decisive.
+V(k), and the run as recorded failed, so V(T) = 0. Curves are drawn from the exact posterior
+(forward filtering, backward sampling) and the definition of the decisive step is applied to each of
+them, so that the probability of "step t" is the share of the drawn curves of which step t is
+decisive.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def sample_curves(
     best = max(logs)
     weights = [exp(value - best) for value in logs]
     evidence = best + log(sum(weights))
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - no secrets
     first = sum(rng.choices((1, 0), weights, k=size)) if size else 0
     batches = [
         _backward(f.messages, columns, n, rng)

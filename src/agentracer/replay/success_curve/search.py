@@ -7,8 +7,8 @@ succeeded, so that the same code serves blocking, threaded and async systems and
 2. Prefixes are replayed where a replay tells most per live step, until one answer reaches the
    level, at most three neighbouring steps do and more replays would tell little, or `stop` says so.
 3. Where one step reached the level, fresh replays just before and just after it are compared by an
-   exact test of a size that was fixed beforehand. The replays of phase 2 decided which step to test,
-   so they take no part in the test, and its level holds whatever the search did before.
+   exact test of a size that was fixed beforehand. The replays of phase 2 decided which step to
+   test, so they take no part in the test, and its level holds whatever the search did before.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final, Literal
 
-from agentracer.replay.success_curve.planning import answer_set, next_prefixes, neighbouring
+from agentracer.replay.success_curve.planning import answer_set, neighbouring, next_prefixes
 from agentracer.replay.success_curve.posterior import (
     NEVER,
-    NO_SINGLE_STEP,
     Answer,
     CurveSample,
     sample_curves,
@@ -37,6 +36,8 @@ _CHECK_CURVES: Final = 1_000  # to decide by whether to stop
 _FINAL_CURVES: Final = 2_000
 _DOUBT: Final = 0.1  # how far the smaller sample may be off
 _LITTLE: Final = 0.01  # bits per replay
+_NEIGHBOURS: Final = 3
+_LITTLE_AMONG_NEIGHBOURS: Final = 0.06
 _POWER: Final = 0.85  # chance that the exact test passes at the rates that were estimated
 
 
@@ -226,6 +227,8 @@ def _reached(found: PrefixSearch, settings: SearchSettings, bits: float) -> str 
         return None if _untried_places(found) else "no replay of any prefix succeeded"
     if found.posterior[top] >= settings.level:
         return f"one answer reached a posterior probability of {settings.level:g}"
+    if neighbouring(found.answers, _NEIGHBOURS) and bits < _LITTLE_AMONG_NEIGHBOURS:
+        return f"{len(found.answers)} neighbouring steps reached {settings.level:g} together"
     if bits < _LITTLE:
         return "no further replay would tell much"
     return None
