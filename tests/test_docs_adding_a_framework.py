@@ -11,13 +11,14 @@ import pytest
 
 import agentracer
 from agentracer._guard import swallowed
-from agentracer.instrumentation import FRAMEWORKS, _Framework
+from agentracer.adapters.registry import ENTRY_POINT_GROUP, spec_of, specs
 
 PAGE = Path(__file__).parent.parent / "docs" / "adding-a-framework.md"
 BLOCKS = {
     re.match(r"# (\w+)\.py", code)[1]: code
     for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 }
+ENTRY_POINT = "[agentracer.adapters]\ntoyteam = toyteam_spec:spec\n"
 TESTS = re.findall(r"^def (test_\w+)\(\)", BLOCKS["test_toyteam"], re.MULTILINE)
 
 
@@ -28,10 +29,15 @@ def toyteam(tmp_path, monkeypatch):
     folder.mkdir()
     for name, code in BLOCKS.items():
         (folder / f"{name}.py").write_text(code, encoding="utf-8")
+    installed = folder / "toyteam_agentracer-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: toyteam-agentracer\n")
+    (installed / "entry_points.txt").write_text(ENTRY_POINT)
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setitem(FRAMEWORKS, "toyteam", _Framework("toyteam", "toyteam_adapter"))
+    specs.cache_clear()
     yield importlib.import_module("toyteam")
     agentracer.uninstrument()
+    specs.cache_clear()
     for name in BLOCKS:
         sys.modules.pop(name, None)
 
@@ -93,4 +99,15 @@ def test_the_page_names_what_the_code_has(toyteam):
     text = PAGE.read_text(encoding="utf-8")
     adapter = importlib.import_module("toyteam_adapter").adapter
     assert all(hasattr(adapter, name) for name in ("name", "install", "uninstall", "advise"))
-    assert '"toyteam": _Framework("toyteam", "agentracer.adapters.toyteam"),' in text
+    assert f'[project.entry-points."{ENTRY_POINT_GROUP}"]' in text
+    assert 'toyteam = "toyteam_spec:spec"' in text
+
+
+def test_the_spec_is_asked_for_versions_and_systems(toyteam):
+    from agentracer import doctor
+
+    spec = spec_of(toyteam.Team())
+    assert spec is not None
+    assert spec.name == "toyteam"
+    found = {finding.subject: finding.text for finding in doctor.examine()}
+    assert found["toyteam"].startswith("not installed")

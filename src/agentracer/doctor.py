@@ -5,6 +5,7 @@ Findings only; how they are shown is the CLI's business.
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from importlib import metadata
 from typing import Literal
 
 from agentracer._version import __version__
+from agentracer.adapters.registry import specs
+from agentracer.adapters.spec import AdapterSpec
 from agentracer.errors import pip_line
 from agentracer.store import Store
 
@@ -31,29 +34,13 @@ class Finding:
     remedy: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Requirement:
-    """A framework: the distribution to look for, and the versions that capture was tested with."""
-
-    extra: str
-    distribution: str
-    tested: str
-
-
-_FRAMEWORKS = (
-    _Requirement("langgraph", "langgraph", "1."),
-    _Requirement("autogen", "autogen-agentchat", "0.7.5"),
-    _Requirement("camel", "camel-ai", "0.2.90"),
-)
-
-
 def examine(store: Store | None = None) -> Iterator[Finding]:
     """Look at everything, one finding at a time."""
     yield Finding("ok", "agentracer", f"{__version__} (distribution agentracer-mas)")
     yield Finding("ok", "python", platform.python_version())
     yield from _namesake()
-    for requirement in _FRAMEWORKS:
-        yield _framework(requirement)
+    for spec in specs().values():
+        yield _framework(spec)
     yield from _camel_and_mcp()
     yield _store(store or Store())
 
@@ -71,19 +58,23 @@ def _namesake() -> Iterator[Finding]:
         )
 
 
-def _framework(requirement: _Requirement) -> Finding:
-    version = _version(requirement.distribution)
+def _framework(spec: AdapterSpec) -> Finding:
+    if spec.distribution is None:
+        found = importlib.util.find_spec(spec.packages[0]) is not None
+        text = "found" if found else f"no package {spec.packages[0]} can be imported here"
+        return Finding("ok" if found else "info", spec.name, text)
+    version = _version(spec.distribution)
     if version is None:
-        text = f"not installed; to capture it: {pip_line(requirement.extra)}"
-        return Finding("info", requirement.distribution, text)
-    if not version.startswith(requirement.tested):
-        return Finding(
-            "warning",
-            requirement.distribution,
-            f"{version}; capture was tested with {requirement.tested}*",
-            pip_line(requirement.extra),
+        remedy = pip_line(spec.extra) if spec.extra else f"pip install {spec.distribution}"
+        return Finding("info", spec.distribution, f"not installed; to capture it: {remedy}")
+    if not spec.is_tested(version):
+        text = f"{version}; capture was tested with {spec.tested_text}"
+        newest = spec.tested[1] if spec.tested else version
+        remedy = (
+            pip_line(spec.extra) if spec.extra else f"pip install {spec.distribution}=={newest}"
         )
-    return Finding("ok", requirement.distribution, version)
+        return Finding("warning", spec.distribution, text, remedy)
+    return Finding("ok", spec.distribution, version)
 
 
 def _camel_and_mcp() -> Iterator[Finding]:

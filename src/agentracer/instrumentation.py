@@ -6,45 +6,28 @@ by a post-import hook, so that nothing is imported that the program would not im
 
 from __future__ import annotations
 
-import importlib
 import logging
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from agentracer._guard import guard
+from agentracer.adapters.base import Adapter
 from agentracer.adapters.kit.patching import post_import
+from agentracer.adapters.registry import load, specs
+from agentracer.adapters.spec import AdapterSpec
 
-if TYPE_CHECKING:
-    from agentracer.adapters._base import Adapter
-
-__all__ = ["FRAMEWORKS", "instrument", "instrumented", "uninstrument"]
+__all__ = ["instrument", "instrumented", "uninstrument"]
 
 logger: Final = logging.getLogger("agentracer")
 
 
-@dataclass(frozen=True, slots=True)
-class _Framework:
-    """`trigger` is the module whose import means that the framework is in use."""
-
-    trigger: str
-    adapter: str
-
-
-FRAMEWORKS: Final = {
-    "autogen": _Framework("autogen_agentchat.base", "agentracer.adapters.autogen"),
-    "camel": _Framework("camel.agents.chat_agent", "agentracer.adapters.camel"),
-    "langgraph": _Framework("langgraph.pregel", "agentracer.adapters.langgraph"),
-    "maas": _Framework("maas", "agentracer.adapters.maas"),
-}
-"""What can be captured, by the name to give `instrument()`."""
-
 _lock = threading.RLock()
 _wanted: set[str] = set()
 _installed: dict[str, Adapter] = {}
+_warned: set[str] = set()  # frameworks of an untested version: said once per process
 _hooks: dict[str, Callable[[], None]] = {}
 
 
@@ -55,22 +38,23 @@ def instrument(*frameworks: str) -> None:
     reaches the program.
 
     Args:
-        *frameworks: names from `FRAMEWORKS`; all of them if none is given.
+        *frameworks: names of adapters, such as "langgraph"; all that are known if none is given.
 
     Raises:
-        ValueError: a name that is not in `FRAMEWORKS`.
+        ValueError: there is no adapter of that name.
     """
-    unknown = set(frameworks) - set(FRAMEWORKS)
+    known = specs()
+    unknown = set(frameworks) - set(known)
     if unknown:
-        known = ", ".join(sorted(FRAMEWORKS))
-        raise ValueError(f"unknown framework {min(unknown)!r}\n  remedy: one of {known}")
+        names = ", ".join(sorted(known))
+        raise ValueError(f"unknown framework {min(unknown)!r}\n  remedy: one of {names}")
     with _lock:
-        for name in frameworks or FRAMEWORKS:
+        for name in frameworks or known:
             _wanted.add(name)
-            if FRAMEWORKS[name].trigger in sys.modules:
-                _install(name)
+            if known[name].trigger in sys.modules:
+                _install(known[name])
             else:
-                _hook(name)
+                _hook(known[name])
 
 
 def uninstrument() -> None:
@@ -90,24 +74,25 @@ def instrumented() -> frozenset[str]:
     return frozenset(_wanted)
 
 
-def _hook(name: str) -> None:
-    if name in _hooks:
+def _hook(spec: AdapterSpec) -> None:
+    if spec.name in _hooks:
         return
 
     def imported(_module: ModuleType) -> None:
         with _lock:
-            if name in _wanted:
-                _install(name)
+            if spec.name in _wanted:
+                _install(spec)
 
-    _hooks[name] = post_import(FRAMEWORKS[name].trigger, imported)
+    _hooks[spec.name] = post_import(spec.trigger, imported)
 
 
-def _install(name: str) -> None:
+def _install(spec: AdapterSpec) -> None:
+    name = spec.name
     if name in _installed:
         return
     adapter: Adapter | None = None
     try:
-        adapter = importlib.import_module(FRAMEWORKS[name].adapter).adapter
+        adapter = load(name)
         adapter.install()
         _installed[name] = adapter
     except BaseException as error:
@@ -121,4 +106,18 @@ def _install(name: str) -> None:
             "`agentracer doctor` shows which versions are supported.",
             name,
             error,
+        )
+    else:
+        with guard(f"{name}.version"):
+            _warn_if_untested(spec)
+
+
+def _warn_if_untested(spec: AdapterSpec) -> None:
+    version = spec.installed_version()
+    if version is not None and not spec.is_tested(version) and spec.name not in _warned:
+        _warned.add(spec.name)
+        logger.warning(
+            "agentracer: %s %s is installed; capture was tested with %s. What it records may be "
+            "incomplete; `agentracer doctor` shows the tested versions.",
+            *(spec.distribution, version, spec.tested_text),
         )

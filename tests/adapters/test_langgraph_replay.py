@@ -306,8 +306,8 @@ def test_advice_reaches_one_agent_once_and_is_taken_back_exactly(build, world):
     prompts = [exchange.body["messages"][0]["content"] for exchange in world.server.exchanges]
     assert [prompt.count(ADVICE) for prompt in prompts if "You are planner" in prompt] == [1]
     assert not any(ADVICE in prompt for prompt in prompts if "You are planner" not in prompt)
-    adapter.retract(advice)
-    adapter.retract(advice)
+    advice.retract()
+    advice.retract()
     assert system.config is original
     world.forget()
     assert not is_right(system.invoke(ASK))

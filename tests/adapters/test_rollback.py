@@ -12,6 +12,7 @@ import pytest
 import agentracer
 from agentracer import instrumentation
 from agentracer.adapters.kit.patching import Patches, subclasses_of
+from agentracer.adapters.registry import specs
 
 PACKAGES = {
     "langgraph": ("langgraph", "langchain_core"),
@@ -36,7 +37,7 @@ def framework(request, monkeypatch):
         monkeypatch.syspath_prepend(str(Path(__file__).parent / "maas_standin"))
     else:
         pytest.importorskip(MODULES[name][0], reason=f"needs the extra [{name}]")
-    for module in (*MODULES[name], instrumentation.FRAMEWORKS[name].adapter):
+    for module in (*MODULES[name], specs()[name].module):
         importlib.import_module(module)
     yield name
     agentracer.uninstrument()

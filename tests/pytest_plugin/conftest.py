@@ -16,11 +16,11 @@ import agentracer._pytest.verification
 import agentracer.attribution.embedded
 import agentracer.report.html
 import agentracer.report.terminal
-from agentracer.instrumentation import FRAMEWORKS
+from agentracer.adapters.registry import specs
 
-for _framework in FRAMEWORKS.values():
+for _framework in specs().values():
     with suppress(ImportError):  # not installed, so nothing can be forgotten
-        import_module(_framework.adapter)
+        import_module(_framework.module)
 
 ROOT = Path(__file__).parents[2]
 

@@ -34,7 +34,7 @@ from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from agentracer._guard import guard
-from agentracer.adapters._base import Advice, Retracts
+from agentracer.adapters.base import Advice
 from agentracer.adapters.kit.patching import Patches
 from agentracer.encoding import to_json
 from agentracer.recorder import RunRecorder, describe_error
@@ -377,8 +377,8 @@ def _wrap(original: Any, kind: type[_Call]) -> Any:
     )
 
 
-class _MaasAdapter(Retracts):
-    """See `agentracer.adapters._base.Adapter`."""
+class _MaasAdapter:
+    """See `agentracer.adapters.base.Adapter`."""
 
     name = "maas"
 

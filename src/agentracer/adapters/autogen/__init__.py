@@ -22,16 +22,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from agentracer.adapters._base import Advice, Retracts
 from agentracer.adapters.autogen.advice import advise
 from agentracer.adapters.autogen.seams import install
+from agentracer.adapters.base import Advice
 from agentracer.adapters.kit.patching import Patches
 
 __all__ = ["adapter"]
 
 
-class _AutoGenAdapter(Retracts):
-    """See `agentracer.adapters._base.Adapter`."""
+class _AutoGenAdapter:
+    """See `agentracer.adapters.base.Adapter`."""
 
     name = "autogen"
 

@@ -8,8 +8,8 @@ from typing import Any
 from autogen_agentchat.base import ChatAgent, Team
 from autogen_core.models import SystemMessage
 
-from agentracer.adapters._base import Advice
 from agentracer.adapters.autogen import shapes
+from agentracer.adapters.base import Advice
 
 __all__ = ["advise", "advised", "agents_of"]
 

@@ -17,15 +17,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from agentracer.adapters._base import Advice, Retracts
+from agentracer.adapters.base import Advice
 from agentracer.adapters.camel import advice
 from agentracer.adapters.camel.seams import Seams
 
 __all__ = ["adapter"]
 
 
-class _CamelAdapter(Retracts):
-    """See `agentracer.adapters._base.Adapter`."""
+class _CamelAdapter:
+    """See `agentracer.adapters.base.Adapter`."""
 
     name = "camel"
 

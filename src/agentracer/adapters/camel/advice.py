@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from typing import Any, Final
 
-from agentracer.adapters._base import Advice
+from agentracer.adapters.base import Advice
 from agentracer.adapters.camel.places import members, pooled
 
 __all__ = ["give"]

@@ -17,7 +17,7 @@ from typing import Any, Final
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers import context as _hooks
 
-from agentracer.adapters._base import Advice, Retracts
+from agentracer.adapters.base import Advice
 from agentracer.adapters.kit.patching import Patches
 from agentracer.adapters.langgraph.capture import CaptureHandler
 from agentracer.adapters.langgraph.seams import ADVISED, Seams
@@ -26,8 +26,8 @@ from agentracer.adapters.langgraph.shapes import agents_of
 __all__ = ["adapter"]
 
 
-class _LangGraphAdapter(Retracts):
-    """See `agentracer.adapters._base.Adapter`."""
+class _LangGraphAdapter:
+    """See `agentracer.adapters.base.Adapter`."""
 
     name = "langgraph"
 

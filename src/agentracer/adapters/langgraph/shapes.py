@@ -17,6 +17,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool
 from langgraph.types import Command
 
+from agentracer.adapters.registry import LANGGRAPH
 from agentracer.encoding import safe_repr
 from agentracer.replay.session import HANDOFF, ModelAnswer, ToolAnswer, recorded_error
 
@@ -48,51 +49,34 @@ _TASK_KEYS = ("task", "question", "query", "input", "problem")
 _TEXT_LIMIT = 20_000
 _REPORTED = "ToolError"  # the type of an error that a tool reported in a message
 
-# Nodes of prebuilt agents: their names say what happens, not who acts.
-_INNER_NODES = frozenset({"agent", "model", "tools", "call_model", "__start__"})
-_MIDDLEWARE = (".before_model", ".after_model", ".before_agent", ".after_agent")
-
 
 # -- who
 
 
 def node_path(metadata: Mapping[str, Any]) -> str:
     """A node's place without run-specific ids: `solver/model` for `solver:<uuid>|model:<uuid>`."""
-    namespace = metadata.get("langgraph_checkpoint_ns") or metadata.get("checkpoint_ns") or ""
-    names = [part.partition(":")[0] for part in str(namespace).split("|") if part]
-    return "/".join(names) or str(metadata.get("langgraph_node") or "")
+    return "/".join(LANGGRAPH.node_names(metadata))
 
 
 def agent_name(metadata: Mapping[str, Any], graph: str | None) -> str:
-    """Who acts at a node.
-
-    The node itself, unless it is an inner node of a prebuilt agent: then the name given to that
-    agent, else the node that holds it, else the graph. (The agent name in the metadata is handed
-    down to everything below, so it says nothing about nodes with names of their own.)
-    """
-    names = node_path(metadata).split("/")
-    node = names[-1]
-    if node and node not in _INNER_NODES and not node.endswith(_MIDDLEWARE):
-        return node
-    named = metadata.get("lc_agent_name")
-    if named:
-        return str(named)
-    outer = [name for name in names[:-1] if name and name not in _INNER_NODES]
-    if outer:
-        return outer[-1]
-    return graph if graph and graph != "LangGraph" else "agent"
+    """Who acts at a node: see `GraphKeys.agent_of`; else the graph."""
+    return LANGGRAPH.agent_of(metadata) or (
+        graph if graph and graph not in LANGGRAPH.unnamed else "agent"
+    )
 
 
 def agents_of(graph: Any) -> list[str]:
     """The agents of a compiled graph: its nodes, and those of its subgraphs."""
-    names = [str(name) for name in graph.nodes if name not in _INNER_NODES]
+    names = [str(name) for name in graph.nodes if name not in LANGGRAPH.inner_nodes]
     for path, subgraph in graph.get_subgraphs(recurse=True):
-        if subgraph.name and subgraph.name != "LangGraph":
+        if subgraph.name and subgraph.name not in LANGGRAPH.unnamed:
             names.append(subgraph.name)
         names += [str(name) for name in (path.split("|")[-1], *subgraph.nodes)]
-    if graph.name and graph.name != "LangGraph":
+    if graph.name and graph.name not in LANGGRAPH.unnamed:
         names.append(graph.name)
-    return list(dict.fromkeys(name for name in names if name not in _INNER_NODES)) or ["agent"]
+    return list(dict.fromkeys(name for name in names if name not in LANGGRAPH.inner_nodes)) or [
+        "agent"
+    ]
 
 
 # -- messages and models

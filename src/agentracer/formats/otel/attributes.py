@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentracer.adapters.registry import graph_keys
 from agentracer.formats.otel import conventions
 from agentracer.formats.otel.conventions import Kind
 from agentracer.formats.otel.messages import (
@@ -98,7 +99,7 @@ def kind_of(span: Span) -> Kind:
     """What a span stands for; `setup` describes an agent without running it."""
     for name in conventions.KIND:
         kind = conventions.KINDS.get(str(span.facts.get(name, "")).lower())
-        if kind == "agent" and conventions.NODE in _metadata(span):
+        if kind == "agent" and any(keys.node in _metadata(span) for keys in graph_keys()):
             # OpenInference calls every LangChain run an agent whose name has "agent" in it.
             return "other"
         if kind is not None:
@@ -109,9 +110,11 @@ def kind_of(span: Span) -> Kind:
 def agent_name(span: Span) -> str | None:
     """The agent that a span names, whatever encloses it; None if it names none."""
     named = _text(span, conventions.AGENT)
-    if named and named not in conventions.INNER_NODES:
+    if named and not any(named in keys.inner_nodes for keys in graph_keys()):
         return named
-    return _langgraph_agent(_metadata(span)) or _text(span, conventions.LAST_RESORT_AGENT)
+    metadata = _metadata(span)
+    by_node = next((agent for keys in graph_keys() if (agent := keys.agent_of(metadata))), None)
+    return by_node or _text(span, conventions.LAST_RESORT_AGENT)
 
 
 def agent_role(span: Span) -> str | None:
@@ -121,11 +124,13 @@ def agent_role(span: Span) -> str | None:
 
 def node_name(span: Span) -> str | None:
     """The node of a graph that a span is a run of; None for spans inside a node."""
-    node = _metadata(span).get(conventions.NODE)
-    label = _text(span, conventions.NODE_LABEL) or span.name
-    if not node or node != label or node.startswith("__") or node.endswith(conventions.MIDDLEWARE):
-        return None
-    return node
+    metadata, label = _metadata(span), _text(span, conventions.NODE_LABEL) or span.name
+    for keys in graph_keys():
+        node = metadata.get(keys.node)
+        hidden = not node or node.startswith("__") or node.endswith(keys.inner_suffixes)
+        if node == label and not hidden:
+            return node
+    return None
 
 
 def _metadata(span: Span) -> dict[str, str]:
@@ -134,23 +139,11 @@ def _metadata(span: Span) -> dict[str, str]:
         data = decode(span.facts.get(name))
         if isinstance(data, dict):
             found |= data
-    for key in (conventions.NODE, conventions.NAMED, *conventions.NAMESPACES):
+    for key in (key for keys in graph_keys() for key in keys.keys):
         for prefix in conventions.METADATA_PREFIXES:
             if prefix + key in span.facts:
                 found[key] = span.facts[prefix + key]
     return {key: value for key, value in found.items() if isinstance(value, str)}
-
-
-def _langgraph_agent(metadata: Mapping[str, str]) -> str | None:
-    """The node, or for the inner nodes of a prebuilt agent that agent's name or outer node."""
-    namespace = next((metadata[key] for key in conventions.NAMESPACES if metadata.get(key)), "")
-    path = [part.partition(":")[0] for part in namespace.split("|") if part]
-    names = path or [metadata.get(conventions.NODE, "")]
-    node = names[-1]
-    if node and node not in conventions.INNER_NODES and not node.endswith(conventions.MIDDLEWARE):
-        return node
-    outer = [name for name in names[:-1] if name and name not in conventions.INNER_NODES]
-    return metadata.get(conventions.NAMED) or (outer[-1] if outer else None)
 
 
 def session_of(span: Span) -> str | None:

@@ -25,7 +25,6 @@ __all__ = [
     "ENVELOPE",
     "ERROR_TYPE",
     "FLATTENED",
-    "INNER_NODES",
     "INPUT",
     "INPUT_EVENTS",
     "INPUT_TOKENS",
@@ -35,11 +34,7 @@ __all__ = [
     "LAST_RESORT_AGENT",
     "METADATA_JSON",
     "METADATA_PREFIXES",
-    "MIDDLEWARE",
     "MODEL",
-    "NAMED",
-    "NAMESPACES",
-    "NODE",
     "NODE_LABEL",
     "NO_PARAMETERS",
     "OUTPUT",
@@ -179,15 +174,9 @@ RESULT = (
 ERROR_TYPE = ("error.type", "exception.type")
 SERVICE = ("service.name",)
 
-# LangGraph's own metadata, as a JSON attribute or behind a prefix.
+# The metadata of graph frameworks (`AdapterSpec.graph`), as a JSON attribute or behind a prefix.
 METADATA_JSON = ("metadata",)
 METADATA_PREFIXES = ("langsmith.metadata.", "traceloop.association.properties.")
-NODE, NAMED = "langgraph_node", "lc_agent_name"
-NAMESPACES = ("langgraph_checkpoint_ns", "checkpoint_ns")
 NODE_LABEL = ("traceloop.entity.name",)
-# Nodes of prebuilt agents: their names say what happens, not who acts. The same rule as in
-# `adapters.langgraph.shapes`, which cannot be imported without LangChain.
-INNER_NODES = frozenset({"agent", "model", "tools", "call_model", "__start__", "__end__"})
-MIDDLEWARE = (".before_model", ".after_model", ".before_agent", ".after_agent")
 # Traceloop wraps a runnable's input with its callback's arguments.
 ENVELOPE = frozenset({"input_str", "tags", "metadata", "inputs", "kwargs", "name"})

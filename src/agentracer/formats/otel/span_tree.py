@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agentracer.adapters.registry import graph_keys
 from agentracer.formats.otel import attributes
 from agentracer.formats.otel.attributes import Kind
 from agentracer.formats.otel.otlp import Span
@@ -11,7 +12,6 @@ from agentracer.formats.otel.otlp import Span
 __all__ = ["SpanTree"]
 
 _UNNAMED_AGENT = "agent"
-_GENERIC_ROOTS = frozenset({"LangGraph", "RunnableSequence", ""})
 _MAX_DEPTH = 1_000
 
 
@@ -61,7 +61,7 @@ class SpanTree:
         root = enclosing[-1]
         if agents:
             return agents[0].removeprefix("invoke_agent ").strip() or _UNNAMED_AGENT
-        if self.kinds[root.span_id] == "other" and root.name not in _GENERIC_ROOTS:
+        if self.kinds[root.span_id] == "other" and not _is_unnamed(root.name):
             return root.name
         return _UNNAMED_AGENT
 
@@ -97,3 +97,7 @@ class SpanTree:
 
 def _same_tool(span: Span, other: Span) -> bool:
     return attributes.tool_call_of(span).name == attributes.tool_call_of(other).name
+
+
+def _is_unnamed(graph: str) -> bool:
+    return not graph or any(graph in keys.unnamed for keys in graph_keys())

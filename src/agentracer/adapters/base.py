@@ -1,15 +1,15 @@
-"""The contract that all adapters share: capture, replay seams, feedback."""
+"""The contract of an adapter: capture, replay and advice for one framework."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["Adapter", "Advice", "Retracts"]
+__all__ = ["Adapter", "Advice"]
 
 
 class Advice:
-    """A lesson put in front of one agent, until it is retracted.
+    """A text in front of one agent, until it is retracted.
 
     Attributes:
         agent: who gets it.
@@ -30,16 +30,17 @@ class Advice:
 class Adapter(Protocol):
     """Captures, replays and advises the systems of one framework.
 
-    An adapter module has a module-level `adapter` of this shape.
+    An adapter module has a module-level `adapter` of this shape; `agentracer.adapters.kit` has what
+    adapters need to make one.
 
     *Capture.* Each top-level framework run belongs to `current_run()`, or, where no `record()`
     block encloses it, to an `open_run()` of its own. Model calls, tool calls and other actions
     go to that run's `recorder`.
 
-    *Replay.* At the seams where the framework calls models and tools, an adapter asks
-    `current_run().replay` (a `ReplaySession`), if there is one, and delivers its answers instead.
-    What is answered is captured like any other call, its step marked with the attribute `replay`:
-    `recorded`, `override` or `live`.
+    *Replay.* Where the framework calls models and tools, an adapter asks `current_run().replay` (a
+    `ReplaySession`), if there is one, and returns its answers instead. What is answered is captured
+    like any other call, its step marked with the attribute `replay`: `recorded`, `override` or
+    `live`.
 
     *Host first.* Everything that an adapter does while the host runs happens inside
     `agentracer._guard.guard`.
@@ -51,7 +52,10 @@ class Adapter(Protocol):
         """Hook into the framework. Called once; may raise if the framework has changed."""
 
     def uninstall(self) -> None:
-        """Undo `install` exactly: the framework's own objects are back in place."""
+        """Undo `install`: the framework's own objects are back in place.
+
+        Also called after an `install` that raised, so it has to undo a part of one.
+        """
 
     def advise(self, system: Any, agent: str, text: str) -> Advice:
         """Put `text` in front of the named agent of `system`, from its next run on.
@@ -59,14 +63,3 @@ class Adapter(Protocol):
         Raises:
             ValueError: the system has no agent of that name.
         """
-
-    def retract(self, advice: Advice) -> None:
-        """Take advice back exactly."""
-
-
-class Retracts:
-    """The part of the contract that is the same for all: an `Advice` knows how it is undone."""
-
-    def retract(self, advice: Advice) -> None:
-        """Take advice back exactly: the same as `advice.retract()`."""
-        advice.retract()
