@@ -33,14 +33,14 @@ from typing import Annotated, Any, TypedDict
 
 import agentracer
 from agentracer.replay import Override, ReferenceOracle, Search, System, find_decisive
-from agentracer.replay.search import Strategy
+from agentracer.replay.search import SearchStrategy
 from agentracer.store import Store
 from agentracer.trace import Trace
 
 TEAM_SEED = 20
 """Of the testbed's runs; not that of any data the embedded tracer was trained on."""
 
-STRATEGIES: tuple[Strategy, ...] = ("sequential", "ranked", "bisect")
+STRATEGIES: tuple[SearchStrategy, ...] = ("sequential", "ranked", "bisect")
 
 
 @dataclass(frozen=True)
@@ -268,8 +268,8 @@ def measure(case: Case) -> Iterator[Row]:
             ranking=case.ranking if strategy == "ranked" else (),
         )  # fmt: skip
         right = search.verdict.step == case.step
-        spent = search.spent
-        yield Row(case.system_name, strategy, right, spent.runs, spent.steps, spent.model_calls,
+        usage = search.usage
+        yield Row(case.system_name, strategy, right, usage.replays, usage.steps, usage.model_calls,
                   time.perf_counter() - began)  # fmt: skip
         if strategy == "sequential":
             yield from naive(case, search, right)

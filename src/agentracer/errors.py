@@ -10,6 +10,7 @@
     ├── UnknownModel (ValueError)    a model spec that no backend answers to
     ├── BackendError                 a backend broke, or broke its contract
     ├── ReplayDiverged               a rerun asked for what the record does not have
+    ├── InvalidSystem                a `System` cannot be run or checked at all
     ├── ToolRefused                  a replay's policy does not let a tool run
     ├── BudgetSpent                  the next replay would cost more than the budget allows
     ├── OracleFailed                 an oracle raised, or proposed what does not fit the trace
@@ -24,9 +25,14 @@ through `instrument()`: see `agentracer._guard`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
+
+if TYPE_CHECKING:
+    from agentracer.replay.divergence import Divergence
 
 __all__ = [
     "AgentracerError",
@@ -35,6 +41,7 @@ __all__ = [
     "CollectionMismatch",
     "ContainerUnavailable",
     "FormatError",
+    "InvalidSystem",
     "MissingExtra",
     "MissingLaboratory",
     "OracleFailed",
@@ -124,11 +131,11 @@ class ReplayDiverged(AgentracerError):
 
     Attributes:
         trace_id: the trace of the rerun, as far as it came.
-        divergences: what the system asked for and what the record has, one sentence each.
+        divergences: where the rerun left the record (`agentracer.replay.Divergence`).
     """
 
-    def __init__(self, trace_id: str, divergences: list[str]) -> None:
-        self.trace_id, self.divergences = trace_id, divergences
+    def __init__(self, trace_id: str, divergences: Sequence[Divergence]) -> None:
+        self.trace_id, self.divergences = trace_id, list(divergences)
         listed = "\n".join(f"  - {item}" for item in divergences[:5])
         more = f"\n  and {len(divergences) - 5} more" if len(divergences) > 5 else ""
         super().__init__(
@@ -136,6 +143,10 @@ class ReplayDiverged(AgentracerError):
             "  remedy: the system is not deterministic before this step (time, random ids, files); "
             "make that part repeatable, or pass on_divergence='report' to get the trace anyway"
         )
+
+
+class InvalidSystem(AgentracerError):
+    """A `System` cannot be run or checked at all, whatever is corrected."""
 
 
 class ToolRefused(AgentracerError):

@@ -54,6 +54,11 @@ class Usage:
         return self.input_tokens + self.output_tokens + self.unsplit_tokens
 
     @property
+    def all_runs(self) -> int:
+        """Runs and replays, each replay counted as a whole run."""
+        return self.runs + self.replays
+
+    @property
     def prefilled_tokens(self) -> int:
         """Input tokens that were really computed."""
         return self.input_tokens - self.cached_tokens

@@ -159,7 +159,7 @@ def test_an_interrupted_search_is_continued(store, index, captured, monkeypatch)
     trace = store.load(index["interrupted_search"])
     with team.served_team() as graph:
         search = find_decisive(trace, team.system(graph, trace.task, store), team.oracle)
-    assert (search.spent.resumed, search.spent.runs) == (2, 0)
+    assert (search.usage.resumed, search.usage.replays) == (2, 0)
     assert (search.verdict.agent, search.verdict.step) == ("planner", 0)
     assert search.verdict.verification.status == "confirmed"
 
@@ -169,7 +169,7 @@ def test_a_search_of_another_version_begins_anew(store, index, captured, monkeyp
     trace = store.load(index["interrupted_search"])
     with team.served_team() as graph:
         search = find_decisive(trace, team.system(graph, trace.task, store), team.oracle)
-    assert (search.spent.resumed, search.spent.runs) == (0, 2)
+    assert (search.usage.resumed, search.usage.replays) == (0, 2)
 
 
 def test_lessons_are_read(evolved, index):

@@ -46,7 +46,7 @@ def test_every_strategy_names_the_planted_step(planted, strategy, oracle, determ
     assert search.verdict.agent == f"agent-{step}"
     assert search.verdict.verification.status == "confirmed"
     assert search.verdict.verification.control_flips == 0
-    assert search.replays == search.spent.runs
+    assert search.replays == search.usage.replays
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -187,7 +187,7 @@ def test_the_prefix_is_never_recomputed():
         trace, world.system(team, deterministic=True), world.correct, strategy="sequential"
     )
     assert search.replays == 2
-    assert team.model_calls == 2 * 4 == search.spent.model_calls
+    assert team.model_calls == 2 * 4 == search.usage.model_calls
 
 
 def test_a_system_that_was_wrongly_declared_deterministic_confirms_nothing():
@@ -265,7 +265,7 @@ def test_a_budget_ends_the_search_and_what_is_left_is_said():
         search = find_decisive(trace, system, world.correct, budget=budget, resume=False)
         assert search.verdict.abstained
         assert "was spent with" in search.verdict.abstain_reason
-        assert search.spent.runs <= 2
+        assert search.usage.replays <= 2
     enough = find_decisive(trace, system, world.correct, budget=Budget(runs=4), resume=False)
     assert enough.verdict.step == 3
 
@@ -283,10 +283,10 @@ def test_a_search_that_ran_out_of_budget_can_be_resumed_with_more():
 
     again = find_decisive(trace, system, oracle)
     assert again.verdict.step == 3
-    assert (again.spent.runs, again.spent.resumed) == (2, 2)
+    assert (again.usage.replays, again.usage.resumed) == (2, 2)
     assert asked == [] or min(asked) >= 2
     afresh = find_decisive(trace, system, world.correct)
-    assert (afresh.spent.runs, afresh.spent.resumed) == (4, 0)
+    assert (afresh.usage.replays, afresh.usage.resumed) == (4, 0)
 
 
 def test_only_failed_runs_that_were_recorded_here_are_searched():
@@ -326,7 +326,7 @@ def test_progress_is_told_of_each_replay():
     trace = record(world.team(), is_good)
     seen = []
     find_decisive(
-        trace, world.system(), world.correct, on_replay=lambda spent: seen.append(spent.runs)
+        trace, world.system(), world.correct, on_replay=lambda usage: seen.append(usage.replays)
     )
     assert seen == list(range(1, len(seen) + 1))
 

@@ -96,7 +96,7 @@ def test_a_model_proposes_a_text(trace):
     oracle = LLMOracle(model)
     assert oracle(trace, 0) == Override(step=0, content="a better plan")
     assert oracle.reasons == {0: "b is 4"}
-    assert oracle.tokens == 100
+    assert oracle.usage.tokens == 100
 
 
 def test_a_model_may_think_aloud_before_its_answer(trace):
@@ -189,7 +189,7 @@ def test_a_search_counts_the_tokens_of_the_oracle_and_survives_its_bad_answers(t
     search = find_decisive(failed, world.system(deterministic=True), oracle)
     assert search.verdict.step == 2
     assert "UnusableAnswer" in search.may_have_missed[0]
-    assert search.spent.tokens >= 400
+    assert search.usage.tokens >= 400
 
 
 def test_any_openai_compatible_server_can_be_asked(trace):

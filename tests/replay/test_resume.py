@@ -66,10 +66,10 @@ def test_after_sigkill_no_finished_replay_is_done_again(home):
     assert 3 <= done < 15
     search = find_decisive(trace, world.system(), world.correct)
     assert search.verdict.step == 7
-    assert search.spent.resumed == done
+    assert search.usage.resumed == done
     uninterrupted = find_decisive(trace, world.system(), world.correct)
-    assert uninterrupted.spent.resumed == 0
-    assert uninterrupted.spent.runs == search.spent.runs + done
+    assert uninterrupted.usage.resumed == 0
+    assert uninterrupted.usage.replays == search.usage.replays + done
     assert uninterrupted.verdict.reason == search.verdict.reason
     proofs = {step: (p.status, p.flips, p.replays) for step, p in uninterrupted.proofs.items()}
     assert proofs == {s: (p.status, p.flips, p.replays) for s, p in search.proofs.items()}
@@ -86,7 +86,7 @@ def test_a_torn_last_line_costs_one_replay():
     path.write_text("\n".join(lines[:keep]) + "\n" + lines[keep][: len(lines[keep]) // 2])
     search = find_decisive(trace, system, world.correct)
     assert search.verdict.step == 7
-    assert search.spent.resumed == 3
+    assert search.usage.resumed == 3
 
 
 def test_other_settings_and_resume_false_begin_anew():
@@ -97,10 +97,10 @@ def test_other_settings_and_resume_false_begin_anew():
     system = world.system(deterministic=True)
     find_decisive(trace, system, world.correct, budget=Budget(runs=2))
     other = find_decisive(trace, system, world.correct, strategy="bisect")
-    assert other.spent.resumed == 0
+    assert other.usage.resumed == 0
     find_decisive(trace, system, world.correct, budget=Budget(runs=2))
     afresh = find_decisive(trace, system, world.correct, resume=False)
-    assert afresh.spent.resumed == 0
+    assert afresh.usage.resumed == 0
 
 
 def test_the_oracle_is_not_asked_again():

@@ -89,7 +89,7 @@ def test_budget_own_actions_and_async():
             action=lambda step: step.content[:8],
         )
     )  # fmt: skip
-    assert found.spent.runs == 8
+    assert found.usage.runs == 8
     assert found.failing + found.passing == 8
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agentracer.replay import Override, System, find_decisive, verify
 from agentracer.replay.design import ExperimentDesign
-from agentracer.replay.trial import Play, Replayed, Trial, screen, settle
+from agentracer.replay.trial import ReplayRequest, ReplayResult, Trial, confirm, prefilter
 from agentracer.statistics import boschloo_p_value, smallest_sample
 from agentracer.verdict import Provenance, Verdict
 from tests.replay.miniature import Miniature, record
@@ -64,9 +64,9 @@ def drive(plan, outcomes, controls):
     try:
         while True:
             play = plan.send(reply)
-            assert isinstance(play, Play)
+            assert isinstance(play, ReplayRequest)
             success = next(corrected if play.purpose == "correction" else control)
-            reply = Replayed(success, trace="t", signature=str(random.random()))
+            reply = ReplayResult(success, trace="t", signature=str(random.random()))
     except StopIteration:
         return
 
@@ -79,8 +79,8 @@ def test_stopping_early_decides_what_all_replays_would_have_decided(size, data):
     design = ExperimentDesign(size, reproducible=False)
     trace = record(Miniature(["a"], lambda name, lines: "x"), lambda result: False)
     trial = Trial((Override(step=0, content="y"),), design)
-    drive(screen(trial), outcomes, controls)
-    drive(settle(trial, trace), outcomes[trial.replays :], controls)
+    drive(prefilter(trial), outcomes, controls)
+    drive(confirm(trial, trace), outcomes[trial.replays :], controls)
     full = boschloo_p_value(sum(outcomes), size, sum(controls), size) <= design.alpha
     assert (trial.status == "confirmed") == full
     assert trial.replays + trial.control_replays <= 2 * size
@@ -90,11 +90,11 @@ def test_a_deterministic_system_saves_replays():
     design = ExperimentDesign(6, reproducible=True)
     trace = record(Miniature(["a"], lambda name, lines: "x"), lambda result: False)
     useless = Trial((Override(step=0, content="y"),), design)
-    drive(screen(useless), [False] * 6, [])
+    drive(prefilter(useless), [False] * 6, [])
     assert (useless.replays, useless.status) == (1, "refuted")
     useful = Trial((Override(step=0, content="y"),), design)
-    drive(screen(useful), [True] * 6, [])
-    drive(settle(useful, trace), [True] * 6, [False] * 6)
+    drive(prefilter(useful), [True] * 6, [])
+    drive(confirm(useful, trace), [True] * 6, [False] * 6)
     assert (useful.replays, useful.control_replays, useful.status) == (6, 3, "confirmed")
 
 

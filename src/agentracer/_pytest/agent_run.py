@@ -13,7 +13,7 @@ from agentracer.recording import Run
 from agentracer.trace import Trace
 
 if TYPE_CHECKING:
-    from agentracer.replay import Oracle, ToolPolicy
+    from agentracer.replay import OracleFunction, ToolPolicy
 
 __all__ = ["SYSTEM_FACTS", "AgentRun", "ReplaySpec"]
 
@@ -34,7 +34,7 @@ class ReplaySpec:
 
     run: Callable[..., Any] | None = None
     check: Callable[[Any], Any] | None = None
-    oracle: Oracle | None = None
+    oracle: OracleFunction | None = None
     policy: ToolPolicy | None = None
     deterministic: bool | None = None
 
@@ -122,7 +122,7 @@ class AgentRun:
         self,
         run: Callable[[], Any],
         check: Callable[[Any], Any],
-        oracle: Oracle | None = None,
+        oracle: OracleFunction | None = None,
         *,
         policy: ToolPolicy | None = None,
         deterministic: bool | None = None,

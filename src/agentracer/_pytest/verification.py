@@ -22,16 +22,16 @@ from agentracer._pytest.diagnosis import Diagnosis
 from agentracer._pytest.settings import PluginSettings
 from agentracer.replay import (
     Budget,
-    Oracle,
+    OracleFunction,
     Override,
     ReferenceOracle,
     Search,
-    Spent,
     System,
     ToolPolicy,
     find_decisive,
 )
 from agentracer.trace import Trace
+from agentracer.usage import Usage
 from agentracer.verdict import Candidate, Verdict
 
 __all__ = ["verify_by_replay"]
@@ -127,7 +127,7 @@ class _ReplaySearch:
         except BaseException as error:  # noqa: BLE001 - the thread's end; nothing is above it
             self.problem = f"{type(error).__name__}: {error}"
 
-    def _go_on(self, _spent: Spent) -> None:
+    def _go_on(self, _usage: Usage) -> None:
         """Stop replaying beside the tests that follow, once the result is no longer awaited."""
         if self.abandoned:
             raise TimeoutError
@@ -144,7 +144,7 @@ class _ReplaySearch:
             deterministic=self.spec.deterministic,
         )
 
-    def _oracle(self) -> Oracle:
+    def _oracle(self) -> OracleFunction:
         oracle = self.spec.oracle
         if oracle is None:
             assert self.reference is not None  # noqa: S101 - `_missing` asked

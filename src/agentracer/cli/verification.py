@@ -14,7 +14,7 @@ from agentracer.cli._laboratory import laboratory
 from agentracer.errors import AgentracerError
 
 if TYPE_CHECKING:
-    from agentracer.replay import Oracle, System
+    from agentracer.replay import OracleFunction, System
     from agentracer.store import Store
     from agentracer.trace import Trace
     from agentracer.verdict import Verdict
@@ -82,7 +82,9 @@ def _verified(
 
 
 @contextmanager
-def _system(trace: Trace, store: Store, rebuild: Rebuild | None) -> Iterator[tuple[System, Oracle]]:
+def _system(
+    trace: Trace, store: Store, rebuild: Rebuild | None
+) -> Iterator[tuple[System, OracleFunction]]:
     if rebuild is not None:
         made = rebuild(trace)
         if isinstance(made, AbstractContextManager):

@@ -18,7 +18,7 @@ from agentracer.evolution.changes import Change
 from agentracer.evolution.cost import Cost
 from agentracer.evolution.team import Task
 from agentracer.replay import Budget, Override, Search, System, afind_decisive, find_decisive
-from agentracer.replay.search import Strategy as SearchStrategy
+from agentracer.replay.search import SearchStrategy
 from agentracer.trace import Trace
 from agentracer.usage import Usage
 from agentracer.verdict import Candidate, Provenance, Verdict
@@ -236,7 +236,7 @@ def _blamed(failure: Failure, found: Search, noted: _Noting, before: Cost) -> Bl
     correction = noted.correction(failure.trace, verdict.step)
     names = getattr(noted.oracle, "named", None)
     fixes = tuple(names(failure.trace, correction)) if names and correction else ()
-    cost = before + Cost.of_search(found.spent) + noted.cost()
+    cost = before + Cost.of_search(found.usage) + noted.cost()
     return Blamed(failure, verdict, cost, correction, fixes)
 
 

@@ -20,7 +20,7 @@ from agentracer.evolution.blame import Blamed, Failure, acting, blaming, nobody
 from agentracer.evolution.changes import digest
 from agentracer.evolution.cost import Cost
 from agentracer.evolution.wording import as_data
-from agentracer.replay.oracles.language_model import Ask
+from agentracer.replay.oracles.language_model import ChatFunction
 from agentracer.trace import Trace
 
 __all__ = ["Critic", "LastAgent", "NoFeedback", "RandomBlame", "SelfRefine", "TrueStep"]
@@ -113,7 +113,7 @@ class SelfRefine:
 
     name = "Self-Refine"
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: ChatFunction) -> None:
         self._ask = ask
 
     def blame(self, failure: Failure) -> Blamed:
@@ -144,7 +144,7 @@ class Critic(SelfRefine):
 
     name = "CRITIC"
 
-    def __init__(self, ask: Ask, tools: Mapping[str, Callable[[Trace], str]]) -> None:
+    def __init__(self, ask: ChatFunction, tools: Mapping[str, Callable[[Trace], str]]) -> None:
         super().__init__(ask)
         self._tools = dict(tools)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agentracer.replay.engine import Spent
 from agentracer.trace import Trace
+from agentracer.usage import Usage
 from agentracer.verdict import Verdict
 
 __all__ = ["Allowance", "Cost"]
@@ -64,13 +64,13 @@ class Cost:
         return cls(model_calls=usage.model_calls, tokens=usage.tokens)
 
     @classmethod
-    def of_search(cls, spent: Spent) -> Cost:
+    def of_search(cls, usage: Usage) -> Cost:
         """What the replays of a search cost, those of an interrupted one included."""
         return cls(
-            replays=spent.runs + spent.resumed,
-            steps=spent.steps,
-            model_calls=spent.model_calls,
-            tokens=spent.tokens,
+            replays=usage.replays + usage.resumed,
+            steps=usage.steps,
+            model_calls=usage.model_calls,
+            tokens=usage.tokens,
         )
 
     def to_json(self) -> dict[str, Any]:

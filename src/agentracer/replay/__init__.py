@@ -11,30 +11,33 @@
 
 from __future__ import annotations
 
+from agentracer.replay.budget import Budget
 from agentracer.replay.counterfactual import Search, afind_decisive, find_decisive
-from agentracer.replay.engine import Budget, Spent
+from agentracer.replay.divergence import Divergence, DivergenceKind
 from agentracer.replay.inject import LabelledFailure, ainject, inject
 from agentracer.replay.oracles import FunctionOracle, HumanOracle, LLMOracle, ReferenceOracle, chat
 from agentracer.replay.override import Override
 from agentracer.replay.policy import ToolPolicy, ToolRefused
 from agentracer.replay.rerun import arerun, rerun
 from agentracer.replay.spectrum import Spectrum, aspectrum, spectrum
-from agentracer.replay.system import AsyncOracle, Oracle, System
+from agentracer.replay.system import AsyncOracle, Oracle, OracleFunction, System
 from agentracer.replay.verify import averify, verify
 
 __all__ = [
     "AsyncOracle",
     "Budget",
+    "Divergence",
+    "DivergenceKind",
     "FunctionOracle",
     "HumanOracle",
     "LLMOracle",
     "LabelledFailure",
     "Oracle",
+    "OracleFunction",
     "Override",
     "ReferenceOracle",
     "Search",
     "Spectrum",
-    "Spent",
     "System",
     "ToolPolicy",
     "ToolRefused",

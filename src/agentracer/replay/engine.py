@@ -1,6 +1,8 @@
-"""Carries out what a search plans: replays, within a budget, each one journaled.
+"""Carry out what a search asks for: corrections and replays, within a budget, each one journaled.
 
-A failure of one replay is a result like any other and never ends the search.
+The engine owns the loop. A search program (see `trial`) yields requests and is sent the results; it
+knows neither threads nor event loops, budgets nor journals. A replay that breaks is a result like
+any other and does not end the search; a system that cannot be replayed at all does.
 """
 
 from __future__ import annotations
@@ -9,267 +11,321 @@ import hashlib
 import inspect
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
-from agentracer.errors import BudgetSpent, OracleFailed
+from agentracer.errors import BudgetSpent, InvalidSystem, OracleFailed
+from agentracer.replay.budget import UNLIMITED, Budget
+from agentracer.replay.divergence import DivergenceKind, recorded_divergences
 from agentracer.replay.journal import ReplayJournal, replay_key
 from agentracer.replay.override import Override, changes_nothing
 from agentracer.replay.rerun import arerun, rerun
-from agentracer.replay.system import System
-from agentracer.replay.trial import Ask, Plan, Play, Replayed
+from agentracer.replay.system import AsyncOracle, OracleFunction, System, as_oracle
+from agentracer.replay.trial import OracleRequest, ReplayRequest, ReplayResult, SearchProgram
 from agentracer.trace import Observed, Step, Trace
+from agentracer.usage import Usage
 
-__all__ = ["Budget", "BudgetSpent", "Engine", "OracleFailed", "Spent", "signature"]
+__all__ = ["Engine", "signature", "usage_of_steps"]
+
+_FAULTS = 3
+"""So many replays that fail alike end a search early; one or two may be a passing trouble."""
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """What a search may cost. None: no limit. A replay that has begun is finished.
+class _Effect:
+    """Something that really happens, in its blocking and in its async form."""
 
-    Attributes:
-        runs: replays.
-        seconds: wall time of the whole search, the oracle's included.
-        tokens: read and written by live model calls of the replays, and by the oracle where it
-            counts them (an attribute `tokens`).
-    """
-
-    runs: int | None = None
-    seconds: float | None = None
-    tokens: int | None = None
+    blocking: Callable[[], Any]
+    awaited: Callable[[], Awaitable[Any]]
 
 
-UNLIMITED: Final = Budget()
-
-
-@dataclass(slots=True)
-class Spent:
-    """What a search has cost so far; what a journal gave back for nothing is in `resumed` only."""
-
-    runs: int = 0
-    seconds: float = 0.0
-    tokens: int = 0
-    model_calls: int = 0
-    steps: int = 0
-    resumed: int = 0
-
-    def over(self, budget: Budget) -> str | None:
-        """The part of the budget that is used up, as text."""
-        for name, limit in (
-            ("runs", budget.runs), ("seconds", budget.seconds), ("tokens", budget.tokens)
-        ):  # fmt: skip
-            if limit is not None and getattr(self, name) >= limit:
-                return f"{limit:g} {name}"
-        return None
+_Effects: TypeAlias = Generator[_Effect, Any, Any]
 
 
 class Engine:
-    """Runs the plans of one search on one trace.
+    """Runs the programs of one search on one trace.
 
     Args:
-        trace: the record.
+        trace: the record; None for reruns from scratch.
         system: what to run.
-        oracle: knows corrections; None for plans that ask for none.
-        budget: what it may cost.
+        oracle: proposes corrections; None for programs that ask for none.
+        budget: what the search may cost.
         journal: where finished replays are kept.
         on_replay: called after each replay with what was spent so far, for a progress bar.
+
+    Attributes:
+        usage: what was spent so far. What a journal gave back is in `usage.resumed` only.
     """
 
     def __init__(
         self,
         trace: Trace | None,
         system: System,
-        oracle: Callable[[Trace, int], Any] | None = None,
+        oracle: OracleFunction | AsyncOracle | None = None,
         *,
         budget: Budget = UNLIMITED,
         journal: ReplayJournal | None = None,
-        on_replay: Callable[[Spent], None] | None = None,
+        on_replay: Callable[[Usage], None] | None = None,
     ) -> None:
-        self._trace, self._system, self._oracle = trace, system, oracle
+        self._trace = trace
+        self._check = _CheckProbe(system.check)
+        self._system = replace(system, check=self._check)
+        self._oracle = as_oracle(oracle) if oracle is not None else None
         self._budget, self._journal, self._on_replay = budget, journal, on_replay
         self._began = time.monotonic()
-        self._oracle_tokens = int(getattr(oracle, "tokens", 0))
-        self.spent = Spent()
+        self._oracle_usage = self._oracle.usage if self._oracle is not None else Usage()
+        self._faults: list[_Fault] = []
+        self._has_sound_replay = False
+        self.usage = Usage()
 
-    def drive(self, plan: Plan) -> Any:
-        """Carry a plan out; returns what it returns."""
-        reply: Any = None
+    def drive(self, program: SearchProgram) -> Any:
+        """Carry a program out and return what it returns.
+
+        Raises:
+            InvalidSystem: the system cannot be replayed or checked at all.
+        """
+        effects = self._serve_all(program)
         try:
-            command = next(plan)
+            effect = next(effects)
             while True:
                 try:
-                    reply = self._do(command)
-                except (BudgetSpent, OracleFailed) as error:
-                    command = plan.throw(error)
+                    value = effect.blocking()
+                except Exception as error:  # noqa: BLE001 - the program decides what it means
+                    effect = effects.throw(error)
                 else:
-                    command = plan.send(reply)
+                    effect = effects.send(value)
         except StopIteration as stop:
             return stop.value
 
-    async def adrive(self, plan: Plan) -> Any:
-        """As `drive`, for a system whose `run` returns an awaitable."""
+    async def adrive(self, program: SearchProgram) -> Any:
+        """Do the same for a system whose `run` returns an awaitable."""
+        effects = self._serve_all(program)
         try:
-            command = next(plan)
+            effect = next(effects)
             while True:
                 try:
-                    reply = await self._ado(command)
-                except (BudgetSpent, OracleFailed) as error:
-                    command = plan.throw(error)
+                    value = await effect.awaited()
+                except Exception as error:  # noqa: BLE001 - the program decides what it means
+                    effect = effects.throw(error)
                 else:
-                    command = plan.send(reply)
+                    effect = effects.send(value)
         except StopIteration as stop:
             return stop.value
+
+    # -- the loop
+
+    def _serve_all(self, program: SearchProgram) -> _Effects:
+        try:
+            request = next(program)
+            while True:
+                try:
+                    reply = yield from self._serve(request)
+                except (BudgetSpent, OracleFailed) as error:
+                    request = program.throw(error)
+                else:
+                    request = program.send(reply)
+        except StopIteration as stop:
+            self._refuse_if_nothing_but_faults()
+            return stop.value
+
+    def _serve(self, request: OracleRequest | ReplayRequest) -> _Effects:
+        if isinstance(request, ReplayRequest):
+            result = self._from_journal(request)
+            return result if result is not None else (yield from self._replay(request))
+        if self._journal is not None and self._journal.knows(request.step):
+            return self._journal.answer(request.step)
+        return (yield from self._ask_oracle(request.step))
+
+    def _check_budget(self) -> None:
+        self._count_time()
+        if (limit := self._budget.exhausted(self.usage)) is not None:
+            raise BudgetSpent(f"the budget of {limit} was spent")
+
+    def _count_time(self) -> None:
+        self.usage = replace(self.usage, seconds=time.monotonic() - self._began)
 
     # -- the oracle
 
-    def _do(self, command: Ask | Play) -> Any:
-        if isinstance(command, Play):
-            return self._known(command) or self._play(command)
-        if self._journal is not None and self._journal.knows(command.step):
-            return self._journal.answer(command.step)
+    def _ask_oracle(self, step: int) -> _Effects:
         self._check_budget()
+        trace, oracle = self._trace, self._oracle
+        if oracle is None or trace is None:
+            raise AssertionError("this program was given no oracle")
+
+        def blocking() -> Any:
+            return _not_awaitable(oracle(trace, step))
+
+        async def awaited() -> Any:
+            proposal = oracle(trace, step)
+            return await proposal if inspect.isawaitable(proposal) else proposal
+
         try:
-            proposed = self._propose(command.step)
-            if inspect.isawaitable(proposed):
-                if inspect.iscoroutine(proposed):
-                    proposed.close()
-                raise TypeError("it is async: use the async variant of the search")
+            proposal = yield _Effect(blocking, awaited)
         except Exception as error:
-            raise self._oracle_failed(command.step, error) from error
-        return self._checked(command.step, proposed)
-
-    async def _ado(self, command: Ask | Play) -> Any:
-        if isinstance(command, Play):
-            return self._known(command) or await self._aplay(command)
-        if self._journal is not None and self._journal.knows(command.step):
-            return self._journal.answer(command.step)
-        self._check_budget()
-        try:
-            proposed = self._propose(command.step)
-            proposed = await proposed if inspect.isawaitable(proposed) else proposed
-        except Exception as error:
-            raise self._oracle_failed(command.step, error) from error
-        return self._checked(command.step, proposed)
-
-    def _propose(self, step: int) -> Any:
-        if self._oracle is None or self._trace is None:
-            raise AssertionError("this plan was given no oracle")
-        return self._oracle(self._trace, step)
-
-    def _oracle_failed(self, step: int, error: Exception) -> OracleFailed:
-        return OracleFailed(f"step {step}: the oracle failed: {type(error).__name__}: {error}")
-
-    def _checked(self, step: int, proposed: Any) -> Override | None:
-        self._count_oracle()
-        trace = self._trace
-        if proposed is None or trace is None:
-            found = None
-        elif not isinstance(proposed, Override):
-            raise OracleFailed(f"step {step}: the oracle returned {type(proposed).__name__}, "
-                               "not an Override or None")  # fmt: skip
-        elif proposed.step != step:
-            raise OracleFailed(f"step {step}: the oracle proposed a change of step {proposed.step}")
-        else:
-            try:
-                proposed.check(trace)
-            except ValueError as error:
-                raise OracleFailed(f"step {step}: the oracle's proposal: {error}") from error
-            found = None if changes_nothing(trace, proposed) else proposed
+            text = f"step {step}: the oracle failed: {type(error).__name__}: {error}"
+            raise OracleFailed(text) from error
+        usage = oracle.usage
+        self.usage += usage - self._oracle_usage
+        self._oracle_usage = usage
+        self._count_time()
+        correction = _checked(trace, step, proposal)
         if self._journal is not None:
-            self._journal.add_answer(step, found)
-        return found
-
-    def _count_oracle(self) -> None:
-        now = int(getattr(self._oracle, "tokens", 0))
-        self.spent.tokens += now - self._oracle_tokens
-        self._oracle_tokens = now
-        self.spent.seconds = time.monotonic() - self._began
+            self._journal.add_answer(step, correction)
+        return correction
 
     # -- replays
 
-    def _known(self, play: Play) -> Replayed | None:
+    def _from_journal(self, request: ReplayRequest) -> ReplayResult | None:
         if self._journal is None:
             return None
-        found = self._journal.replay(replay_key(play.overrides, play.purpose))
-        if found is not None:
-            self.spent.resumed += 1
-        return found
-
-    def _play(self, play: Play) -> Replayed:
-        self._check_budget()
-        began, system = time.monotonic(), self._system
-        try:
-            again = rerun(
-                _record_for(self._trace, play), system.run, override=play.overrides or None,
-                check=system.check, store=system.store, policy=system.policy,
-                on_divergence="report",
-            )  # fmt: skip
-        except Exception as error:  # noqa: BLE001 - one replay that breaks is a result
-            return self._broken(play, error, time.monotonic() - began)
-        return self._count(play, again, time.monotonic() - began)
-
-    async def _aplay(self, play: Play) -> Replayed:
-        self._check_budget()
-        began, system = time.monotonic(), self._system
-        try:
-            again = await arerun(
-                _record_for(self._trace, play), system.run, override=play.overrides or None,
-                check=system.check, store=system.store, policy=system.policy,
-                on_divergence="report",
-            )  # fmt: skip
-        except Exception as error:  # noqa: BLE001 - one replay that breaks is a result
-            return self._broken(play, error, time.monotonic() - began)
-        return self._count(play, again, time.monotonic() - began)
-
-    def _check_budget(self) -> None:
-        self.spent.seconds = time.monotonic() - self._began
-        if (part := self.spent.over(self._budget)) is not None:
-            raise BudgetSpent(f"the budget of {part} was spent")
-
-    def _broken(self, play: Play, error: Exception, seconds: float) -> Replayed:
-        problem = f"the replay broke: {type(error).__name__}: {error}"
-        return self._note(play, Replayed(None, problems=(problem,), seconds=seconds))
-
-    def _count(self, play: Play, again: Trace, seconds: float) -> Replayed:
-        facts: Any = again.metadata.get("replay") or {}
-        refused = dict.fromkeys(facts.get("refused", ()))
-        problems = [
-            *facts.get("divergences", ()),
-            *(f"the replay's policy refused the tool {name}" for name in refused),
-        ]
-        if play.purpose == "together":
-            # Later overrides hit turns that read something new, so only a miss is a problem.
-            problems = [p for p in problems if "reads another prompt" not in p]
-        live = [step for step in again.steps if step.attributes.get("replay") == "live"]
-        result = Replayed(
-            again.outcome.success,
-            trace=again.id,
-            problems=tuple(problems),
-            signature=signature(again),
-            steps=len(live),
-            model_calls=sum(step.kind == "llm" for step in live),
-            tokens=sum(_tokens(step) for step in live),
-            seconds=seconds,
-        )
-        return self._note(play, result)
-
-    def _note(self, play: Play, result: Replayed) -> Replayed:
-        if self._journal is not None:
-            self._journal.add_replay(replay_key(play.overrides, play.purpose), result)
-        self.spent.runs += 1
-        self.spent.tokens += result.tokens
-        self.spent.model_calls += result.model_calls
-        self.spent.steps += result.steps
-        self.spent.seconds = time.monotonic() - self._began
-        if self._on_replay is not None:
-            self._on_replay(self.spent)
+        result = self._journal.replay(replay_key(request.overrides, request.purpose))
+        if result is not None:
+            self._has_sound_replay = True  # it was checked when it was made
+            self.usage += Usage(resumed=1)
         return result
+
+    def _replay(self, request: ReplayRequest) -> _Effects:
+        self._check_budget()
+        self._check.error = None
+        began = time.monotonic()
+        try:
+            trace = yield self._rerun(request)
+        except InvalidSystem:
+            raise
+        except Exception as error:  # noqa: BLE001 - one replay that breaks is a result
+            problem = f"the replay broke: {type(error).__name__}: {error}"
+            result = ReplayResult(None, problems=(problem,))
+        else:
+            self._look_for_fault(request, trace)
+            result = _result(request, trace)
+        usage = replace(result.usage, seconds=time.monotonic() - began)
+        return self._note(request, replace(result, usage=usage))
+
+    def _rerun(self, request: ReplayRequest) -> _Effect:
+        system, record = self._system, _record_for(self._trace, request)
+        options: dict[str, Any] = {
+            "override": request.overrides or None,
+            "check": system.check,
+            "store": system.store,
+            "policy": system.policy,
+            "on_divergence": "report",
+        }
+        return _Effect(
+            lambda: rerun(record, system.run, **options),
+            lambda: arerun(record, system.run, **options),
+        )
+
+    def _note(self, request: ReplayRequest, result: ReplayResult) -> ReplayResult:
+        if self._journal is not None:
+            self._journal.add_replay(replay_key(request.overrides, request.purpose), result)
+        from_scratch = request.purpose == "rerun"
+        self.usage += replace(result.usage, seconds=0.0)
+        self.usage += Usage(runs=1) if from_scratch else Usage(replays=1)
+        self._count_time()
+        if self._on_replay is not None:
+            self._on_replay(self.usage)
+        return result
+
+    # -- systems that cannot be replayed
+
+    def _look_for_fault(self, request: ReplayRequest, trace: Trace) -> None:
+        """Note a replay that raised, where the record did not, or that could not be checked.
+
+        A correction may make a run raise, so this alone does not end the search.
+        """
+        if self._trace is None or request.purpose == "rerun":
+            return
+        text = self._fault(trace)
+        if text is None:
+            self._has_sound_replay = True
+            return
+        unchanged = request.purpose in ("pilot", "control")
+        certain = unchanged or self._check.error is not None or not trace.steps
+        self._faults.append(_Fault(text, certain=certain))
+        if len(self._faults) == _FAULTS and all(fault.certain for fault in self._faults):
+            self._refuse_if_nothing_but_faults()
+
+    def _fault(self, trace: Trace) -> str | None:
+        assert self._trace is not None  # noqa: S101 - asked by the caller; for mypy
+        if self._check.error is not None:
+            error = self._check.error
+            return (
+                f"System.check raised {type(error).__name__}: {error} (replay {trace.id})\n"
+                "  remedy: let the check return True or False for whatever the run returns; "
+                "agentracer show prints the replay"
+            )
+        outcome = trace.outcome
+        if outcome.ending == "raised" and self._trace.outcome.ending != "raised":
+            error_text = "an error"
+            if outcome.error is not None:
+                error_text = f"{outcome.error.type}: {outcome.error.message}"
+            return (
+                f"System.run raised {error_text} (replay {trace.id}), which the recorded run "
+                f"{self._trace.id} did not\n"
+                "  remedy: let System.run run the same system as the record, on fresh objects"
+            )
+        return None
+
+    def _refuse_if_nothing_but_faults(self) -> None:
+        """Raise where every replay so far failed in the same way, and not by its correction."""
+        if self._has_sound_replay or len({fault.kind for fault in self._faults}) != 1:
+            return
+        count = len(self._faults)
+        if count > 1 or self._faults[0].certain:
+            where = "the replay" if count == 1 else f"each of {count} replays"
+            raise InvalidSystem(f"in {where}, {self._faults[-1].text}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """A replay that failed where its record did not.
+
+    Attributes:
+        text: what failed, and the remedy.
+        certain: no correction can be the reason: nothing was changed, no step was reached, or the
+            check itself raised.
+    """
+
+    text: str
+    certain: bool
+
+    @property
+    def kind(self) -> str:
+        """The text without the id of the replay."""
+        return self.text.partition(" (replay")[0]
+
+
+class _CheckProbe:
+    """A check that remembers what it raised. Assertions are verdicts, not errors."""
+
+    def __init__(self, check: Callable[[Any], Any]) -> None:
+        self._check = check
+        self.error: Exception | None = None
+
+    def __call__(self, result: Any) -> Any:
+        try:
+            verdict = self._check(result)
+        except AssertionError:
+            raise
+        except Exception as error:
+            self.error = error
+            raise
+        return self._awaited(verdict) if inspect.isawaitable(verdict) else verdict
+
+    async def _awaited(self, verdict: Awaitable[Any]) -> Any:
+        try:
+            return await verdict
+        except AssertionError:
+            raise
+        except Exception as error:
+            self.error = error
+            raise
 
 
 def signature(trace: Trace) -> str:
-    """A hash of what was said and done, whatever the order of what ran at once, and its timing."""
-    said = sorted(
+    """Return a hash of what was written and done, whatever the order of parallel steps."""
+    steps = sorted(
         json.dumps(
             [
                 step.agent,
@@ -280,17 +336,67 @@ def signature(trace: Trace) -> str:
         )
         for step in trace.steps
     )
-    return hashlib.blake2b("\n".join(said).encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b("\n".join(steps).encode(), digest_size=12).hexdigest()
 
 
-def _tokens(step: Step) -> int:
-    if step.usage is None:
-        return 0
-    return (step.usage.input_tokens or 0) + (step.usage.output_tokens or 0)
+def _result(request: ReplayRequest, trace: Trace) -> ReplayResult:
+    facts: Any = trace.metadata.get("replay") or {}
+    divergences = recorded_divergences(trace)
+    if request.purpose == "together":
+        # Later overrides hit turns that read something new, so only a miss is a problem.
+        divergences = [d for d in divergences if d.kind is not DivergenceKind.OTHER_PROMPT]
+    refused = dict.fromkeys(facts.get("refused", ()))
+    problems = [
+        *(divergence.message for divergence in divergences),
+        *(f"the replay's policy refused the tool {name}" for name in refused),
+    ]
+    return ReplayResult(
+        trace.outcome.success,
+        trace=trace.id,
+        problems=tuple(problems),
+        signature=signature(trace),
+        usage=usage_of_steps([s for s in trace.steps if s.attributes.get("replay") == "live"]),
+    )
 
 
-def _record_for(trace: Trace | None, play: Play) -> Trace:
-    """What a replay follows; nothing, for a rerun from scratch."""
-    if play.overrides and trace is not None:
+def usage_of_steps(steps: list[Step]) -> Usage:
+    """Return steps, model calls and tokens of these steps."""
+    counted = [step.usage for step in steps if step.usage is not None]
+    return Usage(
+        steps=len(steps),
+        model_calls=sum(step.kind == "llm" for step in steps),
+        input_tokens=sum(usage.input_tokens or 0 for usage in counted),
+        output_tokens=sum(usage.output_tokens or 0 for usage in counted),
+    )
+
+
+def _checked(trace: Trace, step: int, proposal: Any) -> Override | None:
+    """The oracle's proposal where it fits the trace and changes something."""
+    if proposal is None:
+        return None
+    if not isinstance(proposal, Override):
+        raise OracleFailed(
+            f"step {step}: the oracle returned {type(proposal).__name__}, not an Override or None"
+        )
+    if proposal.step != step:
+        raise OracleFailed(f"step {step}: the oracle proposed a change of step {proposal.step}")
+    try:
+        proposal.check(trace)
+    except ValueError as error:
+        raise OracleFailed(f"step {step}: the oracle's proposal: {error}") from error
+    return None if changes_nothing(trace, proposal) else proposal
+
+
+def _not_awaitable(proposal: Any) -> Any:
+    if inspect.isawaitable(proposal):
+        if inspect.iscoroutine(proposal):
+            proposal.close()
+        raise TypeError("it is async: use the async variant of the search")
+    return proposal
+
+
+def _record_for(trace: Trace | None, request: ReplayRequest) -> Trace:
+    """What a replay follows; an empty record for a rerun from scratch."""
+    if request.overrides and trace is not None:
         return trace
     return Trace(id=trace.id if trace is not None else "", observed=Observed(), replayable=True)

@@ -16,17 +16,20 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agentracer.errors import BudgetSpent
+from agentracer.replay.budget import UNLIMITED, Budget
 from agentracer.replay.design import ExperimentDesign
-from agentracer.replay.engine import UNLIMITED, Budget, BudgetSpent, Engine, Spent, signature
+from agentracer.replay.engine import Engine, signature
 from agentracer.replay.operators import Corruption, Operator
 from agentracer.replay.operators import operators as all_operators
 from agentracer.replay.override import Override, changes_nothing, to_facts, unchanged
-from agentracer.replay.seamless import seamless
+from agentracer.replay.stitch import stitch
 from agentracer.replay.system import System
-from agentracer.replay.trial import Plan, Play, Replayed
+from agentracer.replay.trial import ReplayRequest, ReplayResult, SearchProgram
 from agentracer.statistics import ALPHA, smallest_sample
 from agentracer.store import Store
 from agentracer.trace import Label, Trace
+from agentracer.usage import Usage
 
 __all__ = ["LabelledFailure", "ainject", "inject"]
 
@@ -68,7 +71,7 @@ def inject(
     steps: Sequence[int] | None = None,
     repeats: int | None = None,
     budget: Budget = UNLIMITED,
-    on_replay: Callable[[Spent], None] | None = None,
+    on_replay: Callable[[Usage], None] | None = None,
 ) -> list[LabelledFailure]:
     """Corrupt steps of a successful run, one at a time, and keep the runs that fail.
 
@@ -92,7 +95,9 @@ def inject(
         ValueError: the run did not succeed, or cannot be replayed.
     """
     plan = _plan(trace, system, seed, operators, limit, attempts, steps, repeats)
-    made: list[_Made] = Engine(trace, system, budget=budget, on_replay=on_replay).drive(plan)
+    made: list[_InjectedFailure] = Engine(trace, system, budget=budget, on_replay=on_replay).drive(
+        plan
+    )
     return list(_labelled(trace, system, made))
 
 
@@ -107,12 +112,12 @@ async def ainject(
     steps: Sequence[int] | None = None,
     repeats: int | None = None,
     budget: Budget = UNLIMITED,
-    on_replay: Callable[[Spent], None] | None = None,
+    on_replay: Callable[[Usage], None] | None = None,
 ) -> list[LabelledFailure]:
     """As `inject`, for a system that is run by awaiting it."""
     plan = _plan(trace, system, seed, operators, limit, attempts, steps, repeats)
     engine = Engine(trace, system, budget=budget, on_replay=on_replay)
-    made: list[_Made] = await engine.adrive(plan)
+    made: list[_InjectedFailure] = await engine.adrive(plan)
     return list(_labelled(trace, system, made))
 
 
@@ -176,11 +181,11 @@ def _turns(
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _InjectedFailure:
     operator: Operator
     corruption: Corruption
-    results: tuple[Replayed, ...]
-    controls: tuple[Replayed, ...]
+    results: tuple[ReplayResult, ...]
+    controls: tuple[ReplayResult, ...]
 
 
 def _plan(
@@ -192,7 +197,7 @@ def _plan(
     attempts: int | None,
     steps: Sequence[int] | None,
     repeats: int | None,
-) -> Plan:
+) -> SearchProgram:
     if trace.outcome.success is not True:
         raise ValueError(f"trace {trace.id} is not a successful run: there is nothing to spoil")
     if not trace.replayable:
@@ -208,8 +213,8 @@ def _tries(
     limit: int | None,
     attempts: int | None,
     repeats: int | None,
-) -> Generator[Play, Replayed, list[_Made]]:
-    made: list[_Made] = []
+) -> Generator[ReplayRequest, ReplayResult, list[_InjectedFailure]]:
+    made: list[_InjectedFailure] = []
     tried = 0
     try:
         shared = yield from _shared_control(trace, system)
@@ -226,7 +231,9 @@ def _tries(
     return made
 
 
-def _shared_control(trace: Trace, system: System) -> Generator[Play, Replayed, list[Replayed]]:
+def _shared_control(
+    trace: Trace, system: System
+) -> Generator[ReplayRequest, ReplayResult, list[ReplayResult]]:
     """One replay of everything without a change, which serves all where the system repeats itself.
 
     Empty where it does not: then every corruption needs controls of its own.
@@ -234,26 +241,26 @@ def _shared_control(trace: Trace, system: System) -> Generator[Play, Replayed, l
     first = next((step.index for step in trace.steps if step.kind == "llm"), None)
     if first is None or system.deterministic is False:
         return []
-    control = yield Play((unchanged(trace, first),), "control")
+    control = yield ReplayRequest((unchanged(trace, first),), "control")
     same = not control.problems and control.success is True
     alike = system.deterministic or control.signature == signature(trace)
     return [control] if same and alike else []
 
 
 def _try(
-    trace: Trace, operator: Operator, corruption: Corruption, size: int, shared: list[Replayed]
-) -> Generator[Play, Replayed, _Made | None]:
+    trace: Trace, operator: Operator, corruption: Corruption, size: int, shared: list[ReplayResult]
+) -> Generator[ReplayRequest, ReplayResult, _InjectedFailure | None]:
     """Replay one corruption; None unless every replay fails, and fails because of it."""
     override = corruption.override
-    results: list[Replayed] = []
+    results: list[ReplayResult] = []
     controls = list(shared)
     while len(results) < size:
-        result = yield Play((override,), "injection")
+        result = yield ReplayRequest((override,), "injection")
         if result.success is not False or result.problems:
             return None
         results.append(result)
     while not shared and len(controls) < size:
-        control = yield Play((unchanged(trace, override.step, override),), "control")
+        control = yield ReplayRequest((unchanged(trace, override.step, override),), "control")
         if control.problems:
             return None
         controls.append(control)
@@ -262,15 +269,17 @@ def _try(
         len(results), len(results), fails, len(controls)
     ):
         return None
-    return _Made(operator, corruption, tuple(results), tuple(controls))
+    return _InjectedFailure(operator, corruption, tuple(results), tuple(controls))
 
 
-def _labelled(trace: Trace, system: System, made: list[_Made]) -> Iterator[LabelledFailure]:
+def _labelled(
+    trace: Trace, system: System, made: list[_InjectedFailure]
+) -> Iterator[LabelledFailure]:
     for one in made:
         override = one.corruption.override
         attributes: dict[str, Any] = {"operator": one.operator.name, "source": trace.id}
         store = system.store or Store()
-        failed, at = seamless(store.load(one.results[0].trace), trace, override)
+        failed, at = stitch(store.load(one.results[0].trace), trace, override)
         label = Label(
             agent=trace.steps[override.step].agent,
             step=at,

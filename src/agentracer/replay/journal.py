@@ -18,14 +18,14 @@ import hashlib
 import json
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from agentracer.locked_jsonl import LockedJsonl, last_attempt
 from agentracer.replay.override import Override, from_facts, to_facts
-from agentracer.replay.trial import Replayed
+from agentracer.replay.trial import ReplayResult
+from agentracer.usage import Usage
 
 __all__ = ["ReplayJournal", "replay_key"]
 
@@ -51,27 +51,27 @@ class ReplayJournal:
     def __init__(self, path: Path, settings: dict[str, Any], *, resume: bool = True) -> None:
         self.path = path
         self._file = LockedJsonl(path, in_use=_IN_USE)
-        self._replays: dict[str, deque[Replayed]] = defaultdict(deque)
+        self._replays: dict[str, deque[ReplayResult]] = defaultdict(deque)
         self._answers: dict[int, Override | None] = {}
         self.resumed = resume and self._read(settings)
         if not self.resumed:
             self._write(e="begin", search=settings)
 
-    def replay(self, key: str) -> Replayed | None:
+    def replay(self, key: str) -> ReplayResult | None:
         """A finished replay of this kind that was not handed out yet."""
         waiting = self._replays.get(key)
         return waiting.popleft() if waiting else None
 
-    def add_replay(self, key: str, result: Replayed) -> None:
+    def add_replay(self, key: str, result: ReplayResult) -> None:
         """Note a finished replay."""
-        self._write(e="replay", key=key, result=asdict(result))
+        self._write(e="replay", key=key, result=_to_json(result))
 
     def knows(self, step: int) -> bool:
         """Whether the oracle was asked about a step."""
         return step in self._answers
 
     def answer(self, step: int) -> Override | None:
-        """What it said."""
+        """Return what it proposed."""
         return self._answers[step]
 
     def add_answer(self, step: int, override: Override | None) -> None:
@@ -108,9 +108,32 @@ class ReplayJournal:
             facts = event["override"]
             self._answers[event["step"]] = None if facts is None else from_facts(facts)
         elif event.get("e") == "replay":
-            fields = event["result"]
-            result = Replayed(**{**fields, "problems": tuple(fields["problems"])})
-            self._replays[event["key"]].append(replace(result, resumed=True))
+            self._replays[event["key"]].append(_from_json(event["result"]))
+
+
+def _to_json(result: ReplayResult) -> dict[str, Any]:
+    return {
+        "success": result.success,
+        "trace": result.trace,
+        "problems": list(result.problems),
+        "signature": result.signature,
+        "usage": result.usage.to_dict(),
+    }
+
+
+def _from_json(data: dict[str, Any]) -> ReplayResult:
+    usage = data.get("usage")
+    if usage is None:  # written by release 0.1.0
+        usage = {name: data.get(name, 0) for name in ("steps", "model_calls", "seconds")}
+        usage["unsplit_tokens"] = data.get("tokens", 0)
+    return ReplayResult(
+        data["success"],
+        trace=data["trace"],
+        problems=tuple(data["problems"]),
+        signature=data["signature"],
+        usage=Usage(**usage),
+        resumed=True,
+    )
 
 
 def replay_key(overrides: Sequence[Override], purpose: str) -> str:

@@ -1,4 +1,4 @@
-"""What one step of a rerun does differently."""
+"""Overrides: what one step of a rerun does instead of what was recorded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agentracer.trace import ErrorInfo, Step, ToolCall, ToolRequest, Trace
 __all__ = ["UNSET", "Override", "from_facts", "to_facts", "unchanged"]
 
 UNSET: Final = object()
-"""Stands for "no result given", since a tool may well return None."""
+"""Stands for "no value given", since a tool may well return None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +41,21 @@ class Override:
     result: Any = UNSET
     error: ErrorInfo | None = None
 
+    def __post_init__(self) -> None:
+        if self.step < 0:
+            raise ValueError(
+                f"there is no step {self.step}: steps are counted from 0, and not from the end"
+            )
+        about_call = self.arguments is not UNSET or self.result is not UNSET
+        if not about_call and self.error is None and not self.changes_message:
+            raise ValueError(
+                "an override changes something: content, tool_calls, structured, arguments, "
+                "result or error"
+            )
+
     @property
-    def speaks(self) -> bool:
-        """Whether it changes what the model says, rather than what comes of one tool call."""
+    def changes_message(self) -> bool:
+        """Whether it changes what the model writes, rather than the outcome of one tool call."""
         return (
             self.content is not None or self.tool_calls is not None or self.structured is not UNSET
         )
@@ -57,11 +69,6 @@ class Override:
         step = trace.steps[self.step]
         _check_kind(step, self)
         about_call = self.arguments is not UNSET or self.result is not UNSET
-        if not about_call and self.error is None and not self.speaks:
-            raise ValueError(
-                "an override changes something: content, tool_calls, structured, arguments, "
-                "result or error"
-            )
         whole_step = self.error is not None and not step.tool_calls and step.kind == "llm"
         needs_call = (about_call or self.error is not None) and not whole_step
         if needs_call and not 0 <= self.call < len(step.tool_calls):
@@ -103,7 +110,7 @@ def _check_kind(step: Step, override: Override) -> None:
             "tool call to answer differently\n"
             "  remedy: override the step that it reads, or the next model call that reads it"
         )
-    if step.kind == "tool" and override.speaks:
+    if step.kind == "tool" and override.changes_message:
         raise ValueError(
             f"step {step.index} is a tool run that no model asked for (kind `tool`): it can be "
             "given other arguments, a result or an error, but it says nothing"
@@ -183,7 +190,7 @@ def from_facts(facts: Mapping[str, Any]) -> Override:
 
 
 def never_ran(call: ToolCall) -> bool:
-    """Whether nothing came of a call: it did not run, or the run ended before it did."""
+    """Return whether a call has no result: it did not run, or the run ended before it did."""
     return call.result is None and call.error is None and call.ended_at is None
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
-from agentracer.errors import ReplayDiverged
+from agentracer.errors import InvalidSystem, ReplayDiverged
 from agentracer.recording import Run, record
 from agentracer.replay.override import Override, to_facts
 from agentracer.replay.policy import LIVE, ToolPolicy
@@ -51,15 +52,18 @@ def rerun(
     Raises:
         ValueError: the trace cannot be replayed, or the override does not fit it.
         ReplayDiverged: see `on_divergence`.
+        InvalidSystem: `run` is async; use `arerun`.
     """
     session, block = _prepare(trace, override, check, store, policy)
     with block as handle:
         handle.replay = session
         try:
             try:
-                handle.result = run()
+                handle.result = _not_awaitable(run())
             finally:
                 _note(handle, session, override)
+        except InvalidSystem:
+            raise
         except Exception as error:  # noqa: BLE001 - how the rerun ended, not an error of ours
             handle.finish(error=error)
     return _conclude(handle, session, on_divergence)
@@ -81,12 +85,34 @@ async def arerun(
         handle.replay = session
         try:
             try:
-                handle.result = await run()
+                handle.result = await _awaitable(run())
             finally:
                 _note(handle, session, override)
+        except InvalidSystem:
+            raise
         except Exception as error:  # noqa: BLE001 - how the rerun ended, not an error of ours
             handle.finish(error=error)
     return _conclude(handle, session, on_divergence)
+
+
+def _not_awaitable(result: Any) -> Any:
+    if not inspect.isawaitable(result):
+        return result
+    if inspect.iscoroutine(result):
+        result.close()
+    raise InvalidSystem(
+        "run is async: it returned an awaitable, which nothing awaits here\n"
+        "  remedy: use the async variant: arerun, averify, afind_decisive, ainject, aspectrum"
+    )
+
+
+def _awaitable(result: Any) -> Awaitable[Any]:
+    if inspect.isawaitable(result):
+        return result
+    raise InvalidSystem(
+        f"run is not async: it returned {type(result).__name__}, not an awaitable\n"
+        "  remedy: use the blocking variant: rerun, verify, find_decisive, inject, spectrum"
+    )
 
 
 def _prepare(
@@ -122,7 +148,7 @@ def _note(handle: Run, session: ReplaySession, override: Overrides) -> None:
         "override": changes[0] if changes else None,
         "answered": session.answered,
         "live": session.live,
-        "divergences": session.finish(),
+        "divergences": [divergence.to_json() for divergence in session.finish()],
     }
     if len(changes) > 1:
         facts["further_overrides"] = changes[1:]

@@ -1,7 +1,8 @@
-"""The strategies: in which order steps are corrected, and what then may be claimed.
+"""The search strategies: in which order steps are corrected.
 
 All of them look for the decisive error: the earliest step whose correction turns the failure into
-a success. They are plans (see `trial`), so they know neither threads nor event loops.
+a success. They are search programs (see `trial`): they see the state of the search and yield
+requests, and know neither the engine nor event loops, budgets or journals.
 
     sequential   the definition: every step, first to last, until one is confirmed.
     ranked       a search by halves of a tracer's likelihood: a step that has half of it is
@@ -18,30 +19,39 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agentracer.errors import BudgetSpent, OracleFailed
 from agentracer.replay.design import ExperimentDesign
-from agentracer.replay.engine import BudgetSpent, OracleFailed
 from agentracer.replay.override import Override, unchanged
-from agentracer.replay.trial import Ask, Plan, Play, Replayed, Trial, screen, settle
+from agentracer.replay.trial import (
+    OracleRequest,
+    ReplayRequest,
+    ReplayResult,
+    SearchProgram,
+    Trial,
+    confirm,
+    prefilter,
+)
 from agentracer.trace import Trace
 from agentracer.verdict import Verification
 
-__all__ = ["STRATEGIES", "Earliest", "State", "Strategy", "pilot"]
+__all__ = ["STRATEGIES", "Earliest", "SearchState", "SearchStrategy", "pilot"]
 
-Strategy = Literal["sequential", "ranked", "bisect"]
+SearchStrategy = Literal["sequential", "ranked", "bisect"]
 Earliest = Literal["together", "each"]
 Progress = Callable[[int, Verification | None], None]
 
 
 @dataclass(slots=True)
-class State:
+class SearchState:
     """What a search knows so far.
 
     Attributes:
         trace: the failed run.
         design: how many replays decide about one step.
+        strategy: in which order steps are corrected.
         ranking: how likely each suspected step is, most likely first (`ranked`).
         earliest: how `ranked` makes sure that no earlier step would do.
-        progress: told of each step that is done with.
+        progress: called with each step that is finished, and what its replays showed.
         trials: of each step that was replayed.
         uncorrected: steps for which the oracle had no correction.
         failed: what went wrong with the oracle, by step.
@@ -53,6 +63,7 @@ class State:
 
     trace: Trace
     design: ExperimentDesign
+    strategy: SearchStrategy = "sequential"
     ranking: Mapping[int, float] = field(default_factory=dict)
     earliest: Earliest = "together"
     progress: Progress | None = None
@@ -75,25 +86,25 @@ class State:
         """Steps that flipped the run and may still be confirmed, first to last."""
         return sorted(step for step, trial in self.trials.items() if trial.promising)
 
-    def settled(self, step: int) -> bool:
+    def is_done(self, step: int) -> bool:
         """Whether nothing more is to be learned from correcting this step by itself."""
         return step in self.trials or step in self.uncorrected or step in self.failed
 
-    def correction(self, step: int) -> Plan:
+    def correction(self, step: int) -> SearchProgram:
         """The oracle's correction, asked for once; None where there is none."""
         if step not in self._corrections:
             try:
-                found = yield Ask(step)
+                found = yield OracleRequest(step)
             except OracleFailed as error:
                 found, self.failed[step] = None, str(error)
             self._corrections[step] = found
             if found is None:
                 if step not in self.failed:
                     self.uncorrected.append(step)
-                self.tell(step)
+                self.report(step)
         return self._corrections[step]
 
-    def attempt(self, step: int) -> Plan:
+    def attempt(self, step: int) -> SearchProgram:
         """Replay a step's correction; returns whether it is promising."""
         override = yield from self.correction(step)
         if override is None:
@@ -101,35 +112,35 @@ class State:
         trial = self.trials.get(step)
         if trial is None:
             trial = self.trials[step] = Trial((override,), self.design)
-            yield from screen(trial)
+            yield from prefilter(trial)
             if not trial.promising:
-                self.tell(step)
+                self.report(step)
         return trial.promising
 
-    def conclude(self, step: int) -> Plan:
+    def conclude(self, step: int) -> SearchProgram:
         """Repeat a promising step and its control; returns whether it is confirmed."""
         trial = self.trials[step]
-        yield from settle(trial, self.trace)
-        self.tell(step)
+        yield from confirm(trial, self.trace)
+        self.report(step)
         if trial.status == "confirmed":
             self.decisive = step
         return self.decisive is not None
 
-    def first_that_flips(self, steps: Iterable[int]) -> Plan:
+    def first_that_flips(self, steps: Iterable[int]) -> SearchProgram:
         """Try steps in the order given; returns the first promising one."""
         for step in steps:
             if step not in self.trials and (yield from self.attempt(step)):
                 return step
         return None
 
-    def tell(self, step: int) -> None:
-        """Report a step that is done with."""
+    def report(self, step: int) -> None:
+        """Call `progress` for a step that is finished."""
         if self.progress is not None:
             trial = self.trials.get(step)
             self.progress(step, trial.verification() if trial is not None else None)
 
 
-def pilot(state: State) -> Plan:
+def pilot(state: SearchState) -> SearchProgram:
     """Rerun from the first step without a change: does the same run come out again?
 
     Returns None where that cannot be tried, such as in a trace without a model call.
@@ -138,11 +149,11 @@ def pilot(state: State) -> Plan:
     first = next((step.index for step in trace.steps if step.kind == "llm"), None)
     if first is None:
         return None
-    result: Replayed = yield Play((unchanged(trace, first),), "pilot")
+    result: ReplayResult = yield ReplayRequest((unchanged(trace, first),), "pilot")
     return result
 
 
-def sequential(state: State) -> Plan:
+def sequential(state: SearchState) -> SearchProgram:
     """Every step, first to last, until one is confirmed."""
     for step in state.steps:
         if (yield from state.attempt(step)) and (yield from state.conclude(step)):
@@ -150,7 +161,7 @@ def sequential(state: State) -> Plan:
     yield from _all_at_once(state)
 
 
-def ranked(state: State) -> Plan:
+def ranked(state: SearchState) -> SearchProgram:
     """Where a tracer points, narrowed by the likely half; then whatever makes it the *earliest*."""
     narrow = state.earliest == "together"
     while True:
@@ -169,13 +180,13 @@ def ranked(state: State) -> Plan:
     yield from _all_at_once(state)
 
 
-def _in_order(state: State) -> list[int]:
+def _in_order(state: SearchState) -> list[int]:
     """The ranked steps, then the others from the first to the last."""
     possible = set(state.steps)
     return [s for s in dict.fromkeys([*state.ranking, *state.steps]) if s in possible]
 
 
-def _narrowed(state: State) -> Plan:
+def _narrowed(state: SearchState) -> SearchProgram:
     """Search for the first step that flips the run, by halves of what is still likely.
 
     Two kinds of replay tell where it is. A step that has half of the remaining likelihood is
@@ -188,7 +199,7 @@ def _narrowed(state: State) -> Plan:
     mass = likelihood(steps, state.ranking)
     low, high, sure = 0, len(steps), True
     while high - low > 1:
-        window = [step for step in steps[low:high] if not state.settled(step)]
+        window = [step for step in steps[low:high] if not state.is_done(step)]
         total = sum(mass[step] for step in window)
         if not window:
             return None
@@ -215,6 +226,7 @@ def _narrowed(state: State) -> Plan:
 def likelihood(steps: Sequence[int], ranking: Mapping[int, float]) -> dict[int, float]:
     """What share each step has in the ranking; what the ranking leaves is spread evenly."""
     rest = [step for step in steps if step not in ranking]
+    # At least 5 % for unranked steps, so that a wrong ranking cannot exclude a step for good.
     left = max(0.05, 1.0 - sum(ranking.values())) / max(1, len(rest))
     return {step: ranking.get(step, left) for step in steps}
 
@@ -232,7 +244,7 @@ def _parting(
     return high - 1
 
 
-def _earlier(state: State, found: int) -> Plan:
+def _earlier(state: SearchState, found: int) -> SearchProgram:
     """The earliest step that flips the run, given one that does."""
     rest = [step for step in state.steps if step < found and step not in state.trials]
     if state.earliest == "together":
@@ -241,7 +253,7 @@ def _earlier(state: State, found: int) -> Plan:
     return found if earlier is None else earlier
 
 
-def _unless_together(state: State, steps: list[int]) -> Plan:
+def _unless_together(state: SearchState, steps: list[int]) -> SearchProgram:
     """The steps that have to be tried one by one: none, if all their corrections do not help."""
     found = yield from _correctable(state, steps)
     found = [step for step in found if step not in state.together]
@@ -255,7 +267,7 @@ def _unless_together(state: State, steps: list[int]) -> Plan:
     return []
 
 
-def _correctable(state: State, steps: Sequence[int]) -> Plan:
+def _correctable(state: SearchState, steps: Sequence[int]) -> SearchProgram:
     """Those of the steps for which the oracle has a correction."""
     found = []
     for step in steps:
@@ -265,7 +277,7 @@ def _correctable(state: State, steps: Sequence[int]) -> Plan:
     return found
 
 
-def _joint(state: State, steps: Sequence[int]) -> Plan:
+def _joint(state: SearchState, steps: Sequence[int]) -> SearchProgram:
     """Correct several steps in one run, until that flips it or visibly does not."""
     corrections = []
     for step in steps:
@@ -276,11 +288,11 @@ def _joint(state: State, steps: Sequence[int]) -> Plan:
     while overrides and not (trial.flips or trial.problems or trial.refuted):
         if trial.replays >= state.design.repeats:
             break
-        trial.add((yield Play(overrides, "together")))
+        trial.add((yield ReplayRequest(overrides, "together")))
     return trial
 
 
-def bisect(state: State) -> Plan:
+def bisect(state: SearchState) -> SearchProgram:
     """Binary search for the first step that flips the run; what it passed over is not tried."""
     low, high = 0, len(state.steps)
     while low < high:
@@ -299,7 +311,7 @@ def bisect(state: State) -> Plan:
     yield from sequential(state)
 
 
-def _nearest_correctable(state: State, low: int, middle: int, high: int) -> Plan:
+def _nearest_correctable(state: SearchState, low: int, middle: int, high: int) -> SearchProgram:
     """The position in [low, high) nearest to the middle whose step can be corrected."""
     for position in sorted(range(low, high), key=lambda p: (abs(p - middle), p)):
         if (yield from state.correction(state.steps[position])) is not None:
@@ -307,7 +319,7 @@ def _nearest_correctable(state: State, low: int, middle: int, high: int) -> Plan
     return None
 
 
-def _all_at_once(state: State) -> Plan:
+def _all_at_once(state: SearchState) -> SearchProgram:
     """No single step flips the run; do all corrections together?"""
     steps = sorted(state.trials)
     hopes = any(trial.flips for trial in state.trials.values())
@@ -317,14 +329,14 @@ def _all_at_once(state: State) -> Plan:
     state.everything = None if trial.problems else bool(trial.flips)
 
 
-STRATEGIES: dict[Strategy, Callable[[State], Plan]] = {
+STRATEGIES: dict[SearchStrategy, Callable[[SearchState], SearchProgram]] = {
     "sequential": sequential,
     "ranked": ranked,
     "bisect": bisect,
 }
 
 
-def within_budget(state: State, plan: Plan) -> Plan:
+def within_budget(state: SearchState, plan: SearchProgram) -> SearchProgram:
     """A plan that ends, with what is known by then, when the budget is spent."""
     try:
         yield from plan

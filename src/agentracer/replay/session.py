@@ -1,11 +1,11 @@
-"""Decides, for each model and tool call of a rerun: from the record, overridden, or live.
+"""Decide for each call of a rerun: answer it from the record, override it, or run it live.
 
 This is *forced prefix* replay. The system is run again from its task. Every call of a step that had
 finished before the target step began is answered from the record; the target is overridden; what
 comes after runs live. Calls are matched by (agent, place, kind) and their turn within it, never by
 a global index, and where an agent runs several times at once, by what was read.
 
-It knows traces and no framework: adapters ask it at their seams and translate its answers.
+It knows traces and no framework: adapters ask it for each call and translate its answers.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from agentracer.replay.divergence import Divergence, DivergenceKind
+from agentracer.replay.exceptions import recorded_error
 from agentracer.replay.override import UNSET, Override, never_ran
 from agentracer.replay.policy import LIVE, ToolPolicy
-from agentracer.replay.raising import recorded_error
 from agentracer.trace import ErrorInfo, Message, Step, ToolCall, ToolRequest, Trace, message_shape
 
 __all__ = [
@@ -65,7 +66,7 @@ class ToolAnswer:
     arguments: Any = UNSET
 
 
-class _Turn:
+class _RecordedCall:
     """One recorded tool call, and whether the rerun has come to it."""
 
     __slots__ = ("position", "step", "used")
@@ -91,7 +92,7 @@ class ReplaySession:
     Attributes:
         trace: the record.
         divergences: where the rerun asked for something that the record does not have, or read
-            something else than was read then; one sentence each.
+            another prompt than the recorded one.
         refused: names of the tools that the policy did not let run.
         answered: how many calls were answered without running anything.
         live: how many calls ran.
@@ -112,12 +113,12 @@ class ReplaySession:
         self._target_reached = not self._overrides
         self._lock = threading.Lock()
         self._models: dict[tuple[str, str], list[Step]] = defaultdict(list)
-        self._tools: dict[tuple[str, str], list[_Turn]] = defaultdict(list)
-        self._calls: dict[str, list[_Turn]] = defaultdict(list)
+        self._tools: dict[tuple[str, str], list[_RecordedCall]] = defaultdict(list)
+        self._calls: dict[str, list[_RecordedCall]] = defaultdict(list)
         self._handoffs: set[str] = set()
         self._shapes = {name: _shape(name, m) for name, m in trace.observed.messages.items()}
         self._read: dict[int, list[str]] = {}
-        self.divergences: list[str] = []
+        self.divergences: list[Divergence] = []
         self.refused: list[str] = []
         self.answered = self.live = 0
         for step in trace.steps:
@@ -134,7 +135,13 @@ class ReplaySession:
         with self._lock:
             step = self._take(self._models.get((agent, path), []), list(reads))
             if step is None:
-                self._count_live(f"{agent} makes a model call more than was recorded")
+                self._count_live(
+                    Divergence(
+                        DivergenceKind.EXTRA_MODEL_CALL,
+                        f"{agent} makes a model call more than was recorded",
+                        agent=agent,
+                    )
+                )
                 return None
             override = self._overrides.get(step.index)
             if override is None and not self._answerable(step):
@@ -142,7 +149,14 @@ class ReplaySession:
                 return None
             # Behind the target the run is another one, so what is read there differs rightly.
             if list(reads) != self.reads(step) and step.index <= self._target:
-                self._note(f"{agent} reads another prompt than at step {step.index} of the record")
+                self._note(
+                    Divergence(
+                        DivergenceKind.OTHER_PROMPT,
+                        f"{agent} reads another prompt than at step {step.index} of the record",
+                        agent=agent,
+                        step=step.index,
+                    )
+                )
             self.answered += 1
             if override is None:
                 calls = tuple(_request(call) for call in step.tool_calls)
@@ -177,9 +191,13 @@ class ReplaySession:
         with self._lock:
             turn = self._find_call(agent, name, arguments, call_id, path)
             if turn is None:
-                return self._live_tool(
-                    f"{agent} runs {name} more often than was recorded", name, arguments
+                extra = Divergence(
+                    DivergenceKind.EXTRA_TOOL_CALL,
+                    f"{agent} runs {name} more often than was recorded",
+                    agent=agent,
+                    tool=name,
                 )
+                return self._live_tool(extra, name, arguments)
             override = self._overrides.get(turn.step.index)
             if override is not None:
                 return self._overridden_tool(turn, override, name, arguments, rewrites)
@@ -187,20 +205,26 @@ class ReplaySession:
                 return self._live_tool(None, name, arguments)
             return self._recorded_tool(turn, agent, name, arguments)
 
-    def finish(self) -> list[str]:
-        """All divergences, after the rerun has ended."""
+    def finish(self) -> list[Divergence]:
+        """Return all divergences; to be called when the rerun has ended."""
         if not self._target_reached:
-            self._note(f"the rerun ended before it came to step {self._target}")
+            self._note(
+                Divergence(
+                    DivergenceKind.TARGET_NOT_REACHED,
+                    f"the rerun ended before it came to step {self._target}",
+                    step=self._target,
+                )
+            )
         return self.divergences
 
     # -- tools
 
     def _overridden_tool(
-        self, turn: _Turn, override: Override, name: str, arguments: Any, rewrites: bool
+        self, turn: _RecordedCall, override: Override, name: str, arguments: Any, rewrites: bool
     ) -> ToolAnswer | None:
         if turn.step.index == self._target:
             self._target_reached = True
-        if override.speaks:
+        if override.changes_message:
             return self._live_tool(None, name, arguments)
         step, concerned = turn.step, turn.position == override.call
         if concerned and override.error is not None:
@@ -214,8 +238,16 @@ class ReplaySession:
             if answer is not None or step.kind == "llm":
                 return answer
             if not rewrites:
-                self._note(f"this adapter cannot run {name} with other arguments at step "
-                           f"{step.index}: override its result instead")  # fmt: skip
+                self._note(
+                    Divergence(
+                        DivergenceKind.UNSUPPORTED_OVERRIDE,
+                        f"this adapter cannot run {name} with other arguments at step "
+                        f"{step.index}: override its result instead",
+                        agent=step.agent,
+                        tool=name,
+                        step=step.index,
+                    )
+                )
                 return None
             return ToolAnswer(step.index, "override", arguments=override.arguments)
         if step.index > self._target:
@@ -223,19 +255,26 @@ class ReplaySession:
         return self._recorded_tool(turn, step.agent, name, arguments)
 
     def _recorded_tool(
-        self, turn: _Turn, agent: str, name: str, arguments: Any
+        self, turn: _RecordedCall, agent: str, name: str, arguments: Any
     ) -> ToolAnswer | None:
         call = turn.call
         if never_ran(call) or _is_handoff(call.result):
             return self._live_tool(None, name, arguments)
         if not _restorable(call.result):
-            return self._live_tool(
-                f"{agent} runs {name}, whose result cannot be restored from JSON", name, arguments
+            unrestorable = Divergence(
+                DivergenceKind.UNRESTORABLE_RESULT,
+                f"{agent} runs {name}, whose result cannot be restored from JSON",
+                agent=agent,
+                tool=name,
+                step=turn.step.index,
             )
+            return self._live_tool(unrestorable, name, arguments)
         self.answered += 1
         return ToolAnswer(turn.step.index, "recorded", call.result, call.error)
 
-    def _live_tool(self, unrecorded: str | None, name: str, arguments: Any) -> ToolAnswer | None:
+    def _live_tool(
+        self, divergence: Divergence | None, name: str, arguments: Any
+    ) -> ToolAnswer | None:
         """Let a tool run, if the policy does."""
         if not self._policy.runs(name) and name not in self._handoffs:
             known = self._known_result(name, arguments)
@@ -244,13 +283,15 @@ class ReplaySession:
                 call = known.call
                 return ToolAnswer(known.step.index, "recorded", call.result, call.error)
             self.refused.append(name)
-            told = f"the replay's policy does not let {name} run"
-            return ToolAnswer(-1, "refused", error=ErrorInfo(type="ToolRefused", message=told))
-        self._count_live(unrecorded)
+            refusal = f"the replay's policy does not let {name} run"
+            return ToolAnswer(-1, "refused", error=ErrorInfo(type="ToolRefused", message=refusal))
+        self._count_live(divergence)
         return None
 
-    def _known_result(self, name: str, arguments: Any) -> _Turn | None:
-        turns = (_Turn(step, k) for step in self.trace.steps for k in range(len(step.tool_calls)))
+    def _known_result(self, name: str, arguments: Any) -> _RecordedCall | None:
+        turns = (
+            _RecordedCall(step, k) for step in self.trace.steps for k in range(len(step.tool_calls))
+        )
         return next(
             (
                 turn
@@ -270,7 +311,7 @@ class ReplaySession:
         if step.kind == "llm":
             self._models[step.agent, path].append(step)
         for position, call in enumerate(step.tool_calls):
-            turn = _Turn(step, position)
+            turn = _RecordedCall(step, position)
             if _is_handoff(call.result):
                 self._handoffs.add(call.name)
             if step.kind == "llm":
@@ -286,12 +327,12 @@ class ReplaySession:
         """
         if not lane:
             return None
-        likest = max(range(len(lane)), key=lambda i: (_likeness(self.reads(lane[i]), reads), -i))
-        return lane.pop(likest)
+        closest = max(range(len(lane)), key=lambda i: (_similarity(self.reads(lane[i]), reads), -i))
+        return lane.pop(closest)
 
     def _find_call(
         self, agent: str, name: str, arguments: Any, call_id: str | None, path: str
-    ) -> _Turn | None:
+    ) -> _RecordedCall | None:
         asked = self._calls.get(call_id, []) if call_id else []
         turn = _best(asked, agent, name, arguments)
         if turn is None and asked and not self._target_reached:
@@ -326,23 +367,23 @@ class ReplaySession:
 
     # -- bookkeeping
 
-    def _count_live(self, unrecorded: str | None) -> None:
+    def _count_live(self, divergence: Divergence | None) -> None:
         """Count a live call; before the target, one that is not in the record is a divergence."""
         self.live += 1
-        if unrecorded is not None and not self._target_reached:
-            self._note(unrecorded)
+        if divergence is not None and not self._target_reached:
+            self._note(divergence)
 
-    def _note(self, divergence: str) -> None:
+    def _note(self, divergence: Divergence) -> None:
         if divergence not in self.divergences:
             self.divergences.append(divergence)
 
 
 def _best(
-    turns: Sequence[_Turn], agent: str, name: str, arguments: Any, *, used: bool = False
-) -> _Turn | None:
+    turns: Sequence[_RecordedCall], agent: str, name: str, arguments: Any, *, used: bool = False
+) -> _RecordedCall | None:
     """The recorded call that this one repeats. Ids may repeat, so they are not enough."""
 
-    def fit(turn: _Turn) -> tuple[bool, bool, bool]:
+    def fit(turn: _RecordedCall) -> tuple[bool, bool, bool]:
         call = turn.call
         return call.name == name, call.arguments == arguments, turn.step.agent == agent
 
@@ -350,7 +391,7 @@ def _best(
     return max(free, key=fit, default=None)  # of equals, max gives the first
 
 
-def _likeness(recorded: list[str], reads: list[str]) -> float:
+def _similarity(recorded: list[str], reads: list[str]) -> float:
     """1 for the same prompt, else the share of messages that both have (always less than 1)."""
     if recorded == reads:
         return 1.0

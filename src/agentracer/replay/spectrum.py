@@ -27,12 +27,15 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from agentracer.replay.engine import UNLIMITED, Budget, BudgetSpent, Engine, Spent
+from agentracer.errors import BudgetSpent
+from agentracer.replay.budget import UNLIMITED, Budget
+from agentracer.replay.engine import Engine
 from agentracer.replay.policy import LIVE, ToolPolicy
 from agentracer.replay.system import System
-from agentracer.replay.trial import Plan, Play, Replayed
+from agentracer.replay.trial import ReplayRequest, ReplayResult, SearchProgram
 from agentracer.store import Store
 from agentracer.trace import Step, Trace
+from agentracer.usage import Usage
 
 __all__ = ["Spectrum", "Suspicion", "aspectrum", "spectrum"]
 
@@ -70,7 +73,7 @@ class Spectrum:
         agents: the highest score of each agent's steps, highest first.
         failing: runs that failed, the ranked one among them.
         passing: runs that succeeded.
-        spent: what it cost.
+        usage: what it cost.
         note: what keeps the ranking from saying much, if anything does.
     """
 
@@ -79,7 +82,7 @@ class Spectrum:
     agents: dict[str, float] = field(default_factory=dict)
     failing: int = 0
     passing: int = 0
-    spent: Spent = field(default_factory=Spent)
+    usage: Usage = field(default_factory=Usage)
     note: str = ""
 
     @property
@@ -98,7 +101,7 @@ def spectrum(
     policy: ToolPolicy = LIVE,
     action: Callable[[Step], Hashable] | None = None,
     budget: Budget = UNLIMITED,
-    on_replay: Callable[[Spent], None] | None = None,
+    on_replay: Callable[[Usage], None] | None = None,
 ) -> Spectrum:
     """Run a system n times, from scratch, and rank the steps of a failed run.
 
@@ -118,7 +121,7 @@ def spectrum(
     """
     system = System(run, check, store, policy)
     engine = Engine(_failed(trace), system, budget=budget, on_replay=on_replay)
-    return _ranked(trace, engine.drive(_reruns(n)), system, action, engine.spent)
+    return _ranked(trace, engine.drive(_reruns(n)), system, action, engine.usage)
 
 
 async def aspectrum(
@@ -131,12 +134,12 @@ async def aspectrum(
     policy: ToolPolicy = LIVE,
     action: Callable[[Step], Hashable] | None = None,
     budget: Budget = UNLIMITED,
-    on_replay: Callable[[Spent], None] | None = None,
+    on_replay: Callable[[Usage], None] | None = None,
 ) -> Spectrum:
     """As `spectrum`, for a system that is run by awaiting it."""
     system = System(run, check, store, policy)
     engine = Engine(_failed(trace), system, budget=budget, on_replay=on_replay)
-    return _ranked(trace, await engine.adrive(_reruns(n)), system, action, engine.spent)
+    return _ranked(trace, await engine.adrive(_reruns(n)), system, action, engine.usage)
 
 
 def _failed(trace: Trace | None) -> Trace | None:
@@ -145,11 +148,11 @@ def _failed(trace: Trace | None) -> Trace | None:
     return trace
 
 
-def _reruns(n: int) -> Plan:
-    results: list[Replayed] = []
+def _reruns(n: int) -> SearchProgram:
+    results: list[ReplayResult] = []
     try:
         for _ in range(n):
-            results.append((yield Play((), "rerun")))  # noqa: PERF401 - ends where the budget does
+            results.append((yield ReplayRequest((), "rerun")))  # noqa: PERF401 - ends where the budget does
     except BudgetSpent:
         pass
     return results
@@ -157,10 +160,10 @@ def _reruns(n: int) -> Plan:
 
 def _ranked(
     trace: Trace | None,
-    results: Sequence[Replayed],
+    results: Sequence[ReplayResult],
     system: System,
     action: Callable[[Step], Hashable] | None,
-    spent: Spent,
+    usage: Usage,
 ) -> Spectrum:
     usable = [result for result in results if result.success is not None and result.trace]
     store = system.store or Store()
@@ -169,7 +172,7 @@ def _ranked(
     if trace is None:
         if not failing:
             note = "no run failed, so there is nothing to rank"
-            return Spectrum(None, passing=len(passing), spent=spent, note=note)
+            return Spectrum(None, passing=len(passing), usage=usage, note=note)
         trace = failing[0]
     else:
         failing = [trace, *failing]
@@ -185,7 +188,7 @@ def _ranked(
     for suspicion in suspicions:
         agents.setdefault(suspicion.agent, suspicion.score)
     note = "" if passing else "no run passed: the ranking cannot tell causes from habits"
-    return Spectrum(trace, suspicions, agents, len(failing), len(passing), spent, note)
+    return Spectrum(trace, suspicions, agents, len(failing), len(passing), usage, note)
 
 
 Kind = tuple[str, Hashable]

@@ -1,36 +1,96 @@
-"""What is replayed, how its success is told, and who knows what a step should have done."""
+"""What is replayed, how its success is decided, and who knows what a step should have done."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from agentracer.replay.override import Override
 from agentracer.replay.policy import LIVE, ToolPolicy
 from agentracer.store import Store
 from agentracer.trace import Trace
+from agentracer.usage import Usage
 
-__all__ = ["AsyncOracle", "Oracle", "System"]
+__all__ = ["AsyncOracle", "Oracle", "OracleFunction", "System", "as_oracle"]
+
+OracleFunction: TypeAlias = Callable[[Trace, int], Override | None]
+"""Given a failed run and a step, returns a minimal correction, or None where there is none.
+
+A plain function will do; an `Oracle` says more about itself.
+"""
+
+AsyncOracle: TypeAlias = Callable[[Trace, int], Awaitable[Override | None]]
+"""An oracle that is awaited; the async searches take either kind."""
 
 
-class Oracle(Protocol):
-    """Knows what a step should have done."""
+class Oracle:
+    """Base class of oracles that count what they spend, or know where their corrections come from.
+
+    Override `__call__`, and what else applies; the other methods have defaults.
+    """
 
     def __call__(self, trace: Trace, step: int, /) -> Override | None:
-        """A minimal correction of one step, or None where there is nothing to correct."""
+        """Return a minimal correction of one step, or None where there is nothing to correct."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how a step is corrected")
+
+    @property
+    def usage(self) -> Usage:
+        """Return what the oracle has spent so far; it counts towards the budget of a search."""
+        return Usage()
+
+    def alternatives(self, trace: Trace, correction: Override) -> Sequence[str]:
+        """Return the alternatives of the step's agent that would have given this correction."""
+        del trace, correction
+        return ()
 
 
-class AsyncOracle(Protocol):
-    """An oracle that is awaited; the async searches take either kind."""
+class _FunctionAsOracle(Oracle):
+    """An oracle made of a function, or of an object that only looks like an `Oracle`.
 
-    def __call__(self, trace: Trace, step: int, /) -> Awaitable[Override | None]:
-        """See `Oracle`."""
+    What such an object spends is read from the attributes `usage`, or `tokens`, `model_calls` and
+    `steps`, where it has them.
+    """
+
+    def __init__(self, function: Callable[[Trace, int], Any]) -> None:
+        self._function = function
+
+    def __call__(self, trace: Trace, step: int, /) -> Any:
+        return self._function(trace, step)
+
+    @property
+    def usage(self) -> Usage:
+        usage = getattr(self._function, "usage", None)
+        if isinstance(usage, Usage):
+            return usage
+        counts = {
+            name: int(getattr(self._function, attribute, 0))
+            for name, attribute in (
+                ("unsplit_tokens", "tokens"), ("model_calls", "model_calls"), ("steps", "steps"),
+            )
+        }  # fmt: skip
+        return Usage(**counts)
+
+
+def as_oracle(oracle: Callable[[Trace, int], Any]) -> Oracle:
+    """Return an oracle as it is, or a plain callable as an `Oracle`.
+
+    Raises:
+        TypeError: it is not callable.
+    """
+    if isinstance(oracle, Oracle):
+        return oracle
+    if not callable(oracle):
+        raise TypeError(
+            f"an oracle is a function of a trace and a step, not {type(oracle).__name__}\n"
+            "  remedy: give a function, or an Oracle of agentracer.replay"
+        )
+    return _FunctionAsOracle(oracle)
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """What is replayed, and how its success is told.
+    """What is replayed, and how its success is decided.
 
     Attributes:
         run: runs the system once, from the task, on fresh or reset objects. For the async
@@ -39,9 +99,9 @@ class System:
         store: where the replayed traces go; the default store if None.
         policy: which tools may really run in a replay.
         deterministic: True if the same prompts always get the same answers, so that nothing needs
-            repeating; False if they do not; None if that is for the search to find out. A search
-            that is told True and then sees two replays of the same thing end differently says so
-            and confirms nothing.
+            repeating; False if they do not; None if the search is to find out. A search that is
+            told True and then sees two replays of the same thing end differently says so and
+            confirms nothing.
     """
 
     run: Callable[[], Any]

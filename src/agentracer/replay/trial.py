@@ -1,7 +1,7 @@
 """Replays of one correction and of its control, and what their counts show.
 
-The functions here *plan*: they are generators that yield the replays they want and are sent what
-came of them, so that the same plan serves blocking and async systems. `engine` carries them out.
+The functions here are search programs: generators that yield requests and are sent the results, so
+that the same program serves blocking and async systems. `engine` carries the requests out.
 """
 
 from __future__ import annotations
@@ -14,9 +14,18 @@ from agentracer.replay.design import ExperimentDesign
 from agentracer.replay.override import Override, unchanged
 from agentracer.statistics import ALPHA, boschloo_p_value
 from agentracer.trace import Trace
+from agentracer.usage import Usage
 from agentracer.verdict import Verification
 
-__all__ = ["Ask", "Plan", "Play", "Replayed", "Trial", "screen", "settle"]
+__all__ = [
+    "OracleRequest",
+    "ReplayRequest",
+    "ReplayResult",
+    "SearchProgram",
+    "Trial",
+    "confirm",
+    "prefilter",
+]
 
 Status = Literal["confirmed", "refuted", "inconclusive"]
 
@@ -26,33 +35,30 @@ time: 0.5 ** 5 < 0.05."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Wanted: the oracle's correction of a step."""
+class OracleRequest:
+    """Ask for the oracle's correction of a step."""
 
     step: int
 
 
 @dataclass(frozen=True, slots=True)
-class Play:
-    """Wanted: one replay with these overrides (none: a rerun from scratch)."""
+class ReplayRequest:
+    """Ask for one replay with these overrides (none: a rerun from scratch)."""
 
     overrides: tuple[Override, ...]
     purpose: Literal["correction", "control", "together", "pilot", "rerun", "injection"]
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
-    """What came of one replay.
+class ReplayResult:
+    """The result of one replay.
 
     Attributes:
-        success: what the check said; None where the replay cannot be used.
+        success: what the check returned; None where the replay cannot be used.
         trace: id of the replayed trace.
         problems: why it cannot be used: divergences, refused tools, no outcome.
-        signature: hash of what was said and done in it.
-        steps: steps that ran live.
-        model_calls: model calls that ran live.
-        tokens: read and written by these.
-        seconds: how long it took.
+        signature: hash of what was written and done in it.
+        usage: steps, model calls and tokens of what ran live, and how long the replay took.
         resumed: taken from the journal of an earlier, interrupted search.
     """
 
@@ -60,14 +66,11 @@ class Replayed:
     trace: str = ""
     problems: tuple[str, ...] = ()
     signature: str = ""
-    steps: int = 0
-    model_calls: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
+    usage: Usage = field(default_factory=Usage)
     resumed: bool = False
 
 
-Plan: TypeAlias = Generator[Ask | Play, Any, Any]
+SearchProgram: TypeAlias = Generator[OracleRequest | ReplayRequest, Any, Any]
 
 
 @dataclass(slots=True)
@@ -91,7 +94,7 @@ class Trial:
     signatures: list[str] = field(default_factory=list)
     remark: str = ""
 
-    def add(self, result: Replayed, *, control: bool = False) -> None:
+    def add(self, result: ReplayResult, *, control: bool = False) -> None:
         """Count one replay."""
         (self.control_traces if control else self.traces).append(result.trace)
         if result.success is None or result.problems:
@@ -105,7 +108,7 @@ class Trial:
             self.signatures.append(result.signature)
 
     @property
-    def hopeless(self) -> bool:
+    def cannot_confirm(self) -> bool:
         """Whether no outcome of the replays still to come could confirm the correction."""
         size = self.design.repeats
         best = self.flips + size - self.replays
@@ -134,7 +137,7 @@ class Trial:
     @property
     def promising(self) -> bool:
         """Whether it flipped the run at least once and may still be confirmed."""
-        return self.flips > 0 and not self.problems and not self.hopeless
+        return self.flips > 0 and not self.problems and not self.cannot_confirm
 
     @property
     def status(self) -> Status:
@@ -177,28 +180,28 @@ class Trial:
             yield f"luck alone would show this with p = {self.p_value:.3g}{level}"
 
 
-def screen(trial: Trial) -> Plan:
-    """Replay a correction until it flips the run once, or visibly does not."""
+def prefilter(trial: Trial) -> SearchProgram:
+    """Replay a correction until it flips the run once, or the counts show that it does not."""
     while not trial.flips and not trial.problems and trial.replays < trial.design.repeats:
-        trial.add((yield Play(trial.overrides, "correction")))
+        trial.add((yield ReplayRequest(trial.overrides, "correction")))
         if trial.refuted:
             return
 
 
-def settle(trial: Trial, trace: Trace) -> Plan:
+def confirm(trial: Trial, trace: Trace) -> SearchProgram:
     """Replay a correction, and then its control, until the counts decide.
 
     The control is only replayed where the correction flipped often enough: a correction that fails
     is not confirmed, whatever the control shows.
     """
     size = trial.design.repeats
-    while trial.replays < size and not trial.problems and not trial.hopeless:
-        trial.add((yield Play(trial.overrides, "correction")))
+    while trial.replays < size and not trial.problems and not trial.cannot_confirm:
+        trial.add((yield ReplayRequest(trial.overrides, "correction")))
     control = tuple(unchanged(trace, override.step, override) for override in trial.overrides)
     while (
         trial.control_replays < size
         and not trial.problems
-        and not trial.hopeless
+        and not trial.cannot_confirm
         and not trial.decided
     ):
-        trial.add((yield Play(control, "control")), control=True)
+        trial.add((yield ReplayRequest(control, "control")), control=True)

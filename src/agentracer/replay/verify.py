@@ -1,29 +1,30 @@
-"""Proof by replay: does correcting this step turn the failure into a success, and not by luck?
+"""Verify a verdict by replay: does correcting this step turn the failure into a success?
 
-A correction counts only against a *control*: the same replays with the step as it was. Each is
-repeated, and the two counts are compared by an exact test, so that a system that sometimes
-succeeds anyway cannot confirm a verdict.
+A correction counts only against a *control*: the same replays with the step as it was. Both are
+repeated, and the two counts are compared with Boschloo's exact test, so that a system that
+sometimes succeeds anyway cannot confirm a verdict.
 """
 
 from __future__ import annotations
 
+from agentracer.errors import BudgetSpent, OracleFailed
+from agentracer.replay.budget import UNLIMITED, Budget
 from agentracer.replay.design import ExperimentDesign
-from agentracer.replay.engine import UNLIMITED, Budget, BudgetSpent, Engine, OracleFailed
-from agentracer.replay.override import unchanged
-from agentracer.replay.system import AsyncOracle, Oracle, System
-from agentracer.replay.trial import Ask, Plan, Trial, screen, settle
-from agentracer.statistics import ALPHA, boschloo_p_value
+from agentracer.replay.engine import Engine
+from agentracer.replay.system import AsyncOracle, OracleFunction, System
+from agentracer.replay.trial import OracleRequest, SearchProgram, Trial, confirm, prefilter
+from agentracer.statistics import ALPHA
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict, Verification
 
-__all__ = ["Oracle", "System", "averify", "boschloo_p_value", "unchanged", "verify"]
+__all__ = ["averify", "verify"]
 
 
 def verify(
     trace: Trace,
     verdict: Verdict,
     system: System,
-    oracle: Oracle,
+    oracle: OracleFunction,
     *,
     repeats: int = 3,
     budget: Budget = UNLIMITED,
@@ -57,7 +58,7 @@ async def averify(
     trace: Trace,
     verdict: Verdict,
     system: System,
-    oracle: Oracle | AsyncOracle,
+    oracle: OracleFunction | AsyncOracle,
     *,
     repeats: int = 3,
     budget: Budget = UNLIMITED,
@@ -84,17 +85,17 @@ def _design(system: System, repeats: int) -> ExperimentDesign:
     return ExperimentDesign(repeats, ALPHA, reproducible=reproducible)
 
 
-def _proof(trace: Trace, step: int, design: ExperimentDesign) -> Plan:
+def _proof(trace: Trace, step: int, design: ExperimentDesign) -> SearchProgram:
     try:
-        override = yield Ask(step)
+        override = yield OracleRequest(step)
     except (OracleFailed, BudgetSpent) as error:
         return _nothing(str(error))
     if override is None:
         return _nothing("the oracle has no correction for this step")
     trial = Trial((override,), design)
     try:
-        yield from screen(trial)
-        yield from settle(trial, trace)
+        yield from prefilter(trial)
+        yield from confirm(trial, trace)
     except BudgetSpent as error:
         trial.remark = str(error)
     return trial.verification()

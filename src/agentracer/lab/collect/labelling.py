@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from agentracer.replay import Oracle, System, find_decisive
+from agentracer.replay import OracleFunction, System, find_decisive
 from agentracer.replay.inject import inject
 from agentracer.trace import Trace
 
@@ -47,7 +47,7 @@ class Undecided:
     verification: dict[str, Any]
 
 
-def label_failure(trace: Trace, system: System, oracle: Oracle) -> Labelled | Undecided:
+def label_failure(trace: Trace, system: System, oracle: OracleFunction) -> Labelled | Undecided:
     """Scan a failed run for its decisive error, first step to last."""
     search = find_decisive(trace, system, oracle, strategy="sequential")
     verdict = search.verdict

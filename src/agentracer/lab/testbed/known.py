@@ -16,7 +16,7 @@ from agentracer.lab.testbed.coding_team import build, check, solve
 from agentracer.lab.testbed.demo import Scenario
 from agentracer.lab.testbed.server import ModelServer
 from agentracer.lab.testbed.truth import request_of
-from agentracer.replay import Oracle, Override, System
+from agentracer.replay import OracleFunction, Override, System
 from agentracer.store import Store
 from agentracer.trace import Trace
 
@@ -39,7 +39,7 @@ def facts_of(scenario: Scenario) -> dict[str, Any]:
 
 
 @contextmanager
-def rebuilt(trace: Trace, store: Store) -> Iterator[tuple[System, Oracle] | None]:
+def rebuilt(trace: Trace, store: Store) -> Iterator[tuple[System, OracleFunction] | None]:
     """The system that made this trace, and an oracle for it; None if the testbed did not."""
     scenario = _scenario(trace.metadata.get(KEY))
     if scenario is None:
@@ -70,7 +70,7 @@ def coding_system(team: Any, scenario: Scenario, store: Store) -> System:
     )
 
 
-def coding_oracle(policy: CodingPolicy) -> Oracle:
+def coding_oracle(policy: CodingPolicy) -> OracleFunction:
     """Corrects a step to what the scripted model says when it makes no mistake there."""
 
     def correct(trace: Trace, step: int) -> Override | None:

@@ -11,7 +11,7 @@ from typing import Any
 from agentracer.lab.testbed.scenarios import Scenario
 from agentracer.lab.testbed.server import ChatRequest
 from agentracer.lab.testbed.team_policy import Erred, TeamPolicy
-from agentracer.replay import Oracle, Override
+from agentracer.replay import OracleFunction, Override
 from agentracer.trace import Message, Step, ToolRequest, Trace
 
 __all__ = ["decisive_step", "oracle", "request_of"]
@@ -33,7 +33,7 @@ def _is(step: Step, erred: Erred) -> bool:
     return step.content == erred.content and calls == erred.calls
 
 
-def oracle(policy: TeamPolicy) -> Oracle:
+def oracle(policy: TeamPolicy) -> OracleFunction:
     """Corrects a step to what the same model does without slips, given what the step read."""
     able = policy.without_slips()
 

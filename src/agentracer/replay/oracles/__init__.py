@@ -1,11 +1,12 @@
-"""Who knows what a step should have done.
+"""Oracles: what a step should have done.
 
     FunctionOracle    the user's code
     ReferenceOracle   a successful run of the same task
-    LLMOracle         a language model, as the paper's analyzer
-    HumanOracle       somebody at the terminal
+    LLMOracle         a language model (the "analyzer" of arXiv 2509.03312)
+    HumanOracle       a person at the terminal
 
-Any callable of a trace and a step will do; these are the common ones.
+Any function of a trace and a step will do; `Oracle` is the base class of those that count what they
+spend.
 """
 
 from __future__ import annotations

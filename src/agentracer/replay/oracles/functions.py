@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentracer.replay.override import Override, from_facts
+from agentracer.replay.system import Oracle
 from agentracer.trace import Step, Trace
 
 __all__ = ["FunctionOracle"]
 
 
-class FunctionOracle:
+class FunctionOracle(Oracle):
     """Asks a function what a step should have done, in the shortest form that says it.
 
     Args:
@@ -25,13 +26,16 @@ class FunctionOracle:
 
     def __call__(self, trace: Trace, step: int, /) -> Override | None:
         """See `Oracle`."""
-        said = self._correct(trace, trace.steps[step])
-        if said is None or isinstance(said, Override):
-            return said
-        if isinstance(said, Mapping):
-            return from_facts({**said, "step": step})
+        answer = self._correct(trace, trace.steps[step])
+        if answer is None or isinstance(answer, Override):
+            return answer
+        if isinstance(answer, Mapping):
+            return from_facts({**answer, "step": step})
         if trace.steps[step].kind == "tool":
-            return Override(step=step, result=said)
-        if isinstance(said, str):
-            return Override(step=step, content=said)
-        raise TypeError(f"the function returned {type(said).__name__}, which is no correction")
+            return Override(step=step, result=answer)
+        if isinstance(answer, str):
+            return Override(step=step, content=answer)
+        raise TypeError(
+            f"the function returned {type(answer).__name__}: a correction is a text, a mapping "
+            "with fields of Override, an Override, or None"
+        )

@@ -1,4 +1,4 @@
-"""Somebody at the terminal as an oracle: the step opens in an editor."""
+"""A person at the terminal as an oracle: the step opens in an editor."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from agentracer.escaping import escape_control_chars
 from agentracer.replay.override import Override
+from agentracer.replay.system import Oracle
 from agentracer.trace import Step, ToolRequest, Trace
 
 __all__ = ["HumanOracle"]
@@ -21,7 +22,7 @@ _RESULTS: Final = "# ---- result of tool call {}, as JSON ----"
 _LONGEST: Final = 2_000
 
 
-class HumanOracle:
+class HumanOracle(Oracle):
     """Opens each step in an editor; what is changed there is the correction.
 
     The message, the tool calls and their results can be changed. Changing the message or the calls

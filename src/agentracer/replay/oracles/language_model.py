@@ -1,4 +1,4 @@
-"""A language model as an oracle, in the part of the paper's analyzer (arXiv 2509.03312, 3.2).
+"""A language model as an oracle, in the role of the analyzer of arXiv 2509.03312, section 3.2.
 
 It is given the trace, the feedback and the ground truth, as the analyzer is, and one step to
 correct. Traces are untrusted: their text goes into the prompt as JSON data, every line of it inside
@@ -14,12 +14,14 @@ from typing import Any, Final
 
 from agentracer.errors import MissingExtra
 from agentracer.replay.override import Override
+from agentracer.replay.system import Oracle
 from agentracer.trace import Step, ToolRequest, Trace
+from agentracer.usage import Usage
 
-__all__ = ["Ask", "LLMOracle", "chat"]
+__all__ = ["ChatFunction", "ChatModel", "LLMOracle", "chat"]
 
-Ask = Callable[[list[dict[str, str]]], str]
-"""Chat messages to the text of the answer."""
+ChatFunction = Callable[[list[dict[str, str]]], str]
+"""Given chat messages, returns the text of the answer."""
 
 _FIELDS: Final = frozenset(
     {"error", "reason", "content", "tool_calls", "call", "arguments", "result"}
@@ -32,7 +34,7 @@ class UnusableAnswer(ValueError):
     """The model's answer is not in the form that was asked for, or does not fit the trace."""
 
 
-class LLMOracle:
+class LLMOracle(Oracle):
     """Asks a language model for the correction of a step.
 
     Args:
@@ -43,12 +45,11 @@ class LLMOracle:
         limit: characters of the trace that are shown; earlier steps are shortened first.
 
     Attributes:
-        tokens: used so far, where `ask` counts them (an attribute `tokens`); part of the budget.
-        reasons: what the model said of each step.
+        reasons: the model's reason for each step.
     """
 
     def __init__(
-        self, ask: Ask, *, ground_truth: bool = True, retries: int = 1, limit: int = 60_000
+        self, ask: ChatFunction, *, ground_truth: bool = True, retries: int = 1, limit: int = 60_000
     ) -> None:
         self._ask, self._truth = ask, ground_truth
         self._retries, self._limit = retries, limit
@@ -56,9 +57,9 @@ class LLMOracle:
         self.reasons: dict[int, str] = {}
 
     @property
-    def tokens(self) -> int:
-        """Tokens used so far."""
-        return int(getattr(self._ask, "tokens", 0))
+    def usage(self) -> Usage:
+        """See `Oracle`; tokens are those that `ask` counts in an attribute `tokens`."""
+        return Usage(unsplit_tokens=int(getattr(self._ask, "tokens", 0)))
 
     def __call__(self, trace: Trace, step: int, /) -> Override | None:
         """See `Oracle`.
@@ -128,15 +129,15 @@ class LLMOracle:
         self.reasons[step] = str(data.get("reason") or "")
         if not data["error"]:
             return None
-        override = _override(trace, step, data)
         try:
+            override = _override(trace, step, data)
             override.check(trace)
         except ValueError as error:
             raise UnusableAnswer(str(error)) from error
         return override
 
 
-class chat:  # noqa: N801 - reads as what it does: `LLMOracle(chat("qwen3", base_url=...))`
+class ChatModel:
     """Asks an OpenAI-compatible server. Nothing is sent before the first call.
 
     Args:
@@ -146,7 +147,7 @@ class chat:  # noqa: N801 - reads as what it does: `LLMOracle(chat("qwen3", base
         **parameters: of the completion, such as `temperature` (0 unless given).
 
     Attributes:
-        tokens: used so far.
+        tokens: tokens that were read and written so far.
 
     Raises:
         MissingExtra: the extra [openai] is not installed.
@@ -170,12 +171,19 @@ class chat:  # noqa: N801 - reads as what it does: `LLMOracle(chat("qwen3", base
         self.tokens = 0
 
     def __call__(self, messages: list[dict[str, str]]) -> str:
-        """The text of the answer."""
+        """Return the text of the answer."""
         create: Any = self._client.chat.completions.create
         completion = create(model=self._model, messages=messages, **self._parameters)
         if completion.usage is not None:
             self.tokens += completion.usage.total_tokens
         return completion.choices[0].message.content or ""
+
+
+def chat(
+    model: str, *, base_url: str | None = None, api_key: str | None = None, **parameters: Any
+) -> ChatModel:
+    """Return a `ChatModel`; reads well where it is used: `LLMOracle(chat("qwen3"))`."""
+    return ChatModel(model, base_url=base_url, api_key=api_key, **parameters)
 
 
 # -- pieces

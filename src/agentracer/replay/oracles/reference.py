@@ -6,6 +6,7 @@ from collections import defaultdict
 from difflib import SequenceMatcher
 
 from agentracer.replay.override import Override
+from agentracer.replay.system import Oracle
 from agentracer.trace import Step, ToolRequest, Trace
 
 __all__ = ["ReferenceOracle"]
@@ -13,7 +14,7 @@ __all__ = ["ReferenceOracle"]
 _LONGEST = 4_000
 
 
-class ReferenceOracle:
+class ReferenceOracle(Oracle):
     """Proposes what the same agent did at the same turn of a run that succeeded.
 
     Turns match by agent, place and their number. Where both runs have a turn that read the same

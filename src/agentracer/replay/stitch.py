@@ -13,13 +13,13 @@ from typing import Any
 from agentracer.replay.override import Override
 from agentracer.trace import Step, TokenUsage, ToolCall, Trace
 
-__all__ = ["seamless"]
+__all__ = ["stitch"]
 
 _OURS = ("replay",)
 """Keys of attributes and metadata that a replay adds."""
 
 
-def seamless(again: Trace, record: Trace, override: Override) -> tuple[Trace, int]:
+def stitch(again: Trace, record: Trace, override: Override) -> tuple[Trace, int]:
     """The replay without its marks, and where in it the overridden step is.
 
     Args:
