@@ -7,11 +7,17 @@ LLM := .venv-llm
 VLLM := .venv-vllm
 TRAIN := .venv-train
 DOCS := .venv-docs
+DIST := .venv-dist
+HOOKS := .venv-hooks
 DATA ?= ../shared/data
 WHOWHEN ?= $(DATA)/whowhen
 TRACERTRAJ ?= build/tracertraj
 
-.PHONY: demo test test-slow test-llm test-vllm test-train train-tiny lint format docs docs-frameworks screenshots bench clean
+.PHONY: help demo test test-slow test-llm test-vllm test-train train-tiny coverage lint format hooks \
+	api-check api-snapshot docs docs-frameworks screenshots bench dist release-check clean
+
+help: ## this list; PYTHON=… chooses the interpreter, `make clean` removes the environments
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(DEMO)/ready ## run a real team that fails: capture, verdict, proof by replay, report
 	$(DEMO)/bin/agentracer demo
@@ -34,14 +40,29 @@ test-train: $(TRAIN)/ready ## training: stages, resume, export, with a model of 
 train-tiny: $(TRAIN)/ready ## collect, SFT, GRPO, evaluate, export: a tiny tracer on two CPU cores
 	$(TRAIN)/bin/python -m training.tiny_run
 
+coverage: $(TEST)/ready ## run the tests and measure branch coverage of src, with a floor
+	$(TEST)/bin/coverage erase
+	$(TEST)/bin/coverage run -m pytest -m "not slow"
+	$(TEST)/bin/coverage combine --quiet
+	$(TEST)/bin/coverage report
+
 lint: $(TEST)/ready ## linters and type checks
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
 
-format: $(TEST)/ready
+format: $(TEST)/ready ## write the code as the linters want it
 	$(TEST)/bin/ruff format .
 	$(TEST)/bin/ruff check --fix .
+
+hooks: $(HOOKS)/ready $(TEST)/ready ## what runs before a commit, on all files
+	$(HOOKS)/bin/pre-commit run --all-files
+
+api-check: $(TEST)/ready ## public names and signatures against the last release
+	$(TEST)/bin/python -m scripts.api check
+
+api-snapshot: $(TEST)/ready ## note the public names of a release: VERSION=0.2.0
+	$(TEST)/bin/python -m scripts.api write $(VERSION)
 
 docs-frameworks: $(TEST)/ready ## the tables of docs/frameworks.md, from test results
 	$(TEST)/bin/python -m pytest -q tests/adapters --write-frameworks docs/frameworks.md
@@ -65,6 +86,14 @@ bench: $(TEST)/ready ## the figures in docs/benchmarks.md and docs/performance.m
 	$(TEST)/bin/python benchmarks/replay.py
 	$(TEST)/bin/python benchmarks/evolution.py --data $(DATA) --docs docs/evolution.md
 
+dist: $(DIST)/ready ## build the source distribution and the wheel, and check them
+	rm -rf dist
+	$(DIST)/bin/python -m build --outdir dist
+	$(DIST)/bin/twine check --strict dist/*
+
+release-check: ## whether this commit can be released: TAG=v0.2.0
+	$(PYTHON) -m scripts.release_check $(TAG)
+
 $(DEMO)/ready: pyproject.toml
 	$(PYTHON) -m venv $(DEMO)
 	$(DEMO)/bin/python -m pip install --quiet --editable '.[demo]'
@@ -86,6 +115,16 @@ $(DOCS)/ready: pyproject.toml
 	$(DOCS)/bin/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
+$(DIST)/ready: pyproject.toml
+	$(PYTHON) -m venv $(DIST)
+	$(DIST)/bin/python -m pip install --quiet build twine
+	touch $@
+
+$(HOOKS)/ready: pyproject.toml
+	$(PYTHON) -m venv $(HOOKS)
+	$(HOOKS)/bin/python -m pip install --quiet pre-commit
+	touch $@
+
 $(TRAIN)/ready: pyproject.toml
 	$(PYTHON) -m venv $(TRAIN)
 	$(TRAIN)/bin/python -m pip install --quiet torch==2.13.0
@@ -100,5 +139,5 @@ $(VLLM)/ready: pyproject.toml
 	$(VLLM)/bin/python -m pip install --quiet --editable . pytest pytest-timeout hypothesis openai
 	touch $@
 
-clean:
-	rm -rf $(DEMO) $(TEST) $(LLM) $(VLLM) $(TRAIN) $(DOCS)
+clean: ## remove the environments and what was built
+	rm -rf $(DEMO) $(TEST) $(LLM) $(VLLM) $(TRAIN) $(DOCS) $(DIST) $(HOOKS) dist
