@@ -4,21 +4,25 @@ import random
 
 import pytest
 
+from agentracer.errors import BudgetSpent
 from agentracer.replay.success_curve.posterior import NEVER, NO_SINGLE_STEP
 from agentracer.replay.success_curve.search import SearchSettings, search
 
 ONE_FALL = [0.8] * 6 + [0.0] * 7  # step 5 of 12
 
 
-def simulate(curve, seed=0, **arguments):
+def simulate(curve, seed=0, budget=10_000, unusable=(), **arguments):
     """Run a search against a curve; returns what it found and the batches it asked for."""
     rng, batches = random.Random(seed), []
     plan = search(len(curve) - 1, seed=seed, **arguments)
     try:
         batch = next(plan)
         while True:
+            if len(batches) == budget:
+                batch = plan.throw(BudgetSpent(f"the budget of {budget} runs was spent"))
             batches.append(batch)
-            batch = plan.send([rng.random() < curve[prefix] for prefix in batch.prefixes])
+            draws = [(k, rng.random() < curve[k]) for k in batch.prefixes]
+            batch = plan.send([None if k in unusable else success for k, success in draws])
     except StopIteration as stop:
         return stop.value, batches
 
@@ -58,12 +62,25 @@ def test_a_slow_decline_confirms_no_step():
 
 
 def test_a_budget_ends_the_search_with_what_is_known():
-    left = iter([None] * 5)
-    found, batches = simulate(ONE_FALL, stop=lambda: next(left, "the budget of 5 runs was spent"))
+    found, batches = simulate(ONE_FALL, budget=5)
     assert found.ended == "the budget of 5 runs was spent"
     assert found.replays == len(batches) == 5
     assert sum(found.posterior.values()) == pytest.approx(1.0)
     assert found.confirmation is None
+
+
+def test_prefixes_whose_replays_cannot_be_used_are_given_up_and_said():
+    found, batches = simulate(ONE_FALL, unusable=(5, 6))
+    assert found.unusable == {5: 2, 6: 2}
+    assert not {5, 6} & set(found.counts)
+    assert {4, 5, 6} & set(found.answers)
+    assert len(batches) < 200
+
+
+def test_a_record_that_cannot_be_replayed_ends_the_search():
+    found, batches = simulate(ONE_FALL, unusable=(12,))
+    assert found.ended == "the full record could not be replayed"
+    assert {b.purpose for b in batches} == {"record"}
 
 
 def test_several_workers_get_as_many_replays_at_once():
@@ -73,13 +90,14 @@ def test_several_workers_get_as_many_replays_at_once():
 
 
 def test_a_good_prior_needs_fewer_replayed_steps():
-    prior = [0.6 if step == 5 else 0.4 / 11 for step in range(12)]
+    curve = [0.8] * 14 + [0.0] * 17
+    prior = [0.6 if step == 13 else 0.4 / 29 for step in range(30)]
 
     def cost(prior):
-        runs = [simulate(ONE_FALL, seed=seed, prior=prior)[1] for seed in range(8)]
-        return sum(12 - k for batches in runs for b in batches for k in b.prefixes)
+        runs = [simulate(curve, seed=seed, prior=prior)[1] for seed in range(6)]
+        return sum(30 - k for batches in runs for b in batches for k in b.prefixes)
 
-    assert cost(prior) < 0.9 * cost(None)
+    assert cost(prior) < 0.85 * cost(None)
 
 
 def test_luck_alone_rarely_passes_the_exact_test():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import log2
 
 from agentracer.replay.success_curve.posterior import Answer, CurveSample
@@ -37,7 +37,11 @@ def information(sample: CurveSample) -> list[float]:
 
 
 def next_prefixes(
-    sample: CurveSample, cost: Callable[[int], float], *, size: int = 1
+    sample: CurveSample,
+    cost: Callable[[int], float],
+    *,
+    size: int = 1,
+    barred: Collection[int] = (),
 ) -> list[tuple[int, float]]:
     """Choose which prefixes to replay next.
 
@@ -46,16 +50,17 @@ def next_prefixes(
         cost: expected live steps of a replay that keeps so many steps.
         size: how many replays start at once. A prefix may come more than once; each time what is
             left to be learned from it counts half.
+        barred: prefixes that are not to be chosen.
 
     Returns:
         `size` pairs of a prefix and the bits that one replay of it is expected to tell, the most
         telling for its cost first. The full record is never chosen: its rate is known.
     """
     bits = information(sample)[:-1]
-    worth = [b / (cost(k) + _OVERHEAD) for k, b in enumerate(bits)]
-    chosen = []
-    for _ in range(size):
-        best = max(range(len(worth)), key=lambda k: (worth[k], k))
+    worth = {k: b / (cost(k) + _OVERHEAD) for k, b in enumerate(bits) if k not in barred}
+    chosen: list[tuple[int, float]] = []
+    for _ in range(size if worth else 0):
+        best = max(worth, key=lambda k: (worth[k], k))
         chosen.append((best, bits[best]))
         worth[best] /= 2
     return chosen

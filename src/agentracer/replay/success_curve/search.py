@@ -5,7 +5,8 @@ succeeded, so that the same code serves blocking, threaded and async systems and
 
 1. The full record is replayed: if that ever succeeds, no curve can be trusted, and the search ends.
 2. Prefixes are replayed where a replay tells most per live step, until one answer reaches the
-   level, at most three neighbouring steps do and more replays would tell little, or `stop` says so.
+   level, at most three neighbouring steps do and more replays would tell little, or the budget is
+   spent.
 3. Where one step reached the level, fresh replays just before and just after it are compared by an
    exact test of a size that was fixed beforehand. The replays of phase 2 decided which step to
    test, so they take no part in the test, and its level holds whatever the search did before.
@@ -16,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
+from agentracer.errors import BudgetSpent
 from agentracer.replay.success_curve.planning import answer_set, neighbouring, next_prefixes
 from agentracer.replay.success_curve.posterior import (
     NEVER,
@@ -37,6 +39,7 @@ _FINAL_CURVES: Final = 2_000
 _DOUBT: Final = 0.1  # how far the smaller sample may be off
 _LITTLE: Final = 0.01  # bits per replay
 _NEIGHBOURS: Final = 3
+_UNUSABLE: Final = 2  # replays of one prefix that could not be used before it is given up
 _LITTLE_AMONG_NEIGHBOURS: Final = 0.06
 _POWER: Final = 0.85  # chance that the exact test passes at the rates that were estimated
 
@@ -49,7 +52,7 @@ class SearchSettings:
         level: posterior probability at which an answer is taken.
         record_replays: replays of the full record at the beginning.
         workers: how many replays run at once.
-        confirm: most replays of each side of the exact test; 0 leaves it out.
+        confirm: most replays of each side of the exact test.
         alpha: level of the exact test.
     """
 
@@ -68,8 +71,9 @@ class PrefixBatch:
     purpose: Purpose
 
 
-Outcomes = Sequence[bool]
-"""Whether each replay of a batch succeeded, in the order of its prefixes."""
+Outcomes: TypeAlias = Sequence[bool | None]
+"""Whether each replay of a batch succeeded, in the order of its prefixes; None where it cannot be
+used, since it did not follow the record or was not checked."""
 
 
 @dataclass(slots=True)
@@ -91,6 +95,15 @@ class Confirmation:
     p_value: float = 1.0
     passed: bool = False
 
+    def add(self, prefix: int, success: bool) -> None:
+        """Count one replay that keeps the step, or only what came before it."""
+        successes, replays = self.without if prefix == self.step else self.with_step
+        counted = (successes + success, replays + 1)
+        if prefix == self.step:
+            self.without = counted
+        else:
+            self.with_step = counted
+
 
 @dataclass(slots=True)
 class PrefixSearch:
@@ -99,6 +112,7 @@ class PrefixSearch:
     Attributes:
         steps: T, the length of the record.
         counts: successes and replays by prefix, those of the test included.
+        unusable: replays by prefix that did not follow the record or were not checked.
         posterior: probability of each answer, most probable first.
         sample: curves drawn from the posterior.
         answers: the most probable answers that together reach the level.
@@ -110,6 +124,7 @@ class PrefixSearch:
     steps: int
     level: float
     counts: dict[int, tuple[int, int]] = field(default_factory=dict)
+    unusable: dict[int, int] = field(default_factory=dict)
     posterior: dict[Answer, float] = field(default_factory=dict)
     sample: CurveSample | None = None
     answers: tuple[Answer, ...] = ()
@@ -121,6 +136,11 @@ class PrefixSearch:
     def top(self) -> Answer | None:
         """The most probable answer."""
         return next(iter(self.posterior), None)
+
+    @property
+    def barred(self) -> set[int]:
+        """Prefixes that are not tried again: too many of their replays could not be used."""
+        return {k for k, n in self.unusable.items() if n >= _UNUSABLE}
 
     @property
     def successes(self) -> int:
@@ -135,8 +155,11 @@ class PrefixSearch:
     def add(self, prefixes: Sequence[int], outcomes: Outcomes) -> None:
         """Count the outcomes of some replays."""
         for prefix, success in zip(prefixes, outcomes, strict=True):
+            if success is None:
+                self.unusable[prefix] = self.unusable.get(prefix, 0) + 1
+                continue
             successes, replays = self.counts.get(prefix, (0, 0))
-            self.counts[prefix] = (successes + bool(success), replays + 1)
+            self.counts[prefix] = (successes + success, replays + 1)
 
 
 def search(
@@ -145,7 +168,6 @@ def search(
     prior: Sequence[float] | None = None,
     settings: SearchSettings = SearchSettings(),
     cost: Callable[[int], float] | None = None,
-    stop: Callable[[], str | None] = lambda: None,
     seed: int = 0,
 ) -> Generator[PrefixBatch, Outcomes, PrefixSearch]:
     """Search for the decisive step of a run of `steps` steps.
@@ -155,41 +177,45 @@ def search(
         prior: see `sample_curves`.
         settings: how.
         cost: expected live steps of a replay that keeps so many steps; `steps` less these if None.
-        stop: asked before each batch; a text ends the search for that reason, as far as it came.
         seed: of the random numbers.
 
     Yields:
-        The prefixes to replay next; the outcomes are to be sent back in the same order.
+        The prefixes to replay next; the outcomes are to be sent back in the same order. If
+        `BudgetSpent` is thrown in instead, the search ends with what is known by then.
 
     Returns:
         What was found.
     """
     found = PrefixSearch(steps, settings.level)
     live = cost or (lambda prefix: float(steps - prefix))
-    yield from _replay_record(found, settings, stop)
-    if not found.record_succeeds and not found.ended:
-        yield from _narrow(found, prior, settings, live, stop, seed)
-    top = found.top
-    if isinstance(top, int) and found.posterior[top] >= settings.level and settings.confirm:
-        yield from _confirm(found, top, settings, stop)
-    _settle(found, prior, settings, seed)
+    try:
+        yield from _replay_record(found, settings)
+        if not found.ended:
+            yield from _narrow(found, prior, settings, live, seed)
+            top = found.top
+            if isinstance(top, int) and found.posterior[top] >= settings.level:
+                yield from _confirm(found, top, settings)
+    except BudgetSpent as error:
+        found.ended = str(error)
+    if not found.record_succeeds and found.replays:
+        _draw(found, prior, _FINAL_CURVES, settings, seed)
     return found
 
 
 def _replay_record(
-    found: PrefixSearch, settings: SearchSettings, stop: Callable[[], str | None]
+    found: PrefixSearch, settings: SearchSettings
 ) -> Generator[PrefixBatch, Outcomes, None]:
     """Replay the full record, which failed: a success means that the check cannot be trusted."""
     left = settings.record_replays
     while left and not found.record_succeeds:
-        if (reason := stop()) is not None:
-            found.ended = reason
-            return
         batch = PrefixBatch((found.steps,) * min(left, settings.workers), "record")
-        outcomes = yield batch
-        found.add(batch.prefixes, outcomes)
+        found.add(batch.prefixes, (yield batch))
         left -= len(batch.prefixes)
-        found.record_succeeds = any(outcomes)
+        found.record_succeeds = found.counts.get(found.steps, (0, 0))[0] > 0
+    if found.record_succeeds:
+        found.ended = "a replay of the full record, which failed, succeeded"
+    elif found.steps not in found.counts:
+        found.ended = "the full record could not be replayed"
 
 
 def _narrow(
@@ -197,7 +223,6 @@ def _narrow(
     prior: Sequence[float] | None,
     settings: SearchSettings,
     live: Callable[[int], float],
-    stop: Callable[[], str | None],
     seed: int,
 ) -> Generator[PrefixBatch, Outcomes, None]:
     """Replay where it tells most, until an answer reaches the level."""
@@ -205,11 +230,8 @@ def _narrow(
         sample = _draw(found, prior, _SEARCH_CURVES, settings, seed)
         if found.posterior[next(iter(found.posterior))] >= settings.level - _DOUBT:
             sample = _draw(found, prior, _CHECK_CURVES, settings, seed)
-        chosen = next_prefixes(sample, live, size=settings.workers)
-        if (reason := _reached(found, settings, chosen[0][1])) is not None:
-            found.ended = reason
-            return
-        if (reason := stop()) is not None:
+        chosen = next_prefixes(sample, live, size=settings.workers, barred=found.barred)
+        if (reason := _reached(found, settings, chosen[0][1] if chosen else 0.0)) is not None:
             found.ended = reason
             return
         if found.top == NEVER and found.posterior[NEVER] >= settings.level:
@@ -240,22 +262,15 @@ def _untried_places(found: PrefixSearch) -> list[int]:
     At least 14 replays are needed, at the start, in the middle and late: an early success may have
     been luck, and a later step may have opened a chance that the start had not.
     """
-    places = sorted({0, found.steps // 2, max(0, found.steps - 1)})
+    places = sorted({0, found.steps // 2, max(0, found.steps - 1)} - found.barred)
+    if not places:
+        return []
     least = -(-_NEVER_REPLAYS // (len(places) + 1))
     untried = [k for k in places if found.counts.get(k, (0, 0))[1] < least]
     searched = sum(n for k, (_, n) in found.counts.items() if k < found.steps)
     if not untried and searched < _NEVER_REPLAYS:
-        untried = [min(places, key=lambda k: found.counts[k][1])]
+        untried = [min(places, key=lambda k: found.counts.get(k, (0, 0))[1])]
     return untried
-
-
-def _settle(
-    found: PrefixSearch, prior: Sequence[float] | None, settings: SearchSettings, seed: int
-) -> None:
-    """Compute the final posterior from all counts."""
-    if found.record_succeeds:
-        return
-    _draw(found, prior, _FINAL_CURVES, settings, seed)
 
 
 def _draw(
@@ -281,24 +296,18 @@ def _confirm(
     found: PrefixSearch,
     step: int,
     settings: SearchSettings,
-    stop: Callable[[], str | None],
 ) -> Generator[PrefixBatch, Outcomes, None]:
     """Compare fresh replays with the steps before `step` kept to such that keep it too."""
     size = _test_size(_rate(found, step), _rate(found, step + 1), settings)
     test = found.confirmation = Confirmation(step, size)
     while (batch := _next_of_test(test, settings)) is not None:
-        if (reason := stop()) is not None:
-            found.ended = reason
-            return
         outcomes = yield batch
         found.add(batch.prefixes, outcomes)
+        if {step, step + 1} & found.barred:
+            return
         for prefix, success in zip(batch.prefixes, outcomes, strict=True):
-            side = test.without if prefix == step else test.with_step
-            counted = (side[0] + bool(success), side[1] + 1)
-            if prefix == step:
-                test.without = counted
-            else:
-                test.with_step = counted
+            if success is not None:
+                test.add(prefix, success)
     test.p_value = _worst_p(test)
     test.passed = test.p_value < settings.alpha
 
