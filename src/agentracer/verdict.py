@@ -98,7 +98,7 @@ class Verification(_Record):
     A flip counts only against the control: the same reruns without the correction.
     """
 
-    status: Literal["confirmed", "refuted", "inconclusive"]
+    status: Literal["confirmed", "likely", "refuted", "inconclusive"]
     flips: int = Field(ge=0)
     replays: int = Field(ge=0)
     control_flips: int = Field(ge=0)

@@ -1,6 +1,8 @@
-"""Find the decisive error: the earliest step whose correction turns the failure into a success.
+"""Find the decisive step of a failed run by replay, with an oracle that corrects steps or without.
 
-The definition is a scan over the steps (arXiv 2509.03312, Algorithm 1), each corrected by an
+Without one, `success_curve` keeps parts of the run and lets the system do the rest. With one, the
+decisive error is the earliest step whose correction turns the failure into a success. That
+definition is a scan over the steps (arXiv 2509.03312, Algorithm 1), each corrected by an
 oracle and replayed in place. The strategies of `search` carry it out, or find the same step for
 fewer replays; `conclusion` turns what they found into a verdict.
 """
@@ -11,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from agentracer._version import __version__
 from agentracer.errors import BudgetSpent
@@ -29,6 +31,9 @@ from agentracer.replay.search import (
     pilot,
     within_budget,
 )
+from agentracer.replay.success_curve.curve import Credit, PrefixRate
+from agentracer.replay.success_curve.find import CurveSearch, find_by_success_curve
+from agentracer.replay.success_curve.search import SearchSettings
 from agentracer.replay.system import AsyncOracle, OracleFunction, System
 from agentracer.replay.trial import SearchProgram
 from agentracer.statistics import ALPHA, smallest_sample
@@ -41,6 +46,10 @@ __all__ = ["Search", "afind_decisive", "find_decisive"]
 
 Ranking: TypeAlias = Sequence[int] | Sequence[Candidate] | Mapping[int, float]
 """Where to look first: an order of steps, the probability of each, or a verdict's candidates."""
+
+CurveStrategy = Literal["adaptive", "exhaustive"]
+CURVE_STRATEGIES: tuple[CurveStrategy, ...] = ("adaptive", "exhaustive")
+_EXHAUSTIVE = 12  # replays of each prefix
 
 UNSTEADY_REPEATS = 8
 """Replays of each kind for a system that gives another run each time. Chosen by power: eight tell a
@@ -60,6 +69,11 @@ class Search:
         together: of these, the ones that were corrected in one replay, which failed.
         may_have_missed: what the search cannot exclude, one sentence each; empty where the result
             is what the definition says.
+        success_curve: of a search without an oracle, how often replays succeeded with each prefix
+            kept that was tried, shortest first.
+        posterior: of such a search, the probability of each answer: a step by its index, "no single
+            step" or "never succeeds".
+        credits: of such a search, where the chance of success fell or rose.
         usage: what it cost.
         reproducible: whether a rerun without any change gave the same run again; None if untried.
         journal: where the finished replays are kept.
@@ -74,6 +88,9 @@ class Search:
     usage: Usage = field(default_factory=Usage)
     reproducible: bool | None = None
     journal: Path | None = None
+    success_curve: tuple[PrefixRate, ...] = ()
+    posterior: dict[int | str, float] = field(default_factory=dict)
+    credits: tuple[Credit, ...] = ()
 
     @property
     def replays(self) -> int:
@@ -84,32 +101,45 @@ class Search:
 def find_decisive(
     trace: Trace,
     system: System,
-    oracle: OracleFunction,
+    oracle: OracleFunction | None = None,
     *,
-    strategy: SearchStrategy = "sequential",
+    strategy: SearchStrategy | CurveStrategy | None = None,
     ranking: Ranking = (),
     repeats: int | None = None,
     earliest: Earliest = "together",
+    level: float = 0.9,
+    workers: int = 1,
     budget: Budget = UNLIMITED,
     resume: bool = True,
     progress: Progress | None = None,
     on_replay: Callable[[Usage], None] | None = None,
 ) -> Search:
-    """Find the earliest step whose correction flips a failed run.
+    """Find the step that made a run fail, by replaying it.
 
-    A step is confirmed only if its correction flips the outcome more often than rerunning it
-    unchanged does, by an exact test whose level is shared among all steps, so that luck confirms
-    anything at all in at most 5 % of searches.
+    Without an oracle, nothing is needed but the system and its check: the first k steps are kept as
+    recorded, the rest runs live, and successes are counted (see `agentracer.replay.success_curve`).
+    The step with the largest lasting loss is named if its posterior reaches `level`, and confirmed
+    if fresh replays without it succeed more often than with it, by an exact test.
+
+    With an oracle, the earliest step whose correction flips the run is found. A step is confirmed
+    only if its correction flips the outcome more often than rerunning it unchanged does, by an
+    exact test whose level is shared among all steps, so that luck confirms anything at all in at
+    most 5 % of searches.
 
     Args:
         trace: the failed run, recorded here.
         system: what to run.
-        oracle: proposes a minimal correction of a step, or None.
-        strategy: see `agentracer.replay.search`.
+        oracle: proposes a minimal correction of a step, or None. Without an oracle, see above.
+        strategy: with an oracle `sequential` (the default), `ranked` or `bisect`, see
+            `agentracer.replay.search`; without one `adaptive` (the default), or `exhaustive`, which
+            replays every prefix `repeats` times (12).
         ranking: where to look first: steps, most suspicious first; the probability of each; or
             `verdict.candidates`, whose probabilities are used where every candidate has one.
         repeats: replays of each kind for a step that flips. None: as few as can confirm anything,
             or 8 where the system turns out not to repeat itself. Never fewer than can confirm.
+        level: posterior probability at which the search without an oracle names a step.
+        workers: replays that run at once in the search without an oracle: threads, or tasks of an
+            async system. The system's runs must not disturb each other.
         earliest: how `ranked` excludes earlier steps: `together` corrects them in one replay;
             `each` tries them one by one, which costs what `sequential` does.
         budget: where to stop.
@@ -123,6 +153,11 @@ def find_decisive(
         InvalidSystem: the system cannot be replayed at all: `run` is async, or it raises, or
             `check` raises, whatever is corrected.
     """
+    if oracle is None:
+        curve = _CurveProgram(trace, system, strategy, ranking, repeats, level, workers)
+        with curve.journal(resume=resume) as journal:
+            engine = Engine(trace, system, budget=budget, journal=journal, on_replay=on_replay)
+            return curve.result(engine.drive(curve.program()), engine, journal)
     state = _state(trace, strategy, ranking, earliest, progress)
     with ExitStack() as stack:
         journal = _journal(system, state, repeats, resume=resume)
@@ -135,18 +170,25 @@ def find_decisive(
 async def afind_decisive(
     trace: Trace,
     system: System,
-    oracle: OracleFunction | AsyncOracle,
+    oracle: OracleFunction | AsyncOracle | None = None,
     *,
-    strategy: SearchStrategy = "sequential",
+    strategy: SearchStrategy | CurveStrategy | None = None,
     ranking: Ranking = (),
     repeats: int | None = None,
     earliest: Earliest = "together",
+    level: float = 0.9,
+    workers: int = 1,
     budget: Budget = UNLIMITED,
     resume: bool = True,
     progress: Progress | None = None,
     on_replay: Callable[[Usage], None] | None = None,
 ) -> Search:
     """As `find_decisive`, for a system that is run by awaiting it; the oracle may be async too."""
+    if oracle is None:
+        curve = _CurveProgram(trace, system, strategy, ranking, repeats, level, workers)
+        with curve.journal(resume=resume) as journal:
+            engine = Engine(trace, system, budget=budget, journal=journal, on_replay=on_replay)
+            return curve.result(await engine.adrive(curve.program()), engine, journal)
     state = _state(trace, strategy, ranking, earliest, progress)
     with ExitStack() as stack:
         journal = _journal(system, state, repeats, resume=resume)
@@ -156,27 +198,98 @@ async def afind_decisive(
         return _finish(state, engine, journal, system)
 
 
-def _state(
-    trace: Trace,
-    strategy: SearchStrategy,
-    ranking: Ranking,
-    earliest: Earliest,
-    progress: Progress | None,
-) -> SearchState:
+@dataclass(frozen=True, slots=True)
+class _CurveProgram:
+    """A search without an oracle: its settings, its journal and its result."""
+
+    trace: Trace
+    system: System
+    strategy: str | None
+    ranking: Ranking
+    repeats: int | None
+    level: float
+    workers: int
+
+    def __post_init__(self) -> None:
+        _check_failed(self.trace)
+        if self.strategy not in (None, *CURVE_STRATEGIES):
+            names = ", ".join(CURVE_STRATEGIES)
+            raise ValueError(
+                f"strategy {self.strategy!r} needs an oracle; without one: {names}"
+                if self.strategy in STRATEGIES
+                else f"strategy {self.strategy!r} is none of {names}"
+            )
+        if not 0.5 <= self.level < 1:
+            raise ValueError(f"level must be at least 0.5 and below 1, not {self.level}")
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, not {self.workers}")
+        _check_steps(self.trace, _weighed(self.ranking))
+
+    def program(self) -> SearchProgram:
+        """Return what the engine is to carry out."""
+        repeats = (self.repeats or _EXHAUSTIVE) if self.strategy == "exhaustive" else None
+        settings = SearchSettings(level=self.level, workers=self.workers)
+        weights = _weighed(self.ranking)
+        return find_by_success_curve(
+            self.trace, weights=weights, settings=settings, repeats=repeats
+        )
+
+    def journal(self, *, resume: bool) -> ReplayJournal:
+        """Open the journal, with the settings that a resumed search must share."""
+        settings: dict[str, Any] = {
+            "version": __version__,
+            "strategy": self.strategy or "adaptive",
+            "ranking": [[step, share] for step, share in _weighed(self.ranking).items()],
+            "repeats": self.repeats,
+            "level": self.level,
+        }
+        path = (self.system.store or Store()).home / "replays" / f"{self.trace.id}.jsonl"
+        return ReplayJournal(path, settings, resume=resume)
+
+    def result(self, found: CurveSearch, engine: Engine, journal: ReplayJournal) -> Search:
+        """Return what was found."""
+        if found.complete:
+            journal.end()
+        return Search(
+            found.verdict(),
+            usage=engine.usage,
+            journal=journal.path,
+            success_curve=found.rates,
+            posterior=found.posterior,
+            credits=found.credits,
+        )
+
+
+def _check_failed(trace: Trace) -> None:
     if trace.outcome.success is not False:
         raise ValueError(
             f"trace {trace.id} is not a failed run: its success is {trace.outcome.success}"
         )
     if not trace.replayable:
         raise ValueError(f"trace {trace.id} was imported: it can be attributed but not replayed")
+
+
+def _check_steps(trace: Trace, weights: Mapping[int, float]) -> None:
+    beyond = [step for step in weights if not 0 <= step < len(trace.steps)]
+    if beyond:
+        raise ValueError(f"the ranking names step {beyond[0]}: the trace has {len(trace.steps)}")
+
+
+def _state(
+    trace: Trace,
+    strategy: SearchStrategy | CurveStrategy | None,
+    ranking: Ranking,
+    earliest: Earliest,
+    progress: Progress | None,
+) -> SearchState:
+    strategy = strategy or "sequential"
+    _check_failed(trace)
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy {strategy!r} is none of {', '.join(STRATEGIES)}")
     if earliest not in ("together", "each"):
         raise ValueError(f"earliest {earliest!r} is none of together, each")
     weights = _weighed(ranking)
-    beyond = [step for step in weights if not 0 <= step < len(trace.steps)]
-    if beyond:
-        raise ValueError(f"the ranking names step {beyond[0]}: the trace has {len(trace.steps)}")
+    _check_steps(trace, weights)
     return SearchState(trace, ExperimentDesign(1), strategy, weights, earliest, progress)
 
 

@@ -7,12 +7,16 @@ any other and does not end the search; a system that cannot be replayed at all d
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 import json
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 from agentracer.errors import BudgetSpent, InvalidSystem, OracleFailed
@@ -69,8 +73,7 @@ class Engine:
         on_replay: Callable[[Usage], None] | None = None,
     ) -> None:
         self._trace = trace
-        self._check = _CheckProbe(system.check)
-        self._system = replace(system, check=self._check)
+        self._system = system
         self._oracle = as_oracle(oracle) if oracle is not None else None
         self._budget, self._journal, self._on_replay = budget, journal, on_replay
         self._began = time.monotonic()
@@ -129,10 +132,14 @@ class Engine:
             self._refuse_if_nothing_but_faults()
             return stop.value
 
-    def _serve(self, request: OracleRequest | ReplayRequest) -> _Effects:
+    def _serve(
+        self, request: OracleRequest | ReplayRequest | tuple[ReplayRequest, ...]
+    ) -> _Effects:
+        if isinstance(request, tuple):
+            return (yield from self._serve_batch(request))
         if isinstance(request, ReplayRequest):
             result = self._from_journal(request)
-            return result if result is not None else (yield from self._replay(request))
+            return result if result is not None else (yield from self._replay((request,)))[0]
         if self._journal is not None and self._journal.knows(request.step):
             return self._journal.answer(request.step)
         return (yield from self._ask_oracle(request.step))
@@ -176,49 +183,49 @@ class Engine:
 
     # -- replays
 
+    def _serve_batch(self, requests: tuple[ReplayRequest, ...]) -> _Effects:
+        """Serve several replays, those not in the journal at once; as many as the budget allows."""
+        results = {i: r for i, q in enumerate(requests) if (r := self._from_journal(q))}
+        missing = [i for i in range(len(requests)) if i not in results]
+        if missing:
+            self._check_budget()
+            missing = missing[: self._budget.runs_left(self.usage)]
+            made = yield from self._replay(tuple(requests[i] for i in missing))
+            results.update(zip(missing, made, strict=True))
+        return [results[i] for i in takewhile(results.__contains__, range(len(requests)))]
+
     def _from_journal(self, request: ReplayRequest) -> ReplayResult | None:
         if self._journal is None:
             return None
-        result = self._journal.replay(replay_key(request.overrides, request.purpose))
+        result = self._journal.replay(replay_key(request))
         if result is not None:
             self._has_sound_replay = True  # it was checked when it was made
             self.usage += Usage(resumed=1)
         return result
 
-    def _replay(self, request: ReplayRequest) -> _Effects:
+    def _replay(self, requests: tuple[ReplayRequest, ...]) -> _Effects:
+        """Carry out replays, several at once if there are several; returns their results."""
         self._check_budget()
-        self._check.error = None
-        began = time.monotonic()
-        try:
-            trace = yield self._rerun(request)
-        except InvalidSystem:
-            raise
-        except Exception as error:  # noqa: BLE001 - one replay that breaks is a result
+        attempts = [_Attempt(request, self._trace, self._system) for request in requests]
+        yield _at_once(attempts)
+        return [self._conclude(attempt) for attempt in attempts]
+
+    def _conclude(self, attempt: _Attempt) -> ReplayResult:
+        request, error = attempt.request, attempt.error
+        if isinstance(error, InvalidSystem):
+            raise error
+        if error is not None or attempt.trace is None:
             problem = f"the replay broke: {type(error).__name__}: {error}"
             result = ReplayResult(None, problems=(problem,))
         else:
-            self._look_for_fault(request, trace)
-            result = _result(request, trace)
-        usage = replace(result.usage, seconds=time.monotonic() - began)
+            self._look_for_fault(request, attempt.trace, attempt.check.error)
+            result = _result(request, attempt.trace)
+        usage = replace(result.usage, seconds=attempt.seconds)
         return self._note(request, replace(result, usage=usage))
-
-    def _rerun(self, request: ReplayRequest) -> _Effect:
-        system, record = self._system, _record_for(self._trace, request)
-        options: dict[str, Any] = {
-            "override": request.overrides or None,
-            "check": system.check,
-            "store": system.store,
-            "policy": system.policy,
-            "on_divergence": "report",
-        }
-        return _Effect(
-            lambda: rerun(record, system.run, **options),
-            lambda: arerun(record, system.run, **options),
-        )
 
     def _note(self, request: ReplayRequest, result: ReplayResult) -> ReplayResult:
         if self._journal is not None:
-            self._journal.add_replay(replay_key(request.overrides, request.purpose), result)
+            self._journal.add_replay(replay_key(request), result)
         from_scratch = request.purpose == "rerun"
         self.usage += replace(result.usage, seconds=0.0)
         self.usage += Usage(runs=1) if from_scratch else Usage(replays=1)
@@ -229,27 +236,29 @@ class Engine:
 
     # -- systems that cannot be replayed
 
-    def _look_for_fault(self, request: ReplayRequest, trace: Trace) -> None:
+    def _look_for_fault(
+        self, request: ReplayRequest, trace: Trace, check_error: Exception | None
+    ) -> None:
         """Note a replay that raised, where the record did not, or that could not be checked.
 
         A correction may make a run raise, so this alone does not end the search.
         """
         if self._trace is None or request.purpose == "rerun":
             return
-        text = self._fault(trace)
+        text = self._fault(trace, check_error)
         if text is None:
             self._has_sound_replay = True
             return
-        unchanged = request.purpose in ("pilot", "control")
-        certain = unchanged or self._check.error is not None or not trace.steps
+        unchanged = request.purpose in ("pilot", "control", "prefix")
+        certain = unchanged or check_error is not None or not trace.steps
         self._faults.append(_Fault(text, certain=certain))
         if len(self._faults) == _FAULTS and all(fault.certain for fault in self._faults):
             self._refuse_if_nothing_but_faults()
 
-    def _fault(self, trace: Trace) -> str | None:
+    def _fault(self, trace: Trace, check_error: Exception | None) -> str | None:
         assert self._trace is not None  # noqa: S101 - asked by the caller; for mypy
-        if self._check.error is not None:
-            error = self._check.error
+        if check_error is not None:
+            error = check_error
             return (
                 f"System.check raised {type(error).__name__}: {error} (replay {trace.id})\n"
                 "  remedy: let the check return True or False for whatever the run returns; "
@@ -296,31 +305,107 @@ class _Fault:
         return self.text.partition(" (replay")[0]
 
 
-class _CheckProbe:
-    """A check that remembers what it raised. Assertions are verdicts, not errors."""
+class _Attempt:
+    """One replay to be made: blocking or awaited, it notes how it went and raises nothing.
 
-    def __init__(self, check: Callable[[Any], Any]) -> None:
-        self._check = check
+    Attributes:
+        trace: the replayed trace.
+        error: what broke the replay itself.
+        check: the check, which remembers what it raised.
+        seconds: how long it took.
+    """
+
+    def __init__(self, request: ReplayRequest, record: Trace | None, system: System) -> None:
+        self.request, self._record, self._system = request, _record_for(record, request), system
+        self.trace: Trace | None = None
+        self.error: Exception | None = None
+        self.check = _CheckProbe(system.check, system.check_repeats)
+        self.seconds = 0.0
+
+    def run(self) -> None:
+        """Make the replay."""
+        began = time.monotonic()
+        try:
+            self.trace = rerun(self._record, self._system.fresh_run, **self._options())
+        except Exception as error:  # noqa: BLE001 - one replay that breaks is a result
+            self.error = error
+        self.seconds = time.monotonic() - began
+
+    async def arun(self) -> None:
+        """Make the replay of a system that is awaited."""
+        began = time.monotonic()
+        try:
+            self.trace = await arerun(self._record, self._system.fresh_run, **self._options())
+        except Exception as error:  # noqa: BLE001 - one replay that breaks is a result
+            self.error = error
+        self.seconds = time.monotonic() - began
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "override": self.request.overrides or None,
+            "keep": self.request.keep,
+            "check": self.check,
+            "store": self._system.store,
+            "policy": self._system.policy,
+            "on_divergence": "report",
+        }
+
+
+def _at_once(attempts: Sequence[_Attempt]) -> _Effect:
+    """Make several replays: in threads, or as tasks."""
+
+    def blocking() -> None:
+        if len(attempts) == 1:
+            attempts[0].run()
+            return
+        with ThreadPoolExecutor(len(attempts), thread_name_prefix="agentracer-replay") as pool:
+            list(pool.map(_Attempt.run, attempts))
+
+    async def awaited() -> None:
+        await asyncio.gather(*(attempt.arun() for attempt in attempts))
+
+    return _Effect(blocking, awaited)
+
+
+class _CheckProbe:
+    """A check that remembers what it raised. Assertions are verdicts, not errors.
+
+    Asked several times for one result, it returns what the majority of the answers says.
+    """
+
+    def __init__(self, check: Callable[[Any], Any], repeats: int = 1) -> None:
+        self._check, self._repeats = check, repeats
         self.error: Exception | None = None
 
     def __call__(self, result: Any) -> Any:
-        try:
-            verdict = self._check(result)
-        except AssertionError:
-            raise
-        except Exception as error:
-            self.error = error
-            raise
-        return self._awaited(verdict) if inspect.isawaitable(verdict) else verdict
+        with self._remembered():
+            first = self._check(result)
+            if not inspect.isawaitable(first):
+                return _majority([first, *(self._check(result) for _ in range(self._repeats - 1))])
+        return self._awaited(first, result)
 
-    async def _awaited(self, verdict: Awaitable[Any]) -> Any:
+    async def _awaited(self, first: Awaitable[Any], result: Any) -> Any:
+        with self._remembered():
+            answers = [await first]
+            answers += [await self._check(result) for _ in range(self._repeats - 1)]
+            return _majority(answers)
+
+    @contextmanager
+    def _remembered(self) -> Iterator[None]:
         try:
-            return await verdict
+            yield
         except AssertionError:
             raise
         except Exception as error:
             self.error = error
             raise
+
+
+def _majority(answers: Sequence[Any]) -> Any:
+    """What more than half of the answers say; None where one says nothing."""
+    if len(answers) == 1 or any(answer is None for answer in answers):
+        return answers[0] if len(answers) == 1 else None
+    return 2 * sum(bool(answer) for answer in answers) > len(answers)
 
 
 def signature(trace: Trace) -> str:
@@ -397,6 +482,6 @@ def _not_awaitable(proposal: Any) -> Any:
 
 def _record_for(trace: Trace | None, request: ReplayRequest) -> Trace:
     """What a replay follows; an empty record for a rerun from scratch."""
-    if request.overrides and trace is not None:
+    if (request.overrides or request.keep is not None) and trace is not None:
         return trace
     return Trace(id=trace.id if trace is not None else "", observed=Observed(), replayable=True)

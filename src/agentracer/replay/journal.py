@@ -17,14 +17,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict, deque
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from agentracer.locked_jsonl import LockedJsonl, last_attempt
 from agentracer.replay.override import Override, from_facts, to_facts
-from agentracer.replay.trial import ReplayResult
+from agentracer.replay.trial import ReplayRequest, ReplayResult
 from agentracer.usage import Usage
 
 __all__ = ["ReplayJournal", "replay_key"]
@@ -136,8 +135,10 @@ def _from_json(data: dict[str, Any]) -> ReplayResult:
     )
 
 
-def replay_key(overrides: Sequence[Override], purpose: str) -> str:
+def replay_key(request: ReplayRequest) -> str:
     """What makes two replays repetitions of each other."""
-    facts = [to_facts(override) for override in overrides]
-    text = json.dumps([purpose, facts], sort_keys=True)
+    facts: list[Any] = [to_facts(override) for override in request.overrides]
+    if request.keep is not None:
+        facts = [request.keep.length, request.keep.until]
+    text = json.dumps([request.purpose, facts], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

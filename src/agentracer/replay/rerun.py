@@ -10,6 +10,7 @@ from agentracer.errors import InvalidSystem, ReplayDiverged
 from agentracer.recording import Run, record
 from agentracer.replay.override import Override, to_facts
 from agentracer.replay.policy import LIVE, ToolPolicy
+from agentracer.replay.prefix import RecordPrefix, record_prefix
 from agentracer.replay.session import ReplaySession
 from agentracer.store import Store
 from agentracer.trace import Trace
@@ -25,6 +26,7 @@ def rerun(
     run: Callable[[], Any],
     *,
     override: Overrides = None,
+    keep: int | RecordPrefix | None = None,
     check: Callable[[Any], Any] | None = None,
     store: Store | None = None,
     policy: ToolPolicy = LIVE,
@@ -39,6 +41,8 @@ def rerun(
         override: what to change; None replays the record without calling any model or tool. Of
             several, the first one's step is the target, and the others are applied when the run,
             live by then, comes to the same turns.
+        keep: instead of an override, keep the first so many answers of the record, in the order of
+            `agentracer.replay.prefix`, and run everything else live.
         check: given the result, says whether the run succeeded.
         store: where the new trace goes.
         policy: which tools may really run.
@@ -50,11 +54,12 @@ def rerun(
         overridden, how many calls were answered and how many ran.
 
     Raises:
-        ValueError: the trace cannot be replayed, or the override does not fit it.
+        ValueError: the trace cannot be replayed, the override does not fit it, or both `override`
+            and `keep` are given.
         ReplayDiverged: see `on_divergence`.
         InvalidSystem: `run` is async; use `arerun`.
     """
-    session, block = _prepare(trace, override, check, store, policy)
+    session, block = _prepare(trace, override, keep, check, store, policy)
     with block as handle:
         handle.replay = session
         try:
@@ -74,13 +79,14 @@ async def arerun(
     run: Callable[[], Awaitable[Any]],
     *,
     override: Overrides = None,
+    keep: int | RecordPrefix | None = None,
     check: Callable[[Any], Any] | None = None,
     store: Store | None = None,
     policy: ToolPolicy = LIVE,
     on_divergence: OnDivergence = "raise",
 ) -> Trace:
     """As `rerun`, for a system that is run by awaiting it."""
-    session, block = _prepare(trace, override, check, store, policy)
+    session, block = _prepare(trace, override, keep, check, store, policy)
     async with block as handle:
         handle.replay = session
         try:
@@ -118,6 +124,7 @@ def _awaitable(result: Any) -> Awaitable[Any]:
 def _prepare(
     trace: Trace,
     override: Overrides,
+    keep: int | RecordPrefix | None,
     check: Callable[[Any], Any] | None,
     store: Store | None,
     policy: ToolPolicy,
@@ -129,6 +136,9 @@ def _prepare(
         )
     for change in _as_list(override):
         change.check(trace)
+    if keep is not None and override is not None:
+        raise ValueError("give either an override or what to keep, not both")
+    prefix = record_prefix(trace, keep) if isinstance(keep, int) else keep
     truth = trace.ground_truth.answer if trace.ground_truth is not None else None
     block = record(
         trace.task or None,
@@ -138,7 +148,7 @@ def _prepare(
         store=store,
         parent=trace.id,
     )
-    return ReplaySession(trace, override, policy=policy), block
+    return ReplaySession(trace, override, keep=prefix, policy=policy), block
 
 
 def _note(handle: Run, session: ReplaySession, override: Overrides) -> None:
@@ -150,6 +160,8 @@ def _note(handle: Run, session: ReplaySession, override: Overrides) -> None:
         "live": session.live,
         "divergences": [divergence.to_json() for divergence in session.finish()],
     }
+    if session.kept is not None:
+        facts["kept"] = session.kept
     if len(changes) > 1:
         facts["further_overrides"] = changes[1:]
     if session.refused:

@@ -20,6 +20,7 @@ from agentracer.replay.divergence import Divergence, DivergenceKind
 from agentracer.replay.exceptions import recorded_error
 from agentracer.replay.override import UNSET, Override, never_ran
 from agentracer.replay.policy import LIVE, ToolPolicy
+from agentracer.replay.prefix import RecordPrefix, inside_kept_call
 from agentracer.trace import ErrorInfo, Message, Step, ToolCall, ToolRequest, Trace, message_shape
 
 __all__ = [
@@ -87,6 +88,8 @@ class ReplaySession:
         override: what to change; None replays the whole record. Of several overrides, the first
             one's step is the target; the later ones are applied when the rerun, which is live by
             then, comes to the same turn of the same agent.
+        keep: answer only these steps from the record, unchanged; all others run live. Not together
+            with an override.
         policy: which tools may really run.
 
     Attributes:
@@ -103,6 +106,7 @@ class ReplaySession:
         trace: Trace,
         override: Override | Sequence[Override] | None = None,
         *,
+        keep: RecordPrefix | None = None,
         policy: ToolPolicy = LIVE,
     ) -> None:
         changes = () if override is None else override
@@ -111,6 +115,8 @@ class ReplaySession:
         self._overrides = {change.step: change for change in changes}
         self._target = min(self._overrides, default=len(trace.steps))
         self._target_reached = not self._overrides
+        self._keep = keep
+        self._unanswered = set() if keep is None else _expected(trace, keep)
         self._lock = threading.Lock()
         self._models: dict[tuple[str, str], list[Step]] = defaultdict(list)
         self._tools: dict[tuple[str, str], list[_RecordedCall]] = defaultdict(list)
@@ -123,6 +129,11 @@ class ReplaySession:
         self.answered = self.live = 0
         for step in trace.steps:
             self._index(step)
+
+    @property
+    def kept(self) -> int | None:
+        """How many answers of the record are kept; None for a replay with or without overrides."""
+        return None if self._keep is None else self._keep.length
 
     def model_call(self, agent: str, reads: Sequence[str], *, path: str = "") -> ModelAnswer | None:
         """Answer a model call, or None to let it run.
@@ -158,6 +169,7 @@ class ReplaySession:
                     )
                 )
             self.answered += 1
+            self._unanswered.discard(step.index)
             if override is None:
                 calls = tuple(_request(call) for call in step.tool_calls)
                 return ModelAnswer(step.index, "recorded", step.content, calls, step.error)
@@ -207,6 +219,15 @@ class ReplaySession:
 
     def finish(self) -> list[Divergence]:
         """Return all divergences; to be called when the rerun has ended."""
+        for step in sorted(self._unanswered):
+            self._note(
+                Divergence(
+                    DivergenceKind.TARGET_NOT_REACHED,
+                    f"the rerun ended without coming to step {step}, which was to be kept",
+                    agent=self.trace.steps[step].agent,
+                    step=step,
+                )
+            )
         if not self._target_reached:
             self._note(
                 Divergence(
@@ -258,7 +279,10 @@ class ReplaySession:
         self, turn: _RecordedCall, agent: str, name: str, arguments: Any
     ) -> ToolAnswer | None:
         call = turn.call
+        self._unanswered.discard(turn.step.index)
         if never_ran(call) or _is_handoff(call.result):
+            return self._live_tool(None, name, arguments)
+        if self._keep is not None and not self._keep.keeps(call):
             return self._live_tool(None, name, arguments)
         if not _restorable(call.result):
             unrestorable = Divergence(
@@ -345,7 +369,9 @@ class ReplaySession:
         return turn
 
     def _answerable(self, step: Step) -> bool:
-        """Whether a step had finished before the target began."""
+        """Whether a step is kept, or had finished before the target began."""
+        if self._keep is not None:
+            return step.index in self._keep.steps
         if step.index >= self._target:
             return False
         if self._target >= len(self.trace.steps):
@@ -368,9 +394,12 @@ class ReplaySession:
     # -- bookkeeping
 
     def _count_live(self, divergence: Divergence | None) -> None:
-        """Count a live call; before the target, one that is not in the record is a divergence."""
+        """Count a live call; before the target, one that is not in the record is a divergence.
+
+        Beside a kept prefix other branches are live from the start, so there it is none.
+        """
         self.live += 1
-        if divergence is not None and not self._target_reached:
+        if divergence is not None and not self._target_reached and self._keep is None:
             self._note(divergence)
 
     def _note(self, divergence: Divergence) -> None:
@@ -421,3 +450,8 @@ def _restorable(result: Any) -> bool:
 
 def _request(call: ToolCall) -> ToolRequest:
     return ToolRequest(id=call.id, name=call.name, arguments=call.arguments)
+
+
+def _expected(trace: Trace, keep: RecordPrefix) -> set[int]:
+    """The kept steps that a rerun comes to: all but those inside a call whose result is kept."""
+    return {index for index in keep.steps if not inside_kept_call(trace, trace.steps[index], keep)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -102,6 +103,12 @@ class System:
             repeating; False if they do not; None if the search is to find out. A search that is
             told True and then sees two replays of the same thing end differently says so and
             confirms nothing.
+        reset: called before each replay, to bring back what a run leaves behind: a checkpointer,
+            files, a memory. It may be async for the async searches.
+        check_repeats: how often the check is asked about one result; the majority counts.
+
+    Raises:
+        ValueError: `check_repeats` is not an odd number of at least 1.
     """
 
     run: Callable[[], Any]
@@ -109,3 +116,26 @@ class System:
     store: Store | None = None
     policy: ToolPolicy = LIVE
     deterministic: bool | None = None
+    reset: Callable[[], Any] | None = None
+    check_repeats: int = 1
+
+    def __post_init__(self) -> None:
+        if self.check_repeats < 1 or self.check_repeats % 2 == 0:
+            raise ValueError(
+                f"check_repeats must be an odd number of at least 1, not {self.check_repeats}"
+            )
+
+    def fresh_run(self) -> Any:
+        """Reset what a run leaves behind, then run once.
+
+        Returns:
+            What `run` returns: a result, or an awaitable of one.
+        """
+        pending = self.reset() if self.reset is not None else None
+        if inspect.isawaitable(pending):
+            return self._reset_and_run(pending)
+        return self.run()
+
+    async def _reset_and_run(self, pending: Awaitable[Any]) -> Any:
+        await pending
+        return await self.run()

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from agentracer.replay.design import ExperimentDesign
 from agentracer.replay.override import Override, unchanged
+from agentracer.replay.prefix import RecordPrefix
 from agentracer.statistics import ALPHA, boschloo_p_value
 from agentracer.trace import Trace
 from agentracer.usage import Usage
@@ -43,10 +44,17 @@ class OracleRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """Ask for one replay with these overrides (none: a rerun from scratch)."""
+    """Ask for one replay: with overrides, or with a part of the record kept.
+
+    Attributes:
+        overrides: what is changed; without them, and without `keep`, a rerun from scratch.
+        purpose: what the replay is for.
+        keep: the part of the record that is kept, everything else being live.
+    """
 
     overrides: tuple[Override, ...]
-    purpose: Literal["correction", "control", "together", "pilot", "rerun", "injection"]
+    purpose: Literal["correction", "control", "together", "pilot", "rerun", "injection", "prefix"]
+    keep: RecordPrefix | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,12 @@ class ReplayResult:
     resumed: bool = False
 
 
-SearchProgram: TypeAlias = Generator[OracleRequest | ReplayRequest, Any, Any]
+SearchProgram: TypeAlias = Generator[
+    OracleRequest | ReplayRequest | tuple[ReplayRequest, ...], Any, Any
+]
+"""Yields requests and is sent the answers: an override or None, a result, or a list of results.
+
+Of several replays at once fewer may come back, where the budget ended between them."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import Literal
 from agentracer._version import __version__
 from agentracer.replay.success_curve.curve import Credit, PrefixRate
 from agentracer.replay.success_curve.definition import MIN_LOSS
-from agentracer.replay.success_curve.posterior import NEVER, NO_SINGLE_STEP, Answer
+from agentracer.replay.success_curve.posterior import NO_SINGLE_STEP, Answer
 from agentracer.replay.success_curve.search import Confirmation, PrefixSearch
 from agentracer.trace import Trace
 from agentracer.verdict import Candidate, Provenance, Verdict, Verification
@@ -172,7 +172,7 @@ def _why_none(
         return
     top = found.top
     share = found.posterior.get(top, 0.0) if top is not None else 0.0
-    if top == NEVER and share >= found.level and not found.successes:
+    if found.never_succeeds:
         tried = ", ".join(str(k) for k in sorted(found.counts) if k < found.steps)
         searched = sum(n for k, (_, n) in found.counts.items() if k < found.steps)
         yield (
@@ -193,7 +193,8 @@ def _losses(credits: Sequence[Credit]) -> Iterator[str]:  # noqa: A002
     for credit in credits:
         if credit.loss > 0:
             steps = ", ".join(map(str, credit.steps))
-            yield f"step {steps} ({', '.join(credit.agents)}): {credit.before:.0%} to {credit.after:.0%}"
+            change = f"{credit.before:.0%} to {credit.after:.0%}"
+            yield f"step {steps} ({', '.join(credit.agents)}): {change}"
 
 
 def _listed(answers: Sequence[Answer], order: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""What a search found, in terms of the trace: rates of success by prefix, credits by step and agent."""
+"""What a search found in terms of the trace: success by prefix, credits by step and by agent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from agentracer.replay.success_curve.search import PrefixSearch
 from agentracer.statistics import wilson
 from agentracer.trace import Trace
 
-__all__ = ["AgentCredit", "Credit", "PrefixRate", "credits_by_agent", "prefix_rates", "step_credits"]
+__all__ = [
+    "AgentCredit",
+    "Credit",
+    "PrefixRate",
+    "credits_by_agent",
+    "prefix_rates",
+    "step_credits",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +120,14 @@ def _credits(
         yield Credit(steps, agents, first.estimate, second.estimate)
 
 
-def credits_by_agent(credits: Iterable[Credit]) -> tuple[AgentCredit, ...]:
+def credits_by_agent(changes: Iterable[Credit]) -> tuple[AgentCredit, ...]:
     """Sum losses and gains, apart, for each agent and each group that shares a stretch.
 
     Returns:
         The largest loss first.
     """
     sums: dict[tuple[str, ...], list[float]] = {}
-    for credit in credits:
+    for credit in changes:
         entry = sums.setdefault(tuple(sorted(credit.agents)), [0.0, 0.0])
         entry[credit.loss < 0] += abs(credit.loss)
     found = [AgentCredit(agents, losses, gains) for agents, (losses, gains) in sums.items()]

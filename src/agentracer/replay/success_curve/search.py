@@ -29,7 +29,15 @@ from agentracer.replay.success_curve.posterior import (
 )
 from agentracer.statistics import boschloo_p_value, boschloo_power
 
-__all__ = ["Confirmation", "Outcomes", "PrefixBatch", "PrefixSearch", "SearchSettings", "search"]
+__all__ = [
+    "Confirmation",
+    "Outcomes",
+    "PrefixBatch",
+    "PrefixSearch",
+    "SearchSettings",
+    "exhaustive",
+    "search",
+]
 
 Purpose = Literal["record", "search", "confirm", "tool results"]
 _NEVER_REPLAYS: Final = 14
@@ -37,10 +45,10 @@ _SEARCH_CURVES: Final = 200  # to choose the next replay by
 _CHECK_CURVES: Final = 1_000  # to decide by whether to stop
 _FINAL_CURVES: Final = 2_000
 _DOUBT: Final = 0.1  # how far the smaller sample may be off
-_LITTLE: Final = 0.01  # bits per replay
+_LITTLE: Final = 0.005  # bits per replay
 _NEIGHBOURS: Final = 3
 _UNUSABLE: Final = 2  # replays of one prefix that could not be used before it is given up
-_LITTLE_AMONG_NEIGHBOURS: Final = 0.06
+_LITTLE_AMONG_NEIGHBOURS: Final = 0.03
 _POWER: Final = 0.85  # chance that the exact test passes at the rates that were estimated
 
 
@@ -73,7 +81,8 @@ class PrefixBatch:
 
 Outcomes: TypeAlias = Sequence[bool | None]
 """Whether each replay of a batch succeeded, in the order of its prefixes; None where it cannot be
-used, since it did not follow the record or was not checked."""
+used, since it did not follow the record or was not checked. Fewer than were asked for where the
+budget ended between them."""
 
 
 @dataclass(slots=True)
@@ -118,6 +127,7 @@ class PrefixSearch:
         answers: the most probable answers that together reach the level.
         confirmation: the exact test, where one was made.
         ended: why it stopped.
+        out_of_budget: whether that was the budget, so that it can go on.
         record_succeeds: whether a replay of the full record succeeded, so that nothing follows.
     """
 
@@ -130,12 +140,18 @@ class PrefixSearch:
     answers: tuple[Answer, ...] = ()
     confirmation: Confirmation | None = None
     ended: str = ""
+    out_of_budget: bool = False
     record_succeeds: bool = False
 
     @property
     def top(self) -> Answer | None:
         """The most probable answer."""
         return next(iter(self.posterior), None)
+
+    @property
+    def never_succeeds(self) -> bool:
+        """Whether no replay succeeded, and enough were made at the start, the middle and late."""
+        return self.top == NEVER and not self.successes and not untried_places(self)
 
     @property
     def barred(self) -> set[int]:
@@ -154,7 +170,7 @@ class PrefixSearch:
 
     def add(self, prefixes: Sequence[int], outcomes: Outcomes) -> None:
         """Count the outcomes of some replays."""
-        for prefix, success in zip(prefixes, outcomes, strict=True):
+        for prefix, success in zip(prefixes, outcomes, strict=False):
             if success is None:
                 self.unusable[prefix] = self.unusable.get(prefix, 0) + 1
                 continue
@@ -196,9 +212,37 @@ def search(
             if isinstance(top, int) and found.posterior[top] >= settings.level:
                 yield from _confirm(found, top, settings)
     except BudgetSpent as error:
-        found.ended = str(error)
+        found.ended, found.out_of_budget = str(error), True
     if not found.record_succeeds and found.replays:
         _draw(found, prior, _FINAL_CURVES, settings, seed)
+    return found
+
+
+def exhaustive(
+    steps: int, repeats: int, *, settings: SearchSettings = SearchSettings(), seed: int = 0
+) -> Generator[PrefixBatch, Outcomes, PrefixSearch]:
+    """Replay every prefix the same number of times: the reference for `search`.
+
+    The arguments, what is yielded and the result are those of `search`; no exact test is made.
+
+    Args:
+        steps: T, at least 1.
+        repeats: replays of each prefix, the full record included.
+        settings: `level` and `workers` of them.
+        seed: of the random numbers.
+    """
+    found = PrefixSearch(steps, settings.level)
+    prefixes = [k for _ in range(repeats) for k in range(steps, -1, -1)]
+    try:
+        for first in range(0, len(prefixes), settings.workers):
+            batch = PrefixBatch(tuple(prefixes[first : first + settings.workers]), "search")
+            found.add(batch.prefixes, (yield batch))
+        found.ended = f"every prefix was replayed {repeats} times"
+    except BudgetSpent as error:
+        found.ended, found.out_of_budget = str(error), True
+    found.record_succeeds = found.counts.get(steps, (0, 0))[0] > 0
+    if not found.record_succeeds and found.replays:
+        _draw(found, None, _FINAL_CURVES, settings, seed)
     return found
 
 
@@ -235,9 +279,18 @@ def _narrow(
             found.ended = reason
             return
         if found.top == NEVER and found.posterior[NEVER] >= settings.level:
-            chosen = [(prefix, 0.0) for prefix in _untried_places(found)][: settings.workers]
+            chosen = [(prefix, 0.0) for prefix in untried_places(found)][: settings.workers]
         batch = PrefixBatch(tuple(prefix for prefix, _ in chosen), "search")
         found.add(batch.prefixes, (yield batch))
+
+
+def _stop_level(settings: SearchSettings) -> float:
+    """Where the search stops: half-way from the level to certainty.
+
+    Answers are taken at the level itself. The margin pays for systems that behave otherwise than
+    the model of the posterior expects, and for stopping when the posterior happens to be high.
+    """
+    return 1 - (1 - settings.level) / 2
 
 
 def _reached(found: PrefixSearch, settings: SearchSettings, bits: float) -> str | None:
@@ -246,8 +299,8 @@ def _reached(found: PrefixSearch, settings: SearchSettings, bits: float) -> str 
     if top is None:
         return None
     if top == NEVER and found.posterior[top] >= settings.level:
-        return None if _untried_places(found) else "no replay of any prefix succeeded"
-    if found.posterior[top] >= settings.level:
+        return None if untried_places(found) else "no replay of any prefix succeeded"
+    if found.posterior[top] >= _stop_level(settings):
         return f"one answer reached a posterior probability of {settings.level:g}"
     if neighbouring(found.answers, _NEIGHBOURS) and bits < _LITTLE_AMONG_NEIGHBOURS:
         return f"{len(found.answers)} neighbouring steps reached {settings.level:g} together"
@@ -256,7 +309,7 @@ def _reached(found: PrefixSearch, settings: SearchSettings, bits: float) -> str 
     return None
 
 
-def _untried_places(found: PrefixSearch) -> list[int]:
+def untried_places(found: PrefixSearch) -> list[int]:
     """List prefixes still to be replayed before "never succeeds" may be said.
 
     At least 14 replays are needed, at the start, in the middle and late: an early success may have
@@ -305,7 +358,7 @@ def _confirm(
         found.add(batch.prefixes, outcomes)
         if {step, step + 1} & found.barred:
             return
-        for prefix, success in zip(batch.prefixes, outcomes, strict=True):
+        for prefix, success in zip(batch.prefixes, outcomes, strict=False):
             if success is not None:
                 test.add(prefix, success)
     test.p_value = _worst_p(test)

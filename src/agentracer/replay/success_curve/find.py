@@ -1,0 +1,196 @@
+"""The search without an oracle as a program of the engine, and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agentracer.errors import BudgetSpent
+from agentracer.replay.prefix import answer_order, record_prefix
+from agentracer.replay.success_curve.conclusion import ToolResultTest, verdict_of_curve
+from agentracer.replay.success_curve.curve import Credit, PrefixRate, prefix_rates, step_credits
+from agentracer.replay.success_curve.search import (
+    PrefixBatch,
+    PrefixSearch,
+    SearchSettings,
+    exhaustive,
+    search,
+)
+from agentracer.replay.trial import ReplayRequest, ReplayResult, SearchProgram
+from agentracer.trace import Trace
+from agentracer.verdict import Verdict
+
+__all__ = ["CurveSearch", "find_by_success_curve"]
+
+_ALIKE = 4  # replays that must be the same before a system is said to repeat itself
+_TOOL_REPLAYS = 5  # of a step whose tools run again
+
+
+@dataclass(slots=True)
+class CurveSearch:
+    """A search without an oracle, as far as it came.
+
+    Attributes:
+        trace: the failed run.
+        order: its steps in the order of their answers; prefixes count along it.
+        found: counts, posterior and exact test.
+        results: every replay, by prefix.
+        tool_test: replays in which the tools of the decisive step ran again.
+    """
+
+    trace: Trace
+    order: tuple[int, ...]
+    found: PrefixSearch
+    results: dict[int, list[ReplayResult]] = field(default_factory=dict)
+    tool_test: ToolResultTest | None = None
+
+    @property
+    def rates(self) -> tuple[PrefixRate, ...]:
+        """The rate of success of every prefix that was tried."""
+        return prefix_rates(self.found, self.order)
+
+    @property
+    def credits(self) -> tuple[Credit, ...]:
+        """The change of the chance of success over each measured stretch."""
+        return step_credits(self.trace, self.rates, self.order)
+
+    @property
+    def posterior(self) -> dict[int | str, float]:
+        """Probability of each answer: a step by its index in the trace, or the other two ends."""
+        return {
+            self.order[answer] if isinstance(answer, int) else answer: probability
+            for answer, probability in self.found.posterior.items()
+        }
+
+    @property
+    def complete(self) -> bool:
+        """Whether the search ended by itself, so that there is nothing to resume."""
+        return not self.found.out_of_budget
+
+    def verdict(self) -> Verdict:
+        """State what the counts show."""
+        results = [result for made in self.results.values() for result in made]
+        return verdict_of_curve(
+            self.trace,
+            self.found,
+            self.order,
+            rates=self.rates,
+            credits=self.credits,
+            traces=[result.trace for result in results if result.trace],
+            problems=[problem for result in results for problem in result.problems],
+            notes=self._notes(),
+            tool_test=self.tool_test,
+        )
+
+    def _alike(self) -> int:
+        """Count the replays that repeat another of their prefix; 0 where any of them differs."""
+        repeated = [
+            [result.signature for result in made if result.signature]
+            for prefix, made in self.results.items()
+            if prefix < len(self.order) and len(made) > 1
+        ]
+        count = sum(map(len, repeated))
+        same = all(len(set(signatures)) == 1 for signatures in repeated)
+        return count if same and count >= _ALIKE else 0
+
+    def _notes(self) -> list[str]:
+        notes = []
+        if alike := self._alike():
+            notes.append(
+                f"the system repeats itself: {alike} live replays were the same, step by step, as "
+                "others of their prefix, so more replays tell no more"
+            )
+        unusable = {rate.prefix: rate.unusable for rate in self.rates if rate.unusable}
+        if unusable:
+            listed = ", ".join(f"{n} with {prefix} kept" for prefix, n in unusable.items())
+            notes.append(f"replays that could not be used: {listed}")
+        return notes
+
+
+def find_by_success_curve(
+    trace: Trace,
+    *,
+    weights: Mapping[int, float],
+    settings: SearchSettings,
+    repeats: int | None = None,
+) -> SearchProgram:
+    """Search for the decisive step with replays of prefixes; a program of the engine.
+
+    Args:
+        trace: the failed run.
+        weights: how likely each step is, by its index; steps that are not named share the rest.
+        settings: how.
+        repeats: replay every prefix so many times instead of choosing.
+
+    Returns:
+        A `CurveSearch`.
+    """
+    order = answer_order(trace)
+    if not order:
+        raise ValueError(
+            f"trace {trace.id} has no model call and no tool run: there is nothing to keep"
+        )
+    plan = (
+        search(len(order), prior=_prior(order, weights), settings=settings)
+        if repeats is None
+        else exhaustive(len(order), repeats, settings=settings)
+    )
+    state = CurveSearch(trace, order, PrefixSearch(len(order), settings.level))
+    try:
+        batch = next(plan)
+        while True:
+            try:
+                outcomes = yield from _replayed(state, batch)
+            except BudgetSpent as error:
+                batch = plan.throw(error)
+            else:
+                batch = plan.send(outcomes)
+    except StopIteration as stop:
+        state.found = stop.value
+    try:
+        yield from _test_tools(state, settings)
+    except BudgetSpent as error:
+        state.found.ended, state.found.out_of_budget = str(error), True
+    return state
+
+
+def _replayed(state: CurveSearch, batch: PrefixBatch) -> SearchProgram:
+    requests = tuple(
+        ReplayRequest((), "prefix", record_prefix(state.trace, prefix)) for prefix in batch.prefixes
+    )
+    results: Sequence[ReplayResult] = yield requests
+    for prefix, result in zip(batch.prefixes, results, strict=False):
+        state.results.setdefault(prefix, []).append(result)
+    return [outcome(result) for result in results]
+
+
+def outcome(result: ReplayResult) -> bool | None:
+    """Whether a replay succeeded; None where it cannot be used."""
+    return None if result.problems or result.success is None else bool(result.success)
+
+
+def _test_tools(state: CurveSearch, settings: SearchSettings) -> SearchProgram:
+    """Where the decisive step asked for tools, replay it with its tools run again."""
+    found, top = state.found, state.found.top
+    if not isinstance(top, int) or found.posterior[top] < settings.level:
+        return
+    step = state.trace.steps[state.order[top]]
+    kept = record_prefix(state.trace, top + 1)
+    tools = [call.name for call in step.tool_calls if call.ended_at and kept.keeps(call)]
+    inner = any(other.parent == step.index for other in state.trace.steps)
+    if step.kind != "llm" or not tools or inner:
+        return
+    request = ReplayRequest((), "prefix", record_prefix(state.trace, top + 1, tool_results=False))
+    results: Sequence[ReplayResult] = yield (request,) * _TOOL_REPLAYS
+    usable = [success for result in results if (success := outcome(result)) is not None]
+    state.tool_test = ToolResultTest(tools, sum(usable), len(usable))
+
+
+def _prior(order: Sequence[int], weights: Mapping[int, float]) -> list[float] | None:
+    """The weights along the order; what they leave is shared by the steps that they do not name."""
+    if not weights:
+        return None
+    rest = [step for step in order if step not in weights]
+    left = max(0.0, 1.0 - sum(weights.get(step, 0.0) for step in order))
+    share = left / len(rest) if rest else 0.0
+    return [weights.get(step, share) for step in order]
