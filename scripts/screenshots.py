@@ -28,7 +28,7 @@ import agentracer
 from agentracer.attribution import Tracer
 from agentracer.formats import load_any
 from agentracer.report import evolution, html, index, replays
-from agentracer.report.index import Run
+from agentracer.report.index import RunEntry
 from agentracer.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -81,7 +81,7 @@ def _demo() -> Iterator[Shot]:
     for name in reversed(home.ids()):
         trace, verdict = home.load(name), home.load_verdict(name)
         if trace.parent is None:
-            runs.append(Run(trace, verdict, replays.found(trace, verdict, home)))
+            runs.append(RunEntry(trace, verdict, replays.load_replays(trace, verdict, home)))
     failed = [run for run in runs if run.verdict is not None and not run.replays]
     short = min(failed, key=lambda run: len(run.trace.steps))
     confirmed = next(run for run in runs if run.replays)
@@ -94,7 +94,7 @@ def _whowhen(folder: Path) -> Iterator[Shot]:
     logs = load_any(folder / "Hand-Crafted")
     trace = next(log for log in logs if len(log.steps) == LONG)
     trace = trace.model_copy(update={"labels": ()})
-    yield Shot("long", _page("long", Run(trace, Tracer().attribute(trace))))
+    yield Shot("long", _page("long", RunEntry(trace, Tracer().attribute(trace))))
 
 
 def _evolution(data: Path) -> Iterator[Shot]:
@@ -123,7 +123,7 @@ def _evolution(data: Path) -> Iterator[Shot]:
     yield Shot("evolution", evolution.write(Path("evolution.html").absolute(), report.to_json()))
 
 
-def _page(name: str, run: Run) -> Path:
+def _page(name: str, run: RunEntry) -> Path:
     return html.write(Path(f"{name}.html").absolute(), run.trace, run.verdict, run.replays)
 
 

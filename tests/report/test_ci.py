@@ -18,7 +18,7 @@ from agentracer import cli
 from agentracer.attribution import Tracer
 from agentracer.errors import BackendError
 from agentracer.escaping import escape_control_chars
-from agentracer.report.ci import Attributed, github, junit, markdown
+from agentracer.report.ci import AttributedRun, github, junit, markdown
 from agentracer.trace import Observed, Outcome, Step, Trace
 from agentracer.verdict import Candidate, Evidence, Provenance, Verdict, Verification
 
@@ -75,16 +75,16 @@ def run_of(text):
             status="confirmed", flips=3, replays=3, control_flips=0, control_replays=3
         ),
     )
-    return Attributed(trace, verdict, file=f"{text}.json")
+    return AttributedRun(trace, verdict, file=f"{text}.json")
 
 
 def nobody(success=None):
     trace = Trace(id="idle", observed=Observed(outcome=Outcome(success=success)))
-    return Attributed(trace, Tracer().attribute(trace))
+    return AttributedRun(trace, Tracer().attribute(trace))
 
 
 def broken():
-    return Attributed(Trace(id="broken", observed=Observed()), error="the server is down")
+    return AttributedRun(Trace(id="broken", observed=Observed()), error="the server is down")
 
 
 # -- GitHub
@@ -133,7 +133,46 @@ def test_who_is_not_blamed_gets_a_notice_and_success_gets_nothing():
 def test_more_than_github_shows_is_counted():
     lines = list(github([run_of("x")] * 12))
     assert len(lines) == 13
-    assert "GitHub shows 10 annotations of a step; there are 12" in lines[-1]
+    assert "GitHub shows 10 error annotations of a step; there are 12" in lines[-1]
+
+
+def with_doubt(*, success, confidence, calibrated, status=None):
+    """A run whose verdict is as certain as this."""
+    result = run_of("x")
+    observed = result.trace.observed.model_copy(update={"outcome": Outcome(success=success)})
+    proof = result.verdict.verification.model_copy(update={"status": status}) if status else None
+    changes = {"confidence": confidence, "calibrated": calibrated, "verification": proof}
+    return AttributedRun(
+        result.trace.model_copy(update={"observed": observed}),
+        result.verdict.model_copy(update=changes),
+    )
+
+
+CERTAINTIES = [
+    ({"success": False, "confidence": 0.8, "calibrated": True}, "error", "failure"),
+    ({"success": False, "confidence": 0.3, "calibrated": True}, "warning", "skipped"),
+    ({"success": False, "confidence": 0.9, "calibrated": False}, "warning", "skipped"),
+    ({"success": None, "confidence": 0.9, "calibrated": True}, "notice", "skipped"),
+    (
+        {"success": False, "confidence": 0.2, "calibrated": False, "status": "confirmed"},
+        *("error", "failure"),
+    ),
+    (
+        {"success": False, "confidence": 0.9, "calibrated": True, "status": "refuted"},
+        *("warning", "skipped"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("certainty", "level", "element"), CERTAINTIES)
+def test_only_an_established_verdict_is_an_error(certainty, level, element):
+    result = with_doubt(**certainty)
+    (line,) = github([result])
+    name, facts, _ = as_the_runner_reads_it(line)
+    assert name == level
+    assert ("suspected" in facts["title"]) == (level != "error")
+    case = ElementTree.fromstring(junit([result]).encode()).find("testsuite/testcase")
+    assert [child.tag for child in case] == [element, "system-out"]
 
 
 # -- JUnit
@@ -148,7 +187,7 @@ def test_junit_is_well_formed_and_says_exactly_this(text):
     assert case.find("failure").get("message") == escape_control_chars(result.headline)
     assert case.find("failure").text == escape_control_chars(result.explanation)
     assert case.find("system-out").text == escape_control_chars(
-        f"step 0, {result.verdict.agent}, 50 %\n  {text}: {text}"
+        f"step 0, {result.verdict.agent}, 0.50\n  {text}: {text}"
     )
 
 
@@ -233,7 +272,7 @@ def test_markdown_cuts_long_texts_and_lists_and_says_so():
 
 def test_the_hostile_corpus_as_a_whole_passes_every_format():
     trace, verdict = hostile_trace()
-    result = Attributed(trace, verdict)
+    result = AttributedRun(trace, verdict)
     assert all(line.startswith("::") for line in github([result]))
     ElementTree.fromstring(junit([result]).encode())
     tags = {tag for tag, _ in Page(markdown([result])).tags}
@@ -283,7 +322,7 @@ def test_github_annotates_and_appends_to_the_step_summary(attribute, monkeypatch
     result = attribute("--format", "github")
     assert result.exit_code == 0
     lines = result.output.splitlines()
-    assert [as_the_runner_reads_it(line)[0] for line in lines] == ["error"] * 3
+    assert [as_the_runner_reads_it(line)[0] for line in lines] == ["warning"] * 3
     assert page.read_text().startswith("before\n## agentracer\n\n3 runs, 3 to attribute.\n")
     one = attribute("--format", "github", target=tmp_path / "logs" / "1.json").output
     assert as_the_runner_reads_it(one)[1]["file"] == str(tmp_path / "logs" / "1.json")

@@ -83,7 +83,7 @@ class TestPage:
             "[...document.querySelectorAll('[data-decisive]')].map(e => e.dataset.step)"
         ) == ["2"]
         assert texts(page, ".blamed") == ["researcher step 2"]
-        assert texts(page, ".confidence") == ["likely, 81 % (uncalibrated)"]
+        assert texts(page, ".confidence") == ["uncalibrated score 0.81"]
         assert texts(page, "[data-step='2'] mark.quote") == ["took the figures from memory"]
         assert page.run("getComputedStyle(document.querySelector('.blamed')).color") == page.run(
             "getComputedStyle(document.querySelector('[data-decisive] .step-agent')).color"
@@ -100,7 +100,8 @@ class TestPage:
         trace, verdict = failed_run()
         told = verdict.model_copy(update={"likely_steps": (2, 3), "notes": ("read in 3 windows",)})
         page, _ = shown(trace, told)
-        assert texts(page, ".likely") == ["With 80 %, it is one of the steps 2, 3"]
+        words = "With a probability of 80 %, the decisive step is one of 2, 3"
+        assert texts(page, ".likely") == [words]
         assert texts(page, ".notes li") == ["read in 3 windows"]
         page.run("document.querySelectorAll('.likely a')[1].click()")
         page.settle()

@@ -6,7 +6,7 @@ from chromium import selected, texts
 from samples import HOSTILE, failed_run, hostile_trace, long_run, replayed
 
 from agentracer.report import index, replays
-from agentracer.report.index import Run
+from agentracer.report.index import RunEntry
 from agentracer.trace import ErrorInfo, Observed, Outcome, Trace
 from agentracer.verdict import Provenance, Verdict
 
@@ -19,9 +19,9 @@ def run(number, agent="coder", outcome=None):
         ),
     )
     if agent is None:
-        return Run(trace, problem="no model")
+        return RunEntry(trace, problem="no model")
     provenance = Provenance(model="m", method="m")
-    return Run(trace, Verdict(trace_id=trace.id, agent=agent, step=0, provenance=provenance))
+    return RunEntry(trace, Verdict(trace_id=trace.id, agent=agent, step=0, provenance=provenance))
 
 
 RAISED = Outcome(success=False, ending="raised", error=ErrorInfo(type="TimeoutError"))
@@ -30,10 +30,10 @@ SUCCESS = Outcome(success=True, answer="x")
 
 def several():
     trace, verdict, again = replayed()
-    sides = [replays.of(trace, one, 2) for one in again]
+    sides = [replays.compare(trace, one, 2) for one in again]
     some = [run(0), run(1), run(2, "planner", RAISED), run(3, None), run(4, None, SUCCESS)]
-    some[4] = Run(some[4].trace)
-    return [*some, Run(trace, verdict, sides)]
+    some[4] = RunEntry(some[4].trace)
+    return [*some, RunEntry(trace, verdict, sides)]
 
 
 def rows(page):
@@ -50,7 +50,7 @@ def test_every_run_is_inside_the_file():
 
 def test_runs_beyond_what_a_browser_opens_are_listed_only(monkeypatch):
     monkeypatch.setattr(index, "_MOST_CHARACTERS", 10_000)
-    page = index.render([run(0), Run(long_run(100)), run(1)])
+    page = index.render([run(0), RunEntry(long_run(100)), run(1)])
     assert [row["inside"] for row in rows(page)] == [True, False, False]
 
 
@@ -118,7 +118,7 @@ class TestInTheBrowser:
 
     def test_what_is_not_in_the_file_is_counted_and_has_no_link(self, opened, monkeypatch):
         monkeypatch.setattr(index, "_MOST_CHARACTERS", 10_000)
-        page = opened([run(0), Run(long_run(100)), run(1)])
+        page = opened([run(0), RunEntry(long_run(100)), run(1)])
         assert texts(page, "#index-cut")[0].startswith("2 runs too large for this file")
         assert page.run("document.querySelectorAll('a.index-run').length") == 1
 
@@ -129,12 +129,12 @@ class TestInTheBrowser:
 
     @pytest.mark.parametrize("width", [360, 1000])
     def test_nothing_sticks_out(self, opened, width):
-        page = opened([Run(*hostile_trace()), *several()], width=width)
+        page = opened([RunEntry(*hostile_trace()), *several()], width=width)
         assert page.run("document.documentElement.scrollWidth") <= width
 
     def test_the_corpus_executes_nothing(self, opened):
         runs = [run(n, text) for n, text in enumerate(HOSTILE)]
-        runs += [Run(*hostile_trace()), Run(failed_run()[0], problem="".join(HOSTILE))]
+        runs += [RunEntry(*hostile_trace()), RunEntry(failed_run()[0], problem="".join(HOSTILE))]
         page = opened(runs)
         page.run("[...document.querySelectorAll('.tally-row')].forEach(row => row.click())")
         assert page.complaints() == []

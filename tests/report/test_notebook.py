@@ -31,9 +31,10 @@ def test_a_verdict_shows_who_and_why():
     _, verdict = failed_run()
     verdict = verdict.model_copy(update={"likely_steps": (2, 3), "notes": ("read in 3 windows",)})
     text = text_of(verdict._repr_html_())
-    assert text.startswith("researcher step 2 It answered from memory. likely, 81 %")
+    assert text.startswith("Suspected decisive error researcher step 2 It answered from memory.")
+    assert "memory. uncalibrated score 0.81" in text
     assert "“took the figures from memory” no source was read (step 2)" in text
-    assert "with 80 %, it is one of the steps 2, 3 read in 3 windows" in text
+    assert "with a probability of 80 %, the decisive step is one of 2, 3 read in 3 windows" in text
 
 
 def test_an_abstention_says_why():

@@ -38,21 +38,21 @@ class TestWhereTheRunsPart:
         ],
     )
     def test_at_the_first_step_that_differs(self, run, again, parts):
-        assert replays.of(lettered(run), lettered(again), 1).parts == parts
+        assert replays.compare(lettered(run), lettered(again), 1).parts == parts
 
     def test_only_what_comes_after_is_kept(self):
-        replay = replays.of(lettered("abcd"), lettered("abXY"), 2)
+        replay = replays.compare(lettered("abcd"), lettered("abXY"), 2)
         assert [step.content for step in replay.steps] == ["X", "Y"]
 
     def test_a_step_replayed_as_it_was_is_a_control_even_where_later_steps_differ(self):
-        assert replays.of(lettered("abcd"), lettered("abcX"), 2).control
-        assert not replays.of(lettered("abcd"), lettered("abXd"), 2).control
+        assert replays.compare(lettered("abcd"), lettered("abcX"), 2).control
+        assert not replays.compare(lettered("abcd"), lettered("abXd"), 2).control
 
 
 class TestFound:
     def test_corrections_come_before_their_control(self, stored):
         trace, verdict, _ = replayed()
-        found = replays.found(trace, verdict, stored)
+        found = replays.load_replays(trace, verdict, stored)
         assert [(one.trace, one.control) for one in found] == [
             ("again-1", False),
             ("again-2", True),
@@ -60,17 +60,20 @@ class TestFound:
 
     def test_a_replay_that_is_gone_says_so(self, tmp_path):
         trace, verdict, _ = replayed()
-        (one, two) = replays.found(trace, verdict, Store(tmp_path))
+        (one, two) = replays.load_replays(trace, verdict, Store(tmp_path))
         assert one.missing == two.missing == "it is no longer in the store"
 
     def test_without_a_store_they_are_named(self):
         trace, verdict, _ = replayed()
-        assert [one.trace for one in replays.found(trace, verdict, None)] == ["again-2", "again-1"]
+        assert [one.trace for one in replays.load_replays(trace, verdict, None)] == [
+            "again-2",
+            "again-1",
+        ]
 
     def test_without_a_verification_there_are_none(self):
         trace, verdict = failed_run()
-        assert replays.found(trace, verdict, None) == []
-        assert replays.found(trace, None, None) == []
+        assert replays.load_replays(trace, verdict, None) == []
+        assert replays.load_replays(trace, None, None) == []
 
 
 class TestInTheBrowser:
@@ -78,7 +81,7 @@ class TestInTheBrowser:
     def compared(self, shown, stored):
         def show(fragment="#replay-0", **size):
             trace, verdict, _ = replayed()
-            found = replays.found(trace, verdict, stored)
+            found = replays.load_replays(trace, verdict, stored)
             return shown(trace, verdict, fragment, found, **size)[0]
 
         return show
@@ -158,7 +161,7 @@ class TestInTheBrowser:
 
     def test_a_replay_of_many_steps_shows_the_first_and_counts_the_rest(self, shown):
         run, again = lettered("a" * 300), lettered("b" * 300)
-        page, _ = shown(run, None, "#replay-0", [replays.of(run, again, 0)])
+        page, _ = shown(run, None, "#replay-0", [replays.compare(run, again, 0)])
         assert texts(page, ".pair-more") == ["200 more steps: show"]
         page.run("document.querySelector('.pair-more').click()")
         assert texts(page, ".pair-more") == ["100 more steps: show"]

@@ -30,6 +30,12 @@ class TestVerdict:
     def test_agent_and_step_come_first(self):
         trace, verdict = failed_run()
         first = verdict_text(verdict, trace).splitlines()[0]
+        assert first == "researcher, step 2 is suspected of making this run fail"
+
+    def test_a_calibrated_likely_verdict_is_stated_as_a_fact(self):
+        trace, verdict = failed_run()
+        verdict = verdict.model_copy(update={"calibrated": True})
+        first = verdict_text(verdict, trace).splitlines()[0]
         assert first == "researcher, step 2 made this run fail"
 
     def test_reads_from_the_decisive_step_to_the_failure(self):
@@ -42,7 +48,7 @@ class TestVerdict:
 
     @pytest.mark.parametrize(
         ("calibrated", "words"),
-        [(False, "confidence: likely, 81 % (uncalibrated)\n"), (True, "likely, 81 %\n")],
+        [(False, "confidence: uncalibrated score 0.81\n"), (True, "likely, 81 %\n")],
     )
     def test_confidence_in_words_and_number(self, calibrated, words):
         trace, verdict = failed_run()
@@ -78,7 +84,8 @@ class TestVerdict:
         told = {"likely_steps": tuple(range(14)), "notes": ("read in 3 windows",)}
         text = verdict_text(verdict.model_copy(update=told), trace)
         first = "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more"
-        assert f"with 80 %, it is one of the steps {first}" in " ".join(text.split())
+        words = f"with a probability of 80 %, the decisive step is one of {first}"
+        assert words in " ".join(text.split())
         assert "\n- read in 3 windows\n" in text
 
     def test_abstention_says_why_and_names_nobody(self):

@@ -1,4 +1,4 @@
-"""A failed test's trace and verdict, and how they get into its report."""
+"""Add the trace and the verdict of a failed test to its pytest report."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from agentracer._pytest.settings import PluginSettings
 from agentracer.escaping import escape_control_chars
+from agentracer.report import formatting
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
@@ -22,14 +23,14 @@ _WIDTH = 100
 
 @dataclass(slots=True)
 class Diagnosis:
-    """What is known of one failed run of a test.
+    """The trace and the verdict of one failed run of a test.
 
     Attributes:
         test: its node id.
         trace: the recorded run.
         verdict: None where attribution failed.
-        problems: what went wrong, and the user has to know: in attribution, proof or report.
-        note: what could be done besides.
+        problems: errors of attribution, verification or report, for the user.
+        note: why the verdict was not verified, where that is no error.
         page: the HTML report, once written.
     """
 
@@ -40,8 +41,8 @@ class Diagnosis:
     note: str = ""
     page: Path | None = None
 
-    def keep(self, settings: PluginSettings) -> None:
-        """Write verdict and HTML report; what cannot be written is a problem to be told."""
+    def save(self, settings: PluginSettings) -> None:
+        """Write verdict and HTML report; an error while writing becomes a problem."""
         from agentracer.report import html, replays
 
         name = re.sub(r"[^A-Za-z0-9]+", "-", self.test)[-80:].strip("-")
@@ -50,22 +51,22 @@ class Diagnosis:
             if self.verdict is not None:
                 settings.store.save_verdict(self.verdict)
         except OSError as error:
-            self.problems.append(f"the verdict is not kept: {error}")
+            self.problems.append(f"the verdict was not saved: {error}")
         try:
-            behind = replays.found(self.trace, self.verdict, settings.store)
-            self.page = html.write(path, self.trace, self.verdict, behind)
-        except Exception as error:  # noqa: BLE001 - the verdict is worth a section without a page
+            compared = replays.load_replays(self.trace, self.verdict, settings.store)
+            self.page = html.write(path, self.trace, self.verdict, compared)
+        except Exception as error:  # noqa: BLE001 - show the verdict even without a page
             self.problems.append(f"no HTML report: {error}")
 
     def attach(
         self, report: Any, properties: list[tuple[str, object]], settings: PluginSettings
     ) -> None:
-        """Add the verdict to a failed test's report, as a section and as properties.
+        """Add the verdict to the report of a failed test, as a section and as properties.
 
         Args:
-            report: the failed one.
-            properties: the item's own list, which later phases report, and JUnit XML with them.
-            settings: where paths are relative to.
+            report: the report of the phase that failed.
+            properties: the item's own list; later phases and JUnit XML report it too.
+            settings: paths are shown relative to its root.
         """
         facts = list(self._facts(settings))
         properties += facts
@@ -82,6 +83,7 @@ class Diagnosis:
                 yield "agentracer.speaker", escape_control_chars(verdict.speaker or "")
             yield "agentracer.confidence", f"{verdict.confidence:.2f}"
             yield "agentracer.calibrated", str(verdict.calibrated).lower()
+            yield "agentracer.certainty", formatting.confidence(verdict)
         elif verdict is not None:
             yield "agentracer.no_verdict", escape_control_chars(verdict.abstain_reason or "")
         if verdict is not None and verdict.verification is not None:
@@ -92,19 +94,19 @@ class Diagnosis:
             yield "agentracer.problem", escape_control_chars(problem)
 
     def _text(self, settings: PluginSettings) -> str:
-        """The verdict as the terminal shows it, without any styling."""
+        """Return the verdict as the terminal shows it, without styling."""
         from rich.console import Console
 
         from agentracer.report.terminal import print_verdict
 
-        paper = io.StringIO()
+        output = io.StringIO()
         console = Console(
-            file=paper, width=_WIDTH, color_system=None, highlight=False, emoji=False, markup=False
+            file=output, width=_WIDTH, color_system=None, highlight=False, emoji=False, markup=False
         )
         if self.verdict is not None:
             print_verdict(self.verdict, self.trace, console)
-        told = filter(None, [self.note, *self.problems])
-        lines = [paper.getvalue().rstrip("\n"), *(escape_control_chars(text) for text in told)]
+        remarks = filter(None, [self.note, *self.problems])
+        lines = [output.getvalue().rstrip("\n"), *map(escape_control_chars, remarks)]
         if self.page is not None:
             lines.append(f"report  {shown_path(self.page, settings.root)}")
         lines.append(f"trace   {self.trace.id}  (`agentracer show {self.trace.id[-8:]}`)")
@@ -112,7 +114,7 @@ class Diagnosis:
 
 
 def shown_path(path: Path, root: Path) -> str:
-    """A path as short as it can be and still be opened from where pytest was started."""
+    """Return the path relative to `root` where it is below it."""
     try:
         return str(path.relative_to(root))
     except ValueError:

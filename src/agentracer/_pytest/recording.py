@@ -271,7 +271,7 @@ class RecordingPlugin:
             if self.settings.verify:
                 spec = recording.agent_run.replay_spec.bound(getattr(item, "funcargs", None) or {})
                 verify_by_replay(diagnosis, spec, self.settings)
-        diagnosis.keep(self.settings)
+        diagnosis.save(self.settings)
         return diagnosis
 
     def _close(self, recording: ItemRecording, ending: str | None) -> None:

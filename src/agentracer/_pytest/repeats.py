@@ -122,10 +122,10 @@ class RepeatPlugin:
 
         given = recording.agent_run.replay_spec.bound(getattr(item, "funcargs", None) or {})
         for diagnosis in diagnoses:
-            if diagnosis.note:  # that nobody knew better
+            if diagnosis.note:  # not verified yet, for want of an oracle
                 cancel_timeout(item)
                 verify_by_replay(diagnosis, given, self._recording.settings, reference)
-                diagnosis.keep(self._recording.settings)
+                diagnosis.save(self._recording.settings)
                 restart_timeout(item)
 
     def _attach(

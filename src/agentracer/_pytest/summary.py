@@ -1,4 +1,7 @@
-"""Failures by blamed agent, at the end of the session; read from the properties of reports."""
+"""Print failures by blamed agent at the end of the session.
+
+Everything comes from the properties of the test reports, so it works the same under xdist.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 from agentracer._guard import swallowed
 from agentracer._pytest.flips import FlipCounts, flip_lines
 from agentracer.escaping import escape_control_chars
-from agentracer.report.grouping import Failure, lines
+from agentracer.report.grouping import FailureLine, lines
 
 __all__ = ["write"]
 
@@ -18,19 +21,21 @@ def write(terminal: Any, reports: Iterable[Any]) -> None:
 
     Args:
         terminal: pytest's terminal reporter.
-        reports: those that have properties of ours.
+        reports: the reports that have properties of agentracer.
     """
-    told = [(report, _facts(report)) for report in reports if _counts(report)]
-    failures = [_failure(r.nodeid, f) for r, f in told if "agentracer.trace" in f]
-    repeated = [(r.nodeid, f["agentracer.repeats"]) for r, f in told if "agentracer.repeats" in f]
+    decisive = [(report, _facts(report)) for report in reports if _decides(report)]
+    failures = [_failure(r.nodeid, f) for r, f in decisive if "agentracer.trace" in f]
+    repeated = [
+        (r.nodeid, f["agentracer.repeats"]) for r, f in decisive if "agentracer.repeats" in f
+    ]
     problems = dict.fromkeys(
         f"{report.nodeid}: {value}"
-        for report, _ in told
+        for report, _ in decisive
         for name, value in report.user_properties
         if name == "agentracer.problem"
     )
     if failures:
-        terminal.write_sep("=", "agentracer: who made the tests fail")
+        terminal.write_sep("=", "agentracer: failed tests by blamed agent")
         for text, heading in lines(failures, "test"):
             terminal.write_line(text, bold=heading)
     if repeated:
@@ -46,8 +51,8 @@ def write(terminal: Any, reports: Iterable[Any]) -> None:
         terminal.write_line(f"agentracer: {lost} internal errors were swallowed: {swallowed()}")
 
 
-def _counts(report: Any) -> bool:
-    """Whether this report is the one that decided; teardown only repeats what it said."""
+def _decides(report: Any) -> bool:
+    """Whether this report decided the outcome; that of the teardown only repeats its properties."""
     return getattr(report, "when", None) != "teardown" and report.outcome in ("failed", "passed")
 
 
@@ -55,15 +60,16 @@ def _facts(report: Any) -> dict[str, str]:
     return {str(name): str(value) for name, value in report.user_properties}
 
 
-def _failure(test: str, facts: dict[str, str]) -> Failure:
+def _failure(test: str, facts: dict[str, str]) -> FailureLine:
     page = facts.get("agentracer.report", "")
     agent = facts.get("agentracer.agent")
     if agent is None:
-        return Failure(test, note=facts.get("agentracer.no_verdict", "not attributed"), page=page)
-    doubt = "" if facts.get("agentracer.calibrated") == "true" else " (uncalibrated)"
-    proof = facts.get("agentracer.verification")
-    note = f"{float(facts['agentracer.confidence']):.0%}".replace("%", " %") + doubt
-    note += f", {proof} by replay" if proof else ""
-    speaker = facts.get("agentracer.speaker")
-    note = f"by {speaker}, {note}" if speaker else note
-    return Failure(test, agent, int(facts["agentracer.step"]), note, page)
+        return FailureLine(
+            test, note=facts.get("agentracer.no_verdict", "not attributed"), page=page
+        )
+    note = facts["agentracer.certainty"]
+    if "agentracer.verification" in facts:
+        note += f", {facts['agentracer.verification']} by replay"
+    if "agentracer.speaker" in facts:
+        note = f"by {facts['agentracer.speaker']}, {note}"
+    return FailureLine(test, agent, int(facts["agentracer.step"]), note, page)

@@ -12,7 +12,7 @@ import click
 from agentracer.cli._io import console, fail, print_json
 from agentracer.escaping import escape_control_chars
 from agentracer.report import ci
-from agentracer.report.ci import Attributed
+from agentracer.report.ci import AttributedRun
 
 if TYPE_CHECKING:
     from agentracer.trace import Trace
@@ -44,11 +44,11 @@ def print_verdicts(
     errors = dict(failure.split(": ", 1) for failure in failures if ": " in failure)
     file = target if Path(target).is_file() else ""
     _WRITERS[form](
-        [Attributed(t, found.get(id(t)), errors.get(t.id, "no verdict"), file) for t in traces]
+        [AttributedRun(t, found.get(id(t)), errors.get(t.id, "no verdict"), file) for t in traces]
     )
 
 
-def _text(results: Sequence[Attributed]) -> None:
+def _text(results: Sequence[AttributedRun]) -> None:
     from rich.text import Text
 
     from agentracer.report.grouping import lines
@@ -69,12 +69,12 @@ def _text(results: Sequence[Attributed]) -> None:
             screen.print(Text(line, style="bold" if heading else ""), soft_wrap=True)
 
 
-def _json(results: Sequence[Attributed]) -> None:
+def _json(results: Sequence[AttributedRun]) -> None:
     found = [r.verdict.model_dump(mode="json") for r in results if r.verdict is not None]
     print_json(found[0] if len(results) == 1 and found else found)
 
 
-def _github(results: Sequence[Attributed]) -> None:
+def _github(results: Sequence[AttributedRun]) -> None:
     for line in ci.github(results):
         click.echo(line)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
@@ -86,15 +86,15 @@ def _github(results: Sequence[Attributed]) -> None:
             fail(f"$GITHUB_STEP_SUMMARY: {summary}: {error.strerror}")
 
 
-def _junit(results: Sequence[Attributed]) -> None:
+def _junit(results: Sequence[AttributedRun]) -> None:
     click.echo(ci.junit(results), nl=False)
 
 
-def _markdown(results: Sequence[Attributed]) -> None:
+def _markdown(results: Sequence[AttributedRun]) -> None:
     click.echo(ci.markdown(results), nl=False)
 
 
-_WRITERS: Final[dict[str, Callable[[Sequence[Attributed]], None]]] = {
+_WRITERS: Final[dict[str, Callable[[Sequence[AttributedRun]], None]]] = {
     "text": _text,
     "json": _json,
     "github": _github,

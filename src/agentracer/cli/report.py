@@ -15,7 +15,7 @@ from agentracer.cli.attribution import model_options
 
 if TYPE_CHECKING:
     from agentracer.attribution import Tracer
-    from agentracer.report.index import Run
+    from agentracer.report.index import RunEntry
     from agentracer.store import Store
     from agentracer.trace import Trace
     from agentracer.verdict import Verdict
@@ -57,10 +57,10 @@ def report(targets: tuple[str, ...], output: Path | None, open_it: bool, tracer:
         sys.exit(PARTLY_DONE)
 
 
-def _runs(traces: Sequence[Trace], store: Store | None, tracer: Tracer) -> list[Run]:
+def _runs(traces: Sequence[Trace], store: Store | None, tracer: Tracer) -> list[RunEntry]:
     """Traces with the verdicts that are kept, or else new ones, and their replays."""
     from agentracer.report import replays
-    from agentracer.report.index import Run
+    from agentracer.report.index import RunEntry
 
     kept = {t.id: store.load_verdict(t.id) for t in traces} if store is not None else {}
     open_ = [trace for trace in traces if kept.get(trace.id) is None]
@@ -71,11 +71,11 @@ def _runs(traces: Sequence[Trace], store: Store | None, tracer: Tracer) -> list[
     runs = []
     for trace in traces:
         verdict, problem = made.get(id(trace), (kept.get(trace.id), ""))
-        runs.append(Run(trace, verdict, replays.found(trace, verdict, store), problem))
+        runs.append(RunEntry(trace, verdict, replays.load_replays(trace, verdict, store), problem))
     return runs
 
 
-def _write(runs: Sequence[Run], output: Path | None) -> Path:
+def _write(runs: Sequence[RunEntry], output: Path | None) -> Path:
     from agentracer.report import html, index
 
     if len(runs) > 1:

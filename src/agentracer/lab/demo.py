@@ -92,7 +92,7 @@ def run_demo(
             Store().save_verdict(verdict)
             _compare(first, verdict, console)
     _summarise(failures, console)
-    again = replays.found(first.trace, verdict, Store())
+    again = replays.load_replays(first.trace, verdict, Store())
     page = html.write(output / f"{first.trace.id}.html", first.trace, verdict, again)
     console.print(f"\nreport  {page.resolve()}", soft_wrap=True)
     console.print(f"traces  {Store().home}  (`agentracer list`, `agentracer show`)", soft_wrap=True)

@@ -1,35 +1,37 @@
-"""Verdicts for machines that build and test: annotations, JUnit XML, Markdown.
+"""Write verdicts for continuous integration: GitHub annotations, JUnit XML, Markdown.
 
-What models and tools wrote is hostile here too. An annotation is a line that a runner obeys, a
-Markdown page is rendered with links and mentions, XML forbids characters: each format has its own
-escaping, and `escape_control_chars` comes before all of them.
+Text of models and tools is untrusted. A runner obeys an annotation line, a Markdown page is
+rendered with links and mentions, XML forbids some characters. So each format escapes in its own
+way, after `escape_control_chars`.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 from xml.etree import ElementTree
 
 from agentracer.escaping import escape_control_chars
 from agentracer.report import formatting
-from agentracer.report.grouping import NOBODY, Failure, grouped
+from agentracer.report.grouping import NO_VERDICT, FailureLine, grouped
+from agentracer.report.shortlist import ShortlistEntry, shortlist_of
 from agentracer.trace import Trace
-from agentracer.verdict import Candidate, Verdict
+from agentracer.verdict import Verdict
 
-__all__ = ["Attributed", "github", "junit", "markdown"]
+__all__ = ["AttributedRun", "github", "junit", "markdown"]
 
 _ANNOTATIONS: Final = 10
-"""So many errors of one step are shown by GitHub; more are in the log only."""
+"""Annotations of one kind that GitHub shows for a step; more are in the log only."""
 
 _LONGEST: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Attributed:
-    """One run and what came of its attribution: a verdict, or an error.
+class AttributedRun:
+    """One run and the result of its attribution: a verdict, or an error.
 
     Attributes:
         trace: the run.
@@ -49,24 +51,43 @@ class Attributed:
         return self.trace.outcome.success is True
 
     @property
-    def failure(self) -> Failure:
-        """As it is grouped with others."""
+    def failure(self) -> FailureLine:
+        """The run as a line of a grouped list."""
         if self.verdict is None:
-            return Failure(self.trace.id, note=self.error)
-        return Failure.of(self.trace.id, self.verdict)
+            return FailureLine(self.trace.id, note=self.error)
+        return FailureLine.of(self.trace.id, self.verdict)
 
     @property
     def headline(self) -> str:
-        """Who and which step, or why nobody."""
+        """The blamed agent and step, marked as suspected unless established; or `no verdict`."""
         verdict = self.verdict
         if verdict is None or verdict.abstained:
-            return NOBODY
+            return NO_VERDICT
         by = f" by {verdict.speaker}" if verdict.speaker != verdict.agent else ""
-        return f"{verdict.agent}, step {verdict.step}{by}"
+        blame = f"{verdict.agent}, step {verdict.step}{by}"
+        return blame if self.established else f"suspected: {blame}"
+
+    @property
+    def established(self) -> bool:
+        """Whether the verdict is stated as a fact; see `formatting.is_established`."""
+        verdict = self.verdict
+        return verdict is not None and formatting.is_established(verdict, self.trace.outcome)
+
+    @property
+    def level(self) -> Literal["error", "warning", "notice"]:
+        """How loudly CI reports the run.
+
+        `error`: the verdict is established. `warning`: a suspicion about a run that failed.
+        `notice`: no verdict, or whether the run failed is not known.
+        """
+        if self.established:
+            return "error"
+        blamed = self.verdict is not None and not self.verdict.abstained
+        return "warning" if blamed and self.trace.outcome.success is False else "notice"
 
     @property
     def explanation(self) -> str:
-        """The reason and how sure it is, as lines of text."""
+        """The reason and the confidence, as lines of text."""
         verdict = self.verdict
         if verdict is None:
             return self.error
@@ -78,38 +99,32 @@ class Attributed:
         return "\n".join(line for line in lines if line)
 
 
-def _chance(candidate: Candidate, before: str = "") -> str:
-    if candidate.probability is None:
-        return ""
-    return before + f"{candidate.probability:.0%}".replace("%", " %")
-
-
 # -- GitHub
 
 
-def github(results: Sequence[Attributed]) -> Iterator[str]:
-    """Workflow commands, one a line: an error for each failure, a notice where nobody is blamed.
+def github(results: Sequence[AttributedRun]) -> Iterator[str]:
+    """Yield one workflow command for each run that did not succeed; see `AttributedRun.level`.
 
     Nothing else is printed, so that no line of a trace can be taken for a command.
     """
-    errors = 0
+    counts: Counter[str] = Counter()
     for result in results:
         if result.succeeded:
             continue
-        blamed = result.verdict is not None and not result.verdict.abstained
-        errors += blamed
+        counts[result.level] += 1
         facts = {"title": f"agentracer: {result.headline}", "file": result.file}
         text = f"{result.explanation}\ntrace {result.trace.id}"
-        yield _command("error" if blamed else "notice", facts, text)
-    if errors > _ANNOTATIONS:
-        text = f"GitHub shows {_ANNOTATIONS} annotations of a step; there are {errors}"
-        yield _command("notice", {"title": "agentracer: more failures"}, text)
+        yield _command(result.level, facts, text)
+    for level, count in counts.items():
+        if count > _ANNOTATIONS:
+            text = f"GitHub shows {_ANNOTATIONS} {level} annotations of a step; there are {count}"
+            yield _command("notice", {"title": "agentracer: more failures"}, text)
 
 
 def _command(name: str, facts: dict[str, str], message: str) -> str:
     # As in actions/toolkit, packages/core/src/command.ts.
-    given = ",".join(f"{key}={_property(value)}" for key, value in facts.items() if value)
-    return f"::{name} {given}::{_data(message)}"
+    properties = ",".join(f"{key}={_property(value)}" for key, value in facts.items() if value)
+    return f"::{name} {properties}::{_data(message)}"
 
 
 def _data(text: str) -> str:
@@ -124,22 +139,22 @@ def _property(text: str) -> str:
 # -- Markdown
 
 
-def markdown(results: Sequence[Attributed], *, limit: int | None = None) -> str:
-    """A summary: failures by agent, then each verdict with its evidence.
+def markdown(results: Sequence[AttributedRun], *, limit: int | None = None) -> str:
+    """Return a summary: failures by agent, then each verdict with its evidence.
 
-    What a run holds stands in code spans only, where GitHub makes no link, mention or HTML of it.
+    Text of a run stands in code spans only, in which GitHub renders no link, mention or HTML.
 
     Args:
         results: the runs.
-        limit: how many verdicts to write out; the rest is counted.
+        limit: verdicts to write out; the rest is counted.
     """
     failed = [result for result in results if not result.succeeded]
     counts = formatting.plural(len(results), "run"), f"{len(failed):,} to attribute"
     lines = ["## agentracer", "", f"{', '.join(counts)}."]
     if len(failed) > 1:
-        lines += ["", "| blamed | runs |", "| --- | ---: |"]
+        lines += ["", "| agent | runs |", "| --- | ---: |"]
         for agent, members in grouped(result.failure for result in failed):
-            who = _code(agent) if agent is not None else NOBODY
+            who = _code(agent) if agent is not None else NO_VERDICT
             lines.append(f"| {who} | {len(members)} |")
     written = failed[:limit]
     for result in written:
@@ -149,7 +164,7 @@ def markdown(results: Sequence[Attributed], *, limit: int | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(result: Attributed) -> Iterator[str]:
+def _section(result: AttributedRun) -> Iterator[str]:
     verdict, trace = result.verdict, result.trace
     yield ""
     yield f"### {_code(result.headline)}"
@@ -158,18 +173,36 @@ def _section(result: Attributed) -> Iterator[str]:
     if trace.task:
         yield f"- task {_code(trace.task)}"
     if verdict is None or verdict.abstained:
-        yield f"- {NOBODY}: {_code(result.explanation)}"
+        yield f"- {NO_VERDICT}: {_code(result.explanation)}"
         return
-    yield f"- {_code(verdict.reason)}" if verdict.reason else "- no reason is given"
+    if not result.established:
+        yield f"- {formatting.headline(verdict, trace.outcome)}"
+    yield f"- {_code(verdict.reason)}" if verdict.reason else "- no reason was stated"
     yield f"- confidence: {formatting.confidence(verdict)}"
     if verdict.verification is not None:
         yield f"- {formatting.verification(verdict.verification)}"
+    shortlist = shortlist_of(verdict)
     yield from ("", "| step | agent | | evidence |", "| ---: | --- | ---: | --- |")
-    for candidate in verdict.candidates:
-        quotes = [piece.quote or piece.says for piece in candidate.evidence] or [candidate.reason]
-        cells = [str(candidate.step), _code(candidate.agent), _chance(candidate)]
-        cells.append("<br>".join(_code(quote) for quote in quotes[:3] if quote))
+    for entry in shortlist.entries:
+        cells = [str(entry.step), _code(entry.agent), entry.share, "<br>".join(_evidence(entry))]
         yield f"| {' | '.join(cells)} |"
+    if shortlist.more:
+        yield f"\n… {formatting.plural(len(shortlist.more), 'more candidate')}."
+    if shortlist.likely is not None:
+        yield f"\n{shortlist.likely.text[0].upper()}{shortlist.likely.text[1:]}."
+
+
+def _evidence(entry: ShortlistEntry) -> Iterator[str]:
+    """Yield the cell's lines: the reason, and what each piece of evidence says and quotes."""
+    if entry.reason:
+        yield _code(entry.reason)
+    for piece in entry.evidence:
+        parts = [_code(text) for text in (piece.says, piece.quote) if text.strip()]
+        where = f" (step {piece.step})" if piece.step != entry.step else ""
+        if parts:
+            yield f"{': '.join(parts)}{where}"
+    if entry.more_evidence:
+        yield f"… {formatting.plural(len(entry.more_evidence), 'more piece')} of evidence"
 
 
 def _code(text: str) -> str:
@@ -191,11 +224,11 @@ def _code(text: str) -> str:
 # -- JUnit
 
 
-def junit(results: Sequence[Attributed]) -> str:
-    """JUnit XML: a test case for each run, failed where somebody is blamed.
+def junit(results: Sequence[AttributedRun]) -> str:
+    """Return JUnit XML with a test case for each run.
 
-    A run that succeeded passes, one without a verdict is skipped, one whose attribution failed is
-    an error.
+    A run with an established verdict is a failure. One with a suspicion only, or with no verdict,
+    is skipped with the reason. One whose attribution raised is an error. One that succeeded passes.
     """
     cases = [_case(result) for result in results]
     suite = ElementTree.Element("testsuite", {"name": "agentracer", "tests": str(len(cases))})
@@ -210,7 +243,7 @@ def junit(results: Sequence[Attributed]) -> str:
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _case(result: Attributed) -> ElementTree.Element:
+def _case(result: AttributedRun) -> ElementTree.Element:
     verdict, trace = result.verdict, result.trace
     case = ElementTree.Element(
         "testcase",
@@ -224,13 +257,15 @@ def _case(result: Attributed) -> ElementTree.Element:
         return case
     message = escape_control_chars(result.headline)
     if verdict is None:
-        found = ElementTree.SubElement(case, "error", {"message": message, "type": "attribution"})
+        element = ElementTree.SubElement(case, "error", {"message": message, "type": "attribution"})
     elif verdict.abstained:
         attributes = {"message": escape_control_chars(verdict.abstain_reason or "")}
-        found = ElementTree.SubElement(case, "skipped", attributes)
+        element = ElementTree.SubElement(case, "skipped", attributes)
+    elif result.established:
+        element = ElementTree.SubElement(case, "failure", {"message": message, "type": "blamed"})
     else:
-        found = ElementTree.SubElement(case, "failure", {"message": message, "type": "blamed"})
-    found.text = escape_control_chars(result.explanation)
+        element = ElementTree.SubElement(case, "skipped", {"message": message})
+    element.text = escape_control_chars(result.explanation)
     shortlist = "\n".join(_candidates(verdict)) if verdict is not None else ""
     if shortlist:
         ElementTree.SubElement(case, "system-out").text = escape_control_chars(shortlist)
@@ -238,6 +273,15 @@ def _case(result: Attributed) -> ElementTree.Element:
 
 
 def _candidates(verdict: Verdict) -> Iterator[str]:
-    for candidate in verdict.candidates:
-        yield f"step {candidate.step}, {candidate.agent}{_chance(candidate, ', ')}"
-        yield from (f"  {piece.says}: {piece.quote}" for piece in candidate.evidence)
+    shortlist = shortlist_of(verdict)
+    for entry in shortlist.entries:
+        yield ", ".join(filter(None, (f"step {entry.step}", entry.agent, entry.share)))
+        if entry.reason:
+            yield f"  {entry.reason}"
+        for piece in entry.evidence:
+            colon = ": " if piece.quote or not piece.says else ""
+            yield f"  {piece.says}{colon}{piece.quote}"
+        if entry.more_evidence:
+            yield f"  {formatting.plural(len(entry.more_evidence), 'more piece')} of evidence"
+    if shortlist.more:
+        yield formatting.plural(len(shortlist.more), "more candidate")

@@ -1,7 +1,7 @@
-"""The sentences that every kind of report shares, so that none says it differently.
+"""Turn facts of traces and verdicts into the phrases that every kind of report uses.
 
-Plain strings out of traces and verdicts, with no styling. What models and tools wrote passes
-through unchanged: whoever shows it makes it `visible`.
+The results are plain strings without styling. Text of models and tools passes through unchanged:
+the caller escapes it (`agentracer.escaping`).
 """
 
 from __future__ import annotations
@@ -12,20 +12,25 @@ from agentracer.trace import Outcome, Step, Trace
 from agentracer.verdict import Provenance, Verdict, Verification
 
 __all__ = [
+    "claim",
     "confidence",
     "duration",
     "failure_kind",
+    "headline",
+    "is_established",
     "likelihood",
-    "likely_steps",
     "outcome",
+    "percent",
     "plural",
     "provenance",
     "seconds",
+    "share",
     "summary",
     "timestamp",
     "verification",
 ]
 
+_ESTABLISHED = 0.7
 _LIKELIHOODS = ((0.9, "very likely"), (0.7, "likely"), (0.4, "plausible"), (0.2, "weak"))
 _ENDINGS = {
     "finished": "",
@@ -114,18 +119,67 @@ def likelihood(probability: float) -> str:
     return next((word for floor, word in _LIKELIHOODS if probability >= floor), "a guess")
 
 
+def percent(value: float) -> str:
+    """`72 %`."""
+    return f"{value:.0%}".replace("%", " %")
+
+
+def share(value: float | None, *, calibrated: bool) -> str:
+    """Return `72 %` for a measured probability, `0.72` for a score that was never measured."""
+    if value is None:
+        return ""
+    return percent(value) if calibrated else f"{value:.2f}"
+
+
 def confidence(verdict: Verdict) -> str:
-    """`likely, 72 % (uncalibrated)`."""
-    words = f"{likelihood(verdict.confidence)}, {verdict.confidence:.0%}".replace("%", " %")
-    return words if verdict.calibrated else f"{words} (uncalibrated)"
+    """`likely, 72 %` where calibrated, `uncalibrated score 0.72` where not.
+
+    The score of a run's only candidate is 1 whatever the candidate did, so it is not shown.
+    """
+    if verdict.calibrated:
+        return f"{likelihood(verdict.confidence)}, {percent(verdict.confidence)}"
+    if len(verdict.candidates) == 1 and verdict.candidates[0].probability == 1.0:
+        return "uncalibrated: the only candidate"
+    return f"uncalibrated score {share(verdict.confidence, calibrated=False)}"
 
 
-def likely_steps(verdict: Verdict) -> str:
-    """`with 80 %, it is one of the steps 4, 8, 12 and 3 more`."""
-    most = 12
-    first = ", ".join(map(str, verdict.likely_steps[:most]))
-    left = len(verdict.likely_steps) - most
-    return f"with 80 %, it is one of the steps {first}" + (f" and {left} more" if left > 0 else "")
+def is_established(verdict: Verdict, result: Outcome | None) -> bool:
+    """Whether a report may state the verdict as a fact; otherwise it names a suspect.
+
+    A verdict is stated as a fact where a replay confirmed it, or where the run is known to have
+    failed, the confidence is calibrated and at least "likely", and no replay refuted it.
+
+    Args:
+        verdict: a verdict that may abstain.
+        result: the outcome of the run; None where the caller does not have it.
+    """
+    if verdict.abstained:
+        return False
+    status = verdict.verification.status if verdict.verification is not None else ""
+    if status in ("confirmed", "refuted"):
+        return status == "confirmed"
+    failed = result is None or result.success is False
+    return failed and verdict.calibrated and verdict.confidence >= _ESTABLISHED
+
+
+def claim(verdict: Verdict, result: Outcome | None) -> str:
+    """Return what is stated of the blamed agent and step: `made this run fail`, or a suspicion."""
+    if is_established(verdict, result):
+        return "made this run fail"
+    if result is not None and result.success is None:
+        return "is suspected, if this run failed (its outcome is not known)"
+    return "is suspected of making this run fail"
+
+
+def headline(verdict: Verdict, result: Outcome | None) -> str:
+    """Return a title for the verdict: a decisive error, a suspected one, or none."""
+    if verdict.abstained:
+        return "No step is blamed"
+    if is_established(verdict, result):
+        return "Decisive error"
+    if result is not None and result.success is None:
+        return "Suspected decisive error (whether the run failed is not known)"
+    return "Suspected decisive error"
 
 
 def verification(proof: Verification) -> str:

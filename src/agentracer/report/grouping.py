@@ -1,4 +1,4 @@
-"""Many failures, grouped by who is blamed: the same lines in every kind of report."""
+"""Group failures by the blamed agent, as the same lines in every kind of report."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from agentracer.escaping import escape_control_chars
 from agentracer.report import formatting
 from agentracer.verdict import Verdict
 
-__all__ = ["NOBODY", "Failure", "grouped", "lines"]
+__all__ = ["NO_VERDICT", "FailureLine", "grouped", "lines"]
 
-NOBODY = "no verdict"
+NO_VERDICT = "no verdict"
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """One failure and who is blamed for it.
+class FailureLine:
+    """One failure, and the agent and step that are blamed for it.
 
     Attributes:
         name: of what failed: a test, or a trace.
-        agent: who is blamed; None where nobody is.
-        step: the decisive one.
-        note: how sure that is; where nobody is blamed, why.
-        page: where to read more.
+        agent: the blamed agent; None where there is no verdict.
+        step: the decisive step.
+        note: the confidence; without a verdict, the reason why there is none.
+        page: path of the HTML report.
     """
 
     name: str
@@ -33,8 +33,8 @@ class Failure:
     page: str = ""
 
     @classmethod
-    def of(cls, name: str, verdict: Verdict, page: str = "") -> Failure:
-        """The failure that a verdict is about."""
+    def of(cls, name: str, verdict: Verdict, page: str = "") -> FailureLine:
+        """Return the failure that a verdict is about."""
         if verdict.abstained:
             return cls(name, note=verdict.abstain_reason or "", page=page)
         proof = f", {verdict.verification.status} by replay" if verdict.verification else ""
@@ -43,23 +43,23 @@ class Failure:
         return cls(name, verdict.agent, verdict.step, note, page)
 
 
-def grouped(failures: Iterable[Failure]) -> list[tuple[str | None, list[Failure]]]:
-    """Failures by agent: the most blamed one first, those without a verdict last."""
-    groups: dict[str | None, list[Failure]] = {}
+def grouped(failures: Iterable[FailureLine]) -> list[tuple[str | None, list[FailureLine]]]:
+    """Group failures by agent: the most blamed one first, those without a verdict last."""
+    groups: dict[str | None, list[FailureLine]] = {}
     for failure in failures:
         groups.setdefault(failure.agent, []).append(failure)
     return sorted(groups.items(), key=lambda group: (group[0] is None, -len(group[1])))
 
 
-def lines(failures: Iterable[Failure], noun: str) -> Iterator[tuple[str, bool]]:
-    """The groups as lines of plain text; the bool says which are headings.
+def lines(failures: Iterable[FailureLine], noun: str) -> Iterator[tuple[str, bool]]:
+    """Yield the groups as lines of plain text; the bool says which are headings.
 
     Args:
         failures: in the order in which they are listed.
         noun: what failed: `test`, `run`.
     """
     for agent, members in grouped(failures):
-        who = escape_control_chars(agent) if agent is not None else NOBODY
+        who = escape_control_chars(agent) if agent is not None else NO_VERDICT
         yield f"{who}: {formatting.plural(len(members), f'failed {noun}')}", True
         width = max(len(escape_control_chars(member.name)) for member in members)
         for member in members:

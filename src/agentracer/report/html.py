@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agentracer.report import formatting, page
 from agentracer.report.replays import Replay
+from agentracer.report.shortlist import shortlist_of
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
@@ -30,7 +31,7 @@ def render(trace: Trace, verdict: Verdict | None = None, replays: Sequence[Repla
     Args:
         trace: the run to show.
         verdict: who and what made it fail, if that was asked.
-        replays: runs that replayed it, shown beside it; see `replays.found`.
+        replays: runs that replayed it, shown beside it; see `replays.load_replays`.
 
     Returns:
         HTML that refers to nothing outside itself.
@@ -68,20 +69,23 @@ def data(trace: Trace, verdict: Verdict | None, replays: Sequence[Replay] = ()) 
     words = {
         "outcome": formatting.outcome(trace.outcome),
         "summary": formatting.summary(trace),
-        **(_verdict_words(verdict) if verdict is not None else {}),
+        **(_verdict_words(verdict, trace) if verdict is not None else {}),
     }
-    found = None if verdict is None else verdict.model_dump(mode="json")
+    content = None if verdict is None else verdict.model_dump(mode="json")
+    shortlist = None if verdict is None else shortlist_of(verdict).to_json()
     parts = {
         "trace": trace.to_json(),
-        "verdict": json.dumps(found, ensure_ascii=False),
+        "verdict": json.dumps(content, ensure_ascii=False),
+        "shortlist": json.dumps(shortlist, ensure_ascii=False),
         "words": json.dumps(words, ensure_ascii=False),
         "replays": json.dumps([replay.to_json() for replay in replays], ensure_ascii=False),
     }
     return "{" + ",".join(f'"{name}":{text}' for name, text in parts.items()) + "}"
 
 
-def _verdict_words(verdict: Verdict) -> dict[str, str]:
+def _verdict_words(verdict: Verdict, trace: Trace) -> dict[str, str]:
     words = {
+        "headline": formatting.headline(verdict, trace.outcome),
         "confidence": formatting.confidence(verdict),
         "provenance": formatting.provenance(verdict.provenance),
     }

@@ -16,7 +16,7 @@ from agentracer.report.replays import Replay
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
-__all__ = ["Run", "render", "write"]
+__all__ = ["RunEntry", "render", "write"]
 
 _TASK_LENGTH = 200
 _MOST_CHARACTERS = 120_000_000
@@ -24,7 +24,7 @@ _MOST_CHARACTERS = 120_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunEntry:
     """One run of the page.
 
     Attributes:
@@ -40,7 +40,7 @@ class Run:
     problem: str = ""
 
 
-def render(runs: Iterable[Run]) -> str:
+def render(runs: Iterable[RunEntry]) -> str:
     """The page as the text of one HTML file.
 
     Args:
@@ -68,12 +68,12 @@ def render(runs: Iterable[Run]) -> str:
     )
 
 
-def write(path: str | Path, runs: Iterable[Run]) -> Path:
+def write(path: str | Path, runs: Iterable[RunEntry]) -> Path:
     """Write the page, all or nothing; returns the path written."""
     return page.write(path, render(runs))
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _row(run: RunEntry) -> dict[str, Any]:
     trace, verdict = run.trace, run.verdict
     blamed = verdict is not None and not verdict.abstained
     proof = verdict.verification if verdict is not None else None

@@ -1,22 +1,20 @@
-"""Runs and verdicts in a notebook: a card of plain HTML, and the report itself folded under it.
+"""Show runs and verdicts in a notebook: a card of plain HTML, with the report folded under it.
 
-The card has no script, so it is also there where a notebook is only looked at. The report is the
-same page as on disk, in a frame of its own: sandboxed, without the notebook's origin, so that
-nothing in a trace can reach the notebook.
+The card has no script, so it also shows in a notebook that is viewed without being run. The report
+is the same page as on disk, in a sandboxed frame without the notebook's origin, so that nothing in
+a trace can reach the notebook.
 """
 
 from __future__ import annotations
 
-from itertools import islice
-
 from agentracer.report import formatting, html, page
+from agentracer.report.shortlist import shortlist_of
 from agentracer.trace import Step, Trace
 from agentracer.verdict import Evidence, Verdict
 
 __all__ = ["trace_card", "verdict_card"]
 
 _STEPS = 12
-_CANDIDATES = 5
 _TEXT = 160
 _MOST_CHARACTERS = 2_000_000
 """Of a report inside a notebook, which keeps every output that it shows."""
@@ -44,16 +42,19 @@ def trace_card(trace: Trace) -> str:
 def verdict_card(verdict: Verdict) -> str:
     """A verdict as a fragment of HTML: who, which step, why, how sure, the shortlist."""
     proof = verdict.verification
-    shown = list(islice(verdict.candidates, _CANDIDATES))
+    shortlist = shortlist_of(verdict)
     return page.fragment(
         "verdict_card.html.jinja",
         style=page.asset("card.css"),
         verdict=verdict,
         confidence=formatting.confidence(verdict),
         proof=formatting.verification(proof) if proof is not None else "",
-        candidates=[(one, [_quoted(piece) for piece in one.evidence[:2]]) for one in shown],
-        left=len(verdict.candidates) - len(shown),
-        likely=formatting.likely_steps(verdict) if verdict.likely_steps else "",
+        title=formatting.headline(verdict, None),
+        candidates=[
+            (entry, [_quoted(piece) for piece in entry.evidence]) for entry in shortlist.entries
+        ],
+        left=len(shortlist.more),
+        likely=shortlist.likely.text if shortlist.likely is not None else "",
         provenance=formatting.provenance(verdict.provenance),
     )
 
@@ -63,9 +64,9 @@ def _quoted(piece: Evidence) -> tuple[str, str, int]:
 
 
 def _first_line(step: Step) -> str:
-    said = next((line for line in step.content.splitlines() if line.strip()), "")
-    if said or not step.tool_calls:
-        return said
+    line = next((line for line in step.content.splitlines() if line.strip()), "")
+    if line or not step.tool_calls:
+        return line
     return ", ".join(f"{call.name}( )" for call in step.tool_calls)
 
 

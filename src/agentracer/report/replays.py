@@ -1,6 +1,6 @@
-"""Replayed runs beside the one that they replay: from where they part, and how they ended.
+"""Compare replays with the run that they replay: where they diverge, and how they ended.
 
-Up to the corrected step a replay is the record again, so only what comes after is kept here.
+Up to the corrected step a replay repeats the record, so only the steps after it are kept here.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from agentracer.store import Store
 from agentracer.trace import Outcome, Step, Trace
 from agentracer.verdict import Verdict
 
-__all__ = ["Replay", "found", "of"]
+__all__ = ["Replay", "compare", "load_replays"]
 
-_MOST = 24  # side by side; beyond that one counts, and no longer reads
+_MOST = 24  # replays whose steps are in the page; the others are only named
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Replay:
 
     Attributes:
         trace: its id.
-        control: the step was rerun as it had been, for comparison.
+        control: whether the step was rerun unchanged, for comparison.
         parts: index of the first step that differs from the run; None where none does.
         steps: its steps from there on.
         outcome: how it ended.
@@ -40,7 +40,7 @@ class Replay:
     missing: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As the page reads it. What a step read is left out: its messages are not in the page."""
+        """Return JSON data for the page, without what the steps read: it lacks the messages."""
         kept = [step.model_copy(update={"reads": None}) for step in self.steps]
         end = self.outcome
         return {
@@ -54,8 +54,8 @@ class Replay:
         }
 
 
-def found(trace: Trace, verdict: Verdict | None, store: Store | None) -> list[Replay]:
-    """The replays behind a verdict, corrections first, then their control.
+def load_replays(trace: Trace, verdict: Verdict | None, store: Store | None) -> list[Replay]:
+    """Return the replays that verified a verdict, corrections first, then their control.
 
     Args:
         trace: the run that was replayed.
@@ -77,8 +77,8 @@ def found(trace: Trace, verdict: Verdict | None, store: Store | None) -> list[Re
     return sorted(replays, key=lambda replay: replay.control)
 
 
-def of(trace: Trace, again: Trace, step: int | None) -> Replay:
-    """A replay that is in memory.
+def compare(trace: Trace, again: Trace, step: int | None) -> Replay:
+    """Compare a run with a replay of it that is in memory.
 
     Args:
         trace: the run.
@@ -86,10 +86,11 @@ def of(trace: Trace, again: Trace, step: int | None) -> Replay:
         step: the step that was replayed, corrected or as it was.
     """
     both = list(zip(trace.steps, again.steps, strict=False))
-    parts = next((i for i, (a, b) in enumerate(both) if _said(a) != _said(b)), None)
+    parts = next((i for i, (a, b) in enumerate(both) if _content(a) != _content(b)), None)
     if parts is None and len(trace.steps) != len(again.steps):
         parts = len(both)
-    control = step is not None and step < len(both) and _said(both[step][0]) == _said(both[step][1])
+    compared = both[step] if step is not None and step < len(both) else None
+    control = compared is not None and _content(compared[0]) == _content(compared[1])
     rest = again.steps[parts:] if parts is not None else ()
     return Replay(again.id, control, parts, tuple(rest), again.outcome)
 
@@ -98,11 +99,11 @@ def _load(trace: Trace, name: str, step: int | None, store: Store | None) -> Rep
     if store is None:
         return Replay(name, missing="the store that holds it is not known")
     try:
-        return of(trace, store.load(name), step)
+        return compare(trace, store.load(name), step)
     except TraceNotFound:
         return Replay(name, missing="it is no longer in the store")
 
 
-def _said(step: Step) -> tuple[Any, ...]:
+def _content(step: Step) -> tuple[Any, ...]:
     calls = [(call.name, call.arguments, call.result) for call in step.tool_calls]
     return (step.agent, step.content, calls, step.error and step.error.type)

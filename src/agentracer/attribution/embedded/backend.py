@@ -28,11 +28,11 @@ SHIPPED = {"": DEFAULT, "transfer": "transfer", "in-domain": "in_domain"}
 """The arguments that ask for weights in the package, and what those are called there."""
 
 _EXPLAINED = 10  # candidates with evidence; the rest of the ranking goes without
-_LISTED = 1_000  # candidates of a very long run
+_LISTED = 1_000  # candidates of a very long run; nobody looks further down
 
 
 class EmbeddedBackend:
-    """The trained ranker, or the rule list.
+    """The trained ranker, or the rule list; see the module.
 
     Args:
         argument: what follows `embedded:` in a spec: nothing, `rules`, `transfer`, `in-domain`, or
@@ -41,8 +41,7 @@ class EmbeddedBackend:
             verdicts to be wrong. Without it every failed run gets a list.
 
     Attributes:
-        trained_ids: ids of the traces to whose labels the model was fitted, as far as its file
-            lists them.
+        trained_ids: of the traces whose labels the model has seen, as far as it tells.
 
     Raises:
         UnknownModel: there is no readable model at the path.
@@ -68,8 +67,8 @@ class EmbeddedBackend:
         features = Features(run)
         ranking = rank(features, self.model)
         versions = {"weights": self.model.name, "features": FEATURES_VERSION}
-        # The model was calibrated on failed runs alone.
-        calibrated = ranking.out_of_distribution is None and run.outcome.success is False
+        # Whether the run failed at all is not asked here: the model only saw failed ones.
+        calibrated = ranking.strange is None and run.outcome.success is False
         needed = self._needed(self.model)
         candidates = _candidates(features, ranking)
         unsure = ranking.confidence < needed
@@ -79,9 +78,8 @@ class EmbeddedBackend:
             agents=ranking.agents,
             confidence=ranking.confidence,
             calibrated=calibrated,
-            # What the set would hold was not measured on runs out of distribution.
-            likely_steps=tuple(ranking.likely) if ranking.out_of_distribution is None else (),
-            coverage=self.model.calibration.coverage,
+            # Of a strange run nobody has measured what the set would hold.
+            likely_steps=tuple(ranking.likely) if ranking.strange is None else (),
             reason=_reason(run, ranking, candidates[0]),
             abstain_reason=self._unsure(ranking.confidence, needed) if unsure else None,
             versions=versions,
@@ -94,9 +92,9 @@ class EmbeddedBackend:
             ValueError: an option that it does not have, or a target out of range.
         """
         target = options.pop("target_error", self.target_error)
-        # Options of every backend that have no effect on this one.
-        for unused in ("concurrency", "seed"):
-            options.pop(unused, None)
+        # These mean the same to every backend, if only that there is nothing to do.
+        for harmless in ("concurrency", "seed"):
+            options.pop(harmless, None)
         if options.get("method") == self.method:
             options.pop("method")
         if options:
@@ -112,10 +110,10 @@ class EmbeddedBackend:
         return 0.0 if self.target_error is None else model.calibration.threshold(self.target_error)
 
     def _unsure(self, confidence: float, needed: float) -> str:
-        target = f"at most {self.target_error:.0%} wrong verdicts"
+        error = f"at most {self.target_error:.0%} wrong verdicts"
         if needed > 1:
-            return f"no confidence was measured at which {target} remained"
-        return f"the confidence of {confidence:.2f} is below the {needed:.2f} needed for {target}"
+            return f"no measured confidence promises {error}"
+        return f"the confidence of {confidence:.2f} is below the {needed:.2f} needed for {error}"
 
 
 def _model(argument: str) -> Model:
@@ -131,12 +129,12 @@ def _model(argument: str) -> Model:
 
 
 def _candidates(features: Features, ranking: Ranking) -> tuple[Candidate, ...]:
-    steps = features.context.run.steps
-    candidates = []
-    for position, index in enumerate(ranking.order[:_LISTED]):
-        explained = position < _EXPLAINED
+    steps = features.run.steps
+    found = []
+    for place, index in enumerate(ranking.order[:_LISTED]):
+        explained = place < _EXPLAINED
         reason, evidence = explain(features, ranking, index) if explained else ("", ())
-        candidates.append(
+        found.append(
             Candidate(
                 agent=steps[index].agent,
                 step=index,
@@ -145,14 +143,14 @@ def _candidates(features: Features, ranking: Ranking) -> tuple[Candidate, ...]:
                 evidence=evidence,
             )
         )
-    return tuple(candidates)
+    return tuple(found)
 
 
 def _reason(run: Observed, ranking: Ranking, first: Candidate) -> str:
-    """Why this step is suspected, and why its confidence is uncalibrated if it is."""
+    """Why this step, and what keeps its confidence from being calibrated."""
     parts = [first.reason]
-    if ranking.out_of_distribution is not None:
-        parts.append(f"uncalibrated: {ranking.out_of_distribution}")
+    if ranking.strange is not None:
+        parts.append(f"uncalibrated: {ranking.strange}")
     elif run.outcome.success is None:
-        parts.append("uncalibrated: the trace does not say whether this run failed")
+        parts.append("uncalibrated: nobody said whether this run failed")
     return "; ".join(parts)

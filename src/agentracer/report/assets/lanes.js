@@ -119,7 +119,7 @@ class Lanes {
 
   drawBlame(context, tall) {
     context.fillStyle = this.ink('accent');
-    for (const step of this.model.shortlist.keys()) {
+    for (const step of this.model.ranks.keys()) {
       const [start, end] = this.axis(step);
       const decisive = step === this.model.decisive;
       const width = Math.max(decisive ? 4 : 2, (end - start) * this.width - 1);

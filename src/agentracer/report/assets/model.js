@@ -12,9 +12,9 @@ function parseExactly(text) {
 // The data and what follows from it. Everything that a row needs is O(1) here.
 class Model {
   // prefix: what the address of a step begins with, where the page holds several runs.
-  constructor({ trace, verdict, replays }, prefix = '') {
+  constructor({ trace, verdict, shortlist, replays }, prefix = '') {
     const seen = trace.observed;
-    Object.assign(this, { trace, verdict, prefix, replays: replays ?? [], steps: seen.steps ?? [], messages: seen.messages ?? {}, contexts: seen.contexts ?? [] });
+    Object.assign(this, { trace, verdict, shortlist, prefix, replays: replays ?? [], steps: seen.steps ?? [], messages: seen.messages ?? {}, contexts: seen.contexts ?? [] });
     this.stepsOf = new Map();
     for (const step of this.steps) this.stepsOf.set(step.agent, (this.stepsOf.get(step.agent) ?? 0) + 1);
     this.agents = [...this.stepsOf.keys()];
@@ -34,11 +34,11 @@ class Model {
     const { verdict } = this;
     const known = (step) => step !== null && step !== undefined && step < this.steps.length;
     this.decisive = known(verdict?.step) ? verdict.step : null;
-    this.shortlist = new Map();
+    this.ranks = new Map();
     this.quotes = new Map();
-    if (this.decisive !== null) this.shortlist.set(this.decisive, 1);
+    if (this.decisive !== null) this.ranks.set(this.decisive, 1);
     (verdict?.candidates ?? []).forEach((candidate, rank) => {
-      if (known(candidate.step) && !this.shortlist.has(candidate.step)) this.shortlist.set(candidate.step, rank + 1);
+      if (known(candidate.step) && !this.ranks.has(candidate.step)) this.ranks.set(candidate.step, rank + 1);
       for (const { step, quote } of candidate.evidence ?? []) {
         if (quote) this.quotes.set(step, [...(this.quotes.get(step) ?? []), quote]);
       }

@@ -28,7 +28,7 @@ class StepRows {
     row.dataset.step = index;
     row.setAttribute('aria-posinset', index + 1);
     row.setAttribute('aria-setsize', this.model.steps.length);
-    if (this.model.shortlist.has(index)) row.dataset.rank = this.model.shortlist.get(index);
+    if (this.model.ranks.has(index)) row.dataset.rank = this.model.ranks.get(index);
     if (index === this.model.decisive) row.dataset.decisive = 'true';
     if (selected) row.setAttribute('aria-current', 'step');
     return row;
@@ -89,7 +89,7 @@ class StepRows {
 
   badges(step) {
     const badges = [];
-    const rank = this.model.shortlist.get(step.index);
+    const rank = this.model.ranks.get(step.index);
     if (step.index === this.model.decisive) badges.push(make('span', 'badge badge-decisive', 'Decisive step'));
     else if (rank) badges.push(make('span', 'badge badge-short', `Shortlist ${rank}`));
     for (const label of this.model.labels.get(step.index) ?? []) {

@@ -7,7 +7,7 @@ class VerdictPanel {
     const { verdict } = model;
     if (verdict) box.append(...(verdict.abstained ? this.abstention(verdict) : this.blame(verdict)));
     if (verdict?.verification) box.append(this.proof(verdict.verification));
-    if (verdict?.candidates?.length) box.append(this.shortlist(verdict));
+    if (model.shortlist?.entries.length) box.append(this.shortlist(model.shortlist));
     if (verdict?.notes?.length) box.append(this.notes(verdict));
     if (model.trace.labels?.length) box.append(this.labels(model.trace.labels));
     box.append(this.agents());
@@ -23,7 +23,7 @@ class VerdictPanel {
 
   blame(verdict) {
     const parts = [
-      make('h2', '', 'Why it failed'),
+      make('h2', '', this.words.headline),
       make('p', 'blamed', this.link(verdict.step, make('b', '', verdict.agent), ` step ${verdict.step}${this.by(verdict)}`)),
     ];
     if (verdict.reason) parts.push(make('p', 'reason', verdict.reason));
@@ -34,14 +34,16 @@ class VerdictPanel {
     return parts;
   }
 
+  // The bar is drawn for a measured probability only.
   confidence(verdict) {
+    if (!verdict.calibrated) return make('p', 'confidence', this.words.confidence);
     const bar = make('span', 'bar-inner');
     bar.style.width = `${Math.round(verdict.confidence * 100)}%`;
     return make('p', 'confidence', make('span', 'bar-outer', bar), this.words.confidence);
   }
 
   abstention(verdict) {
-    return [make('h2', '', 'Verdict'), make('p', 'blamed abstained', 'No step is blamed'), make('p', 'reason', verdict.abstain_reason)];
+    return [make('h2', '', 'Verdict'), make('p', 'blamed abstained', this.words.headline), make('p', 'reason', verdict.abstain_reason)];
   }
 
   proof(proof) {
@@ -77,36 +79,34 @@ class VerdictPanel {
     return make('section', '', make('h3', '', 'Notes'), list);
   }
 
-  // The steps that hold the decisive one with probability 0.8, as measured.
-  likely(verdict) {
-    const most = 12;
-    const line = make('p', 'likely', 'With 80 %, it is one of the steps ');
-    verdict.likely_steps.slice(0, most).forEach((step, i) => line.append(i ? ', ' : '', this.link(step, String(step))));
-    const left = verdict.likely_steps.length - most;
-    if (left > 0) line.append(` and ${left.toLocaleString('en')} more`);
+  // The steps of which one is decisive with a measured probability.
+  likely({ lead, steps, more }) {
+    const line = make('p', 'likely', `${lead[0].toUpperCase()}${lead.slice(1)} `);
+    steps.forEach((step, i) => line.append(i ? ', ' : '', this.link(step, String(step))));
+    if (more) line.append(` and ${more.toLocaleString('en')} more`);
     return line;
   }
 
-  shortlist(verdict) {
+  // What is shown and what is counted was decided in shortlist.py; here the rest can be unfolded.
+  shortlist({ entries, more, likely }) {
     const list = make('ol', 'shortlist');
-    for (const candidate of verdict.candidates) list.append(this.candidate(candidate, verdict));
-    const likely = verdict.likely_steps?.length ? this.likely(verdict) : null;
-    return make('section', '', make('h3', '', 'Shortlist'), list, likely);
+    list.append(...entries.map((entry) => this.entry(entry)));
+    const unfold = more.length
+      ? button(`… ${count(more.length, 'more candidate')}`, 'more', () => {
+          list.append(...more.map((entry) => this.entry(entry)));
+          unfold.remove();
+        })
+      : null;
+    return make('section', '', make('h3', '', 'Shortlist'), list, unfold, likely ? this.likely(likely) : null);
   }
 
-  candidate(candidate, verdict) {
-    const { agent, step, probability, reason, evidence } = candidate;
-    const item = make('li', step === verdict.step ? 'candidate candidate-first' : 'candidate');
-    const share = probability === null || probability === undefined ? '' : `${Math.round(probability * 100)} %`;
+  entry({ agent, step, decisive, share, reason, evidence, more_evidence: rest }) {
+    const item = make('li', decisive ? 'candidate candidate-first' : 'candidate');
     item.append(make('p', 'candidate-line', this.link(step, String(step)), make('span', 'candidate-agent', agent), make('span', 'share', share)));
-    const pieces = evidence ?? [];
-    const repeated = verdict.reason?.includes(reason) || pieces.some(({ says }) => says && reason.includes(says));
-    if (reason && !repeated) item.append(make('p', 'candidate-reason', reason));
-    const shown = pieces.slice(0, 3).map((piece) => this.evidence(piece, step));
-    item.append(...shown);
-    const left = pieces.slice(3);
-    if (left.length) {
-      const more = button(`… ${left.length} more`, 'more', () => more.replaceWith(...left.map((piece) => this.evidence(piece, step))));
+    if (reason) item.append(make('p', 'candidate-reason', reason));
+    item.append(...evidence.map((piece) => this.evidence(piece, step)));
+    if (rest.length) {
+      const more = button(`… ${rest.length} more`, 'more', () => more.replaceWith(...rest.map((piece) => this.evidence(piece, step))));
       item.append(more);
     }
     return item;

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentracer.report import formatting
+from agentracer.report.shortlist import Shortlist, ShortlistEntry, shortlist_of
 from agentracer.report.terminal.console_writer import (
     ACCENT,
     ConsoleWriter,
@@ -20,13 +21,11 @@ from agentracer.report.terminal.console_writer import (
     print_error,
 )
 from agentracer.trace import Step, Trace
-from agentracer.verdict import Candidate, Verdict, Verification
+from agentracer.verdict import Verdict, Verification
 
 __all__ = ["print_verdict"]
 
 _CHAIN_LENGTH = 8
-_SHORTLIST_LENGTH = 5
-_EVIDENCE_SHOWN = 3  # pieces for each candidate
 _NARROW = 60  # columns below which a quote goes under its step
 
 
@@ -49,7 +48,7 @@ def print_verdict(verdict: Verdict, trace: Trace, console: Console) -> None:
         _print_verification(verdict.verification, writer)
     if verdict.candidates:
         writer.blank()
-        _print_shortlist(verdict, writer)
+        _print_shortlist(shortlist_of(verdict), writer)
     for note in verdict.notes:
         writer.text(note, rows=3, style="dim", lead=Text("- "))
     writer.blank()
@@ -60,10 +59,11 @@ def _print_blame(verdict: Verdict, trace: Trace, writer: ConsoleWriter) -> None:
     step, agent = verdict.step, verdict.agent
     assert step is not None  # noqa: S101 - Verdict checks it; for mypy
     assert agent is not None  # noqa: S101
-    if verdict.speaker == agent:
-        writer.line(plain(f"{agent}, step {step}", ACCENT), plain(" made this run fail", "bold"))
-    else:  # the blame was summed by agent, and its worst step is another's
-        writer.line(plain(agent, ACCENT), plain(" made this run fail", "bold"))
+    by_agent = verdict.speaker != agent  # summed over the steps of an agent
+    name = agent if by_agent else f"{agent}, step {step}"
+    claim = formatting.claim(verdict, trace.outcome)
+    writer.line(plain(name, ACCENT), plain(f" {claim}", "bold"))
+    if by_agent:
         writer.line(plain(f"the most suspicious step is {step}, by {verdict.speaker}"), indent=2)
     if verdict.reason:
         writer.text(verdict.reason, indent=2, rows=8)
@@ -134,17 +134,17 @@ def _failed(step: Step) -> bool:
 
 
 def _quote(verdict: Verdict, step: Step) -> str:
-    """The words of a step that say most: a quote of the verdict, else how it begins."""
+    """Return a quote of the verdict from this step, else its error, else its first line."""
     for candidate in verdict.candidates:
         for piece in candidate.evidence:
             if piece.step == step.index and piece.quote.strip():
                 return f"“{flat(piece.quote)}”"
     if step.error is not None:
         return f"{step.error.type}: {step.error.message}"
-    return flat(next(_said(step), "(wrote nothing)"))
+    return flat(next(_lines(step), "(wrote nothing)"))
 
 
-def _said(step: Step) -> Iterator[str]:
+def _lines(step: Step) -> Iterator[str]:
     yield from (line for line in step.content.split("\n") if line.strip())
     yield from (f"{call.name}({arguments_of(call.arguments)})" for call in step.tool_calls)
 
@@ -157,51 +157,44 @@ def _print_verification(proof: Verification, writer: ConsoleWriter) -> None:
         writer.text(proof.note, indent=2, rows=4, style="dim")
 
 
-def _print_shortlist(verdict: Verdict, writer: ConsoleWriter) -> None:
+def _print_shortlist(shortlist: Shortlist, writer: ConsoleWriter) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0), expand=True)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("step", justify="right", no_wrap=True)
     table.add_column("agent", max_width=24, overflow="fold")
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("why", ratio=1, overflow="fold")
-    for rank, candidate in enumerate(verdict.candidates[:_SHORTLIST_LENGTH], start=1):
-        style = "red" if candidate.step == verdict.step else ""
-        chance = "" if candidate.probability is None else f"{candidate.probability:.0%}"
+    for entry in shortlist.entries:
+        style = "red" if entry.decisive else ""
         table.add_row(
-            str(rank),
-            plain(str(candidate.step), style),
-            plain(candidate.agent, style),
-            plain(chance.replace("%", " %")),
-            _why(candidate, verdict),
+            str(entry.rank),
+            plain(str(entry.step), style),
+            plain(entry.agent, style),
+            plain(entry.share),
+            _why(entry),
         )
     writer.line(plain("Shortlist", "dim"))
     writer.table(table)
-    rest = len(verdict.candidates) - _SHORTLIST_LENGTH
-    if rest > 0:
-        writer.line(plain(f"… {formatting.plural(rest, 'more candidate')}", "dim"))
-    if verdict.likely_steps:
-        writer.line(plain(formatting.likely_steps(verdict)))
+    if shortlist.more:
+        more = formatting.plural(len(shortlist.more), "more candidate")
+        writer.line(plain(f"… {more}", "dim"))
+    if shortlist.likely is not None:
+        writer.line(plain(shortlist.likely.text))
 
 
-def _why(candidate: Candidate, verdict: Verdict) -> Text:
-    parts = []
-    said = verdict.reason + "".join(piece.says for piece in candidate.evidence)
-    repeated = candidate.reason in said or any(
-        piece.says in candidate.reason for piece in candidate.evidence
-    )
-    if candidate.reason and not (repeated and candidate.evidence):
-        parts.append(plain(_short(candidate.reason)))
-    for piece in candidate.evidence[:_EVIDENCE_SHOWN]:
+def _why(entry: ShortlistEntry) -> Text:
+    lines = [plain(_short(entry.reason))] if entry.reason else []
+    for piece in entry.evidence:
         line = Text()
         if piece.quote.strip():
             line.append_text(plain(f"“{_short(piece.quote)}” "))
-        where = f" (step {piece.step})" if piece.step != candidate.step else ""
+        where = f" (step {piece.step})" if piece.step != entry.step else ""
         line.append_text(plain(f"{_short(piece.says)}{where}", "dim"))
-        parts.append(line)
-    rest = len(candidate.evidence) - _EVIDENCE_SHOWN
-    if rest > 0:
-        parts.append(plain(f"… {formatting.plural(rest, 'more piece')} of evidence", "dim"))
-    return Text("\n").join(parts)
+        lines.append(line)
+    if entry.more_evidence:
+        more = formatting.plural(len(entry.more_evidence), "more piece")
+        lines.append(plain(f"… {more} of evidence", "dim"))
+    return Text("\n").join(lines)
 
 
 def _short(text: str, limit: int = 160) -> str:
