@@ -22,7 +22,12 @@ from typing import Any
 
 from agentracer.attribution import Tracer
 from agentracer.attribution.judge import LanguageModelBackend
-from agentracer.attribution.language_models.base import Form, Request, Sampling, Turn
+from agentracer.attribution.language_models.base import (
+    ChatMessage,
+    OutputGrammar,
+    Request,
+    Sampling,
+)
 from agentracer.attribution.language_models.transformers_local import TransformersModel
 from agentracer.formats import whowhen
 from agentracer.trace import Observed, Outcome, Step, Trace
@@ -151,9 +156,13 @@ def _speed(model: TransformersModel, prompt: int, decode: int) -> dict[str, floa
     timings = []
     for wanted in (1, decode):
         # Another first letter each time: nothing may come from the prefix cache.
-        request = Request((Turn("user", f"{wanted} {text}"),), Form(), Sampling(max_tokens=wanted))
+        request = Request(
+            (ChatMessage("user", f"{wanted} {text}"),), OutputGrammar(), Sampling(max_tokens=wanted)
+        )
         model.generate([request])
-        request = Request((Turn("user", f"x{wanted} {text}"),), Form(), request.sampling)
+        request = Request(
+            (ChatMessage("user", f"x{wanted} {text}"),), OutputGrammar(), request.sampling
+        )
         started = time.perf_counter()
         reply = model.generate([request])[0]
         assert isinstance(reply, list), reply
@@ -169,7 +178,7 @@ def _speed(model: TransformersModel, prompt: int, decode: int) -> dict[str, floa
 def _attribution(model: TransformersModel, traces: list[Trace], answer: int) -> dict[str, Any]:
     told: dict[str, Any] = {"runs": len(traces)}
     for method in ("all-at-once", "prefill"):
-        backend = LanguageModelBackend(model).configured(method=method, answer_tokens=answer)
+        backend = LanguageModelBackend(model).with_options(method=method, answer_tokens=answer)
         started = time.perf_counter()
         errors = sum(one.error is not None for one in Tracer(backend).attribute_many(traces))
         seconds = time.perf_counter() - started

@@ -1,7 +1,7 @@
 """Labelled traces into prompts and solutions, in exactly the form that a `Tracer` asks and reads.
 
 The prompt of a trace is what `Tracer("transformers:...")` would send: it is asked for at the
-attribution backend itself (`LanguageModelBackend.questions`), with a tokenizer in place of a model.
+attribution backend (`LanguageModelBackend.first_prompts`), with a tokenizer in place of a model.
 A trace that does not fit the context comes as the windows in which it would be read.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agentracer.attribution.judge import LanguageModelBackend, Question
+from agentracer.attribution.judge import JudgePrompt, LanguageModelBackend
 from agentracer.attribution.language_models import chat
 from agentracer.attribution.language_models.base import Prompt, Reply, Request
-from agentracer.attribution.methods import Options
+from agentracer.attribution.methods import JudgeOptions
 from agentracer.errors import BackendError, TrainingError
 from agentracer.trace import Trace
 from training.augment import variant
@@ -31,21 +31,21 @@ class Example:
     Attributes:
         id: of the trace, with the number of its variant and of its window.
         trace: the run as it is shown, with the label in its numbering.
-        question: view, prompt and the steps that may be named.
+        judge_prompt: the request, with the view of the run and the steps that may be named.
         step: the decisive one if it is among them; None where nobody is to blame.
         agent: whose step it is.
     """
 
     id: str
     trace: Trace
-    question: Question
+    judge_prompt: JudgePrompt
     step: int | None
     agent: str | None
 
     @property
     def prompt(self) -> Prompt:
         """The turns of the prompt."""
-        return self.question.request.prompt
+        return self.judge_prompt.request.prompt
 
 
 class Reader:
@@ -54,7 +54,7 @@ class Reader:
     name = "training"
     answer_format: Literal["tagged", "json"] = "tagged"
     remote = False
-    batch = 1
+    batch_size = 1
     versions: Mapping[str, str] = {}
 
     def __init__(self, tokenizer: Any, context: int) -> None:
@@ -92,7 +92,7 @@ def examples(
         key: what the labels of steps are drawn from; `Tracer` takes 0 unless told otherwise.
     """
     reader = Reader(tokenizer, settings.context)
-    options = Options(seed=key, answer_tokens=settings.answer_tokens)
+    options = JudgeOptions(seed=key, answer_tokens=settings.answer_tokens)
     backend = LanguageModelBackend(reader, options)
     return [one for trace in traces for one in _of_trace(trace, backend, settings)]
 
@@ -100,7 +100,7 @@ def examples(
 def _of_trace(trace: Trace, backend: LanguageModelBackend, settings: Data) -> Iterable[Example]:
     truth = trace.ground_truth if settings.ground_truth else None
     try:
-        questions = backend.questions(trace.observed, ground_truth=truth)
+        prompts = backend.first_prompts(trace.observed, ground_truth=truth)
     except BackendError as error:
         raise TrainingError(
             f"no prompt: {str(error).partition(chr(10))[0]}",
@@ -109,16 +109,17 @@ def _of_trace(trace: Trace, backend: LanguageModelBackend, settings: Data) -> It
         ) from error
     label = trace.labels[0]
     idle = 0
-    for number, question in enumerate(questions):
-        inside = label.step in question.steps
+    for number, judge_prompt in enumerate(prompts):
+        inside = label.step in judge_prompt.steps
         if not inside:
             # Of the windows without the label one is enough to learn to name nobody.
             idle += 1
             if idle > 1:
                 continue
-        place = "" if len(questions) == 1 else f"/{number}"
+        place = "" if len(prompts) == 1 else f"/{number}"
         step = label.step if inside else None
-        yield Example(f"{trace.id}{place}", trace, question, step, label.agent if inside else None)
+        agent = label.agent if inside else None
+        yield Example(f"{trace.id}{place}", trace, judge_prompt, step, agent)
 
 
 def prepare(
@@ -178,7 +179,7 @@ def demonstration(
     Raises:
         TrainingError: even what is said of the decisive step does not fit.
     """
-    trace, view, steps = example.trace, example.question.view, example.question.steps
+    trace, view, steps = example.trace, example.judge_prompt.view, example.judge_prompt.steps
     blame = max(steps) if blame_last else None
     starts = (0, *_starts(example))
     for start, brief in (*((one, False) for one in starts), (starts[-1], True)):
@@ -196,8 +197,8 @@ def demonstration(
 
 def _starts(example: Example) -> list[int]:
     """Where to begin where there is less and less room, the decisive step last."""
-    end = example.step if example.step is not None else max(example.question.steps)
-    first = min(example.question.steps)
+    end = example.step if example.step is not None else max(example.judge_prompt.steps)
+    first = min(example.judge_prompt.steps)
     halves, at = [], first
     while at < end:
         at = (at + end + 1) // 2

@@ -89,19 +89,19 @@ def predictions(prompts: Sequence[Example], texts: Sequence[str]) -> list[Predic
     """Answers as predictions, read as attribution reads them."""
     found = []
     for example, text in zip(prompts, texts, strict=True):
-        question = example.question
-        said = answers.parse_blame("tagged", text, question.view, question.steps)
-        usable = isinstance(said, Answer) and said.step is not None
+        prompt = example.judge_prompt
+        answer = answers.parse_blame("tagged", text, prompt.view, prompt.steps)
+        blamed = answer if isinstance(answer, Answer) and answer.step is not None else None
         label = example.trace.labels[0]
         found.append(
             Prediction(
                 id=example.id,
                 file="",
-                agent=said.agent if usable and isinstance(said, Answer) else None,
-                step=said.step if usable and isinstance(said, Answer) else None,
+                agent=blamed.agent if blamed else None,
+                step=blamed.step if blamed else None,
                 label_agent=label.agent,
                 label_step=label.step,
-                abstained=not usable,
+                abstained=blamed is None,
                 length=len(example.trace.steps),
             )
         )

@@ -72,7 +72,7 @@ def train(config: Config, *, quiet: bool = False) -> Path:
         seed=config.seed,
         enough=settings.steps * settings.batch,
     )
-    keys = {one.id: rewards.keyed(one.question, one.step, one.agent) for one in prompts}
+    keys = {one.id: rewards.answer_key(one.judge_prompt, one.step, one.agent) for one in prompts}
     rows = _rows(prompts, tokenizer, config)
     rewards.check(keys, config.reward)
     if not quiet:

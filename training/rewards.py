@@ -23,6 +23,7 @@ from typing import Any
 
 from agentracer.attribution import answers
 from agentracer.attribution.answers import Answer, Unreadable
+from agentracer.attribution.judge import JudgePrompt
 from agentracer.errors import TrainingError
 from training.config import Reward
 
@@ -30,10 +31,10 @@ __all__ = [
     "AnswerKey",
     "Parts",
     "agent_reward",
+    "answer_key",
     "check",
     "format_gate",
     "grpo_reward",
-    "keyed",
     "reward",
     "score",
     "step_reward",
@@ -243,14 +244,14 @@ def _written(key: AnswerKey, step: int | None) -> str:
     return f"<think></think><answer>{alias}|{label}</answer>"
 
 
-def keyed(question: Any, step: int | None, agent: str | None) -> AnswerKey:
-    """The key to a question as `agentracer.attribution.judge` asks it."""
-    view = question.view
+def answer_key(prompt: JudgePrompt, step: int | None, agent: str | None) -> AnswerKey:
+    """Make the key to a prompt of `LanguageModelBackend.first_prompts`."""
+    view = prompt.view
     return AnswerKey(
         dict(view.step_of),
         dict(view.agent_of),
         [step.agent for step in view.run.steps],
-        list(question.steps),
+        list(prompt.steps),
         step,
         agent,
     ).checked()

@@ -119,7 +119,7 @@ def _decisive(example: Example, text: str) -> int:
     """Where a solution begins to speak of the decisive step; 0 where it blames nobody."""
     if example.step is None:
         return 0
-    label = example.question.view.labels[example.step]
+    label = example.judge_prompt.view.labels[example.step]
     return max(text.find(f"\n[{label}]\n"), 0)
 
 

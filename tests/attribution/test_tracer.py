@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from agentracer.attribution import Backend, Judgement, Tracer
+from agentracer.attribution import Backend, Judgement, SupportsAttribute, Tracer
 from agentracer.errors import BackendError, FormatError, MissingExtra
 from agentracer.trace import GroundTruth, Label, Observed, Outcome, Step, Trace
 from agentracer.usage import Usage
@@ -188,4 +188,6 @@ def test_async_attribution_leaves_the_event_loop_free():
 
 
 def test_any_object_with_the_right_shape_is_a_backend():
-    assert isinstance(Fixed(), Backend)
+    assert isinstance(Fixed(), SupportsAttribute)
+    assert not isinstance(Fixed(), Backend)
+    assert Tracer(Fixed(blames("solver", 1))).attribute(TRACE).step == 1

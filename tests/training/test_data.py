@@ -8,12 +8,12 @@ from training.augment import exchanged, inserted, renamed, variant
 from training.config import Data, Reward
 from training.data import Reader
 from training.reasoning import solution
-from training.rewards import keyed, reward
+from training.rewards import answer_key, reward
 
 from agentracer.attribution import answers
 from agentracer.attribution.judge import LanguageModelBackend
 from agentracer.attribution.language_models.base import Completion
-from agentracer.attribution.methods import Options
+from agentracer.attribution.methods import JudgeOptions
 from agentracer.errors import TrainingError
 from agentracer.formats import tracertraj
 from agentracer.trace import ToolCall
@@ -51,8 +51,8 @@ class Asked(Reader):
 
     def generate(self, requests):
         self.asked += requests
-        firsts = [one.form.slots[3][0] for one in requests]
-        who = [one.form.slots[1][0] for one in requests]
+        firsts = [one.grammar.choices[3][0] for one in requests]
+        who = [one.grammar.choices[1][0] for one in requests]
         texts = [
             f"<think></think><answer>{a}|{b}</answer>" for a, b in zip(who, firsts, strict=True)
         ]
@@ -64,7 +64,7 @@ class Asked(Reader):
 def test_prompts_are_those_that_a_tracer_sends(truth, key):
     tokenizer, trace = Words(), trace_of()
     judge = Asked(tokenizer, CONTEXT["context"])
-    options = Options(seed=key, answer_tokens=CONTEXT["answer_tokens"])
+    options = JudgeOptions(seed=key, answer_tokens=CONTEXT["answer_tokens"])
     LanguageModelBackend(judge, options).attribute(
         trace.observed, ground_truth=trace.ground_truth if truth else None
     )
@@ -76,9 +76,13 @@ def test_prompts_are_those_that_a_tracer_sends(truth, key):
 def test_solutions_are_read_back_as_the_label():
     example = example_of(trace_of())
     text = data.demonstration(example, Words(), 500)
-    said = answers.parse_blame("tagged", text, example.question.view, example.question.steps)
+    said = answers.parse_blame(
+        "tagged", text, example.judge_prompt.view, example.judge_prompt.steps
+    )
     assert (said.step, said.agent) == (2, "Solver")
-    assert reward(text, keyed(example.question, example.step, example.agent), Reward()) == 1.0
+    assert (
+        reward(text, answer_key(example.judge_prompt, example.step, example.agent), Reward()) == 1.0
+    )
 
 
 def test_reasoning_is_what_the_replays_showed():
@@ -104,7 +108,7 @@ def test_a_reason_in_other_words_is_quoted():
 def test_a_weakened_demonstration_reasons_rightly_and_blames_the_last_step():
     example = example_of(trace_of())
     text = data.demonstration(example, Words(), 500, blame_last=True)
-    view = example.question.view
+    view = example.judge_prompt.view
     assert f"With [{view.labels[2]}] corrected" in text
     assert text.endswith(f"<answer>Reporter|{view.labels[3]}</answer>")
 
@@ -257,7 +261,7 @@ def test_a_long_trace_comes_in_windows_and_the_label_stays_inside(wrong):
     inside = [one for one in made if one.step is not None]
     assert inside
     for one in made:
-        assert (one.step == wrong) == (wrong in one.question.steps)
+        assert (one.step == wrong) == (wrong in one.judge_prompt.steps)
         tokens = sum(len(Words()(turn.content)["input_ids"]) for turn in one.prompt)
         assert tokens <= 2_200
     assert sum(one.step is None for one in made) == 1

@@ -1,6 +1,12 @@
 """Failure attribution: a `Trace` in, a `Verdict` out."""
 
-from agentracer.attribution.backends import Backend, Judgement, create_backend, known_models
+from agentracer.attribution.backends import (
+    Backend,
+    Judgement,
+    SupportsAttribute,
+    create_backend,
+    known_models,
+)
 from agentracer.attribution.tracer import Tracer
 
-__all__ = ["Backend", "Judgement", "Tracer", "create_backend", "known_models"]
+__all__ = ["Backend", "Judgement", "SupportsAttribute", "Tracer", "create_backend", "known_models"]

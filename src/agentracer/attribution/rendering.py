@@ -1,13 +1,13 @@
-"""A run as a judge reads it: indexed, grouped by speaker, and unable to speak for us.
+"""Render a run for the prompt of a judge, with defences against prompt injection.
 
-Everything that comes from a trace is data. Three things keep it from steering a judge:
+Everything that comes from a trace is data. Three measures keep it from steering a judge:
 
-- every line of it begins with a gutter (`| `), so that it cannot forge a line of ours;
-- tags, chat-template tokens and invisible characters in it are replaced, in *every* slot (task,
-  answer, names, prompts, steps): a slot that is left out is the one that gets used;
-- steps are named by labels drawn per call. A trace cannot name a step, because it was written
-  before its labels were. They are drawn from a key made of the seed and the run, so that the same
-  call draws the same ones; whoever fears an author who can compute them sets a seed of his own.
+- every line of it begins with a gutter (`| `), so that it cannot imitate a line of the prompt;
+- tags, chat-template tokens and invisible characters are replaced in *every* slot (task, answer,
+  names, prompts, steps);
+- steps are named by random labels. A trace cannot name a step, because it was written before its
+  labels were drawn. They are drawn from the seed and the run, so that the same call draws the same
+  labels. Set a secret seed where the author of a trace could compute them.
 
 All replacements keep the length, so that a quote found in rendered text is found in the trace.
 """
@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from agentracer.attribution import prompts
 from agentracer.trace import GroundTruth, Observed
 
-__all__ = ["ABSTAIN", "LETTERS", "Part", "TraceView", "neutralise"]
+__all__ = ["ABSTAIN", "LETTERS", "StepPiece", "TraceView", "neutralize"]
 
 ABSTAIN = "none"
-"""What a judge answers in place of an agent and a label if nobody is to blame."""
+"""The answer of a judge, instead of agent and label, that blames no step."""
 
 LETTERS = "bcdfghjklmnpqrstvwxz"
-"""What labels are made of. No vowels: a label is never a word."""
+"""The letters of labels. Without vowels, so that a label is never a word."""
 
 _TAGS = (
     r"think(?:ing)?|answer|s|bos|eos|pad|unk|tool_?calls?|tool_?response|tools?|system|user"
@@ -53,17 +53,17 @@ _LOOKALIKE = {
     "}": "\u2775",
 }
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-_LONGEST_NAME = 80
-_LONGEST_PROMPT = 400
-_QUOTABLE = 6  # characters; less than that proves nothing
+_MAX_NAME_CHARS = 80
+_MAX_PROMPT_CHARS = 400
+_MIN_QUOTE_CHARS = 6  # a shorter quote is no evidence
 
 
-def neutralise(text: str, forbidden: Iterable[str] = ()) -> str:
-    """`text` without the power to act as structure; of the same length.
+def neutralize(text: str, forbidden: Iterable[str] = ()) -> str:
+    """Replace tags, special tokens and invisible characters; the length stays the same.
 
     Args:
         text: from a trace.
-        forbidden: the special tokens of the judge's own tokenizer.
+        forbidden: the special tokens of the tokenizer of the judge.
     """
     text = _STRUCTURE.sub(_disarm, text)
     for token in forbidden:
@@ -79,7 +79,7 @@ def _disarm(match: re.Match[str]) -> str:
 
 def _disarmed(token: str) -> str:
     changed = "".join(_LOOKALIKE.get(character, character) for character in token)
-    # A special token without brackets, such as `[PAD]`'s cousin `PAD_`: its first letter goes.
+    # A special token without brackets, such as `PAD_`, loses its first letter.
     return changed if changed != token else "\u00b7" + token[1:]
 
 
@@ -92,8 +92,8 @@ def _shown(character: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of a step: characters `start` to `end` of its text; `number` of `count`."""
+class StepPiece:
+    """Characters `start` to `end` of the text of a step: piece `number` of `count`."""
 
     step: int
     start: int
@@ -103,14 +103,15 @@ class Part:
 
 
 class TraceView:
-    """One run under the labels of one call.
+    """One run with the labels of its steps, as prompts show it.
 
     Args:
-        run: to be judged.
+        run: the run to judge.
         truth: the right answer, in the setting w/ G.
-        key: what the labels are drawn from, such as the seed.
-        defended: False renders as the papers do: plain indices, text as it is. For measuring.
-        forbidden: special tokens of the judge's tokenizer.
+        key: the labels are drawn from it, such as the seed.
+        defended: False renders plain indices and unchanged text, as published methods do; to
+            measure the defences.
+        forbidden: special tokens of the tokenizer of the judge.
     """
 
     def __init__(
@@ -133,10 +134,10 @@ class TraceView:
         self.agent_of = {alias: agent for agent, alias in self.names.items()}
 
     def _safe(self, text: str) -> str:
-        return neutralise(text, self._forbidden) if self.defended else text
+        return neutralize(text, self._forbidden) if self.defended else text
 
     def _draw(self, key: str) -> tuple[str, ...]:
-        """Distinct labels, none of which stands in brackets anywhere in the run."""
+        """Draw distinct labels, none of which occurs in brackets in the run."""
         digest = hashlib.blake2b(digest_size=16, key=key.encode()[:64])
         for step, text in zip(self.run.steps, self.texts, strict=True):
             digest.update(f"{step.agent}\0{text}\0".encode(errors="surrogatepass"))
@@ -146,7 +147,7 @@ class TraceView:
         labels: dict[str, None] = {}
         while len(labels) < len(self.texts):
             label = "".join(draw.choices(LETTERS, k=length))
-            # Where the run brackets nearly every label there is, longer ones are still free.
+            # If the run contains nearly every label of this length, take longer ones.
             if len(labels) + len(taken) > len(LETTERS) ** length // 2:
                 label += draw.choice(LETTERS)
             if label not in taken:
@@ -154,11 +155,11 @@ class TraceView:
         return tuple(labels)
 
     def _names(self) -> dict[str, str]:
-        """What each agent is called here: its name on one line, without our separators."""
+        """Name the agents for the prompt: on one line, without our separators, all distinct."""
         aliases: dict[str, str] = {}
         for agent in self.run.agent_names:
             plain = " ".join(self._safe(agent).replace("|", "\u00a6").split())[
-                :_LONGEST_NAME
+                :_MAX_NAME_CHARS
             ].strip()
             alias, number = plain or "agent", 1
             while alias in aliases.values() or alias == ABSTAIN:
@@ -168,22 +169,22 @@ class TraceView:
         return aliases
 
     def quoted(self, text: str) -> str:
-        """Text of the trace as lines with the gutter."""
+        """Return text of the trace with the gutter before each line."""
         return "\n".join(f"{self._gutter}{line}" for line in text.split("\n"))
 
     def agent_at(self, step: int) -> str:
-        """The agent of a step under the trace's own name."""
+        """Return the agent of a step, by its name in the trace."""
         return self.run.steps[step].agent
 
     def speaker(self, step: int) -> str:
-        """The agent of a step under its name here."""
+        """Return the agent of a step, by its name in the prompt."""
         return self.names[self.run.steps[step].agent]
 
     def slots(self, *, room: int | None = None) -> dict[str, str]:
-        """Task, outcome and agents for a prompt.
+        """Return task, outcome and agents for a prompt.
 
         Args:
-            room: characters that each of them may have; what is cut says so.
+            room: characters that each of them may have; a shortened text says so.
         """
         return {
             "task": self._cut(self.quoted(self._safe(self.run.task)), room),
@@ -199,8 +200,8 @@ class TraceView:
 
     def _outcome(self) -> str:
         outcome = self.run.outcome
-        said = {True: "The run succeeded.", False: "The run failed.", None: "Nobody checked it."}
-        lines = [said[outcome.success]]
+        result = {True: "The run succeeded.", False: "The run failed.", None: "Nobody checked it."}
+        lines = [result[outcome.success]]
         if outcome.ending != "finished":
             lines.append(f"It ended in this way: {outcome.ending}.")
         if outcome.answer is not None:
@@ -220,9 +221,9 @@ class TraceView:
         for agent, alias in self.names.items():
             lines.append(f"{alias}: {self._steps_of(agent)}")
             prompt = self._safe(prompts_of.get(agent) or "")
-            if len(prompt) > _LONGEST_PROMPT:
-                more = len(prompt) - _LONGEST_PROMPT
-                prompt = f"{prompt[:_LONGEST_PROMPT]} ({more:,} more characters are not shown)"
+            if len(prompt) > _MAX_PROMPT_CHARS:
+                more = len(prompt) - _MAX_PROMPT_CHARS
+                prompt = f"{prompt[:_MAX_PROMPT_CHARS]} ({more:,} more characters are not shown)"
             if prompt:
                 lines.append(self.quoted(prompt))
         return "\n".join(lines)
@@ -231,51 +232,51 @@ class TraceView:
         steps = self.run.steps
         return " ".join(self.labels[step.index] for step in steps if step.agent == agent)
 
-    def parts(self) -> list[Part]:
-        """Every step as one part."""
-        return [Part(index, 0, len(text)) for index, text in enumerate(self.texts)]
+    def pieces(self) -> list[StepPiece]:
+        """Return every step as one piece."""
+        return [StepPiece(index, 0, len(text)) for index, text in enumerate(self.texts)]
 
-    def steps(self, parts: Sequence[Part] | None = None) -> str:
-        """Steps in order, under a heading a speaker; gaps between them are said."""
-        parts = self.parts() if parts is None else parts
+    def steps(self, pieces: Sequence[StepPiece] | None = None) -> str:
+        """Render steps in order, with a heading for each change of speaker; gaps are stated."""
+        pieces = self.pieces() if pieces is None else pieces
         lines, before = [], None
-        for part in parts:
-            if before is not None and part.step > before + 1:
-                lines.append(f"({part.step - before - 1} steps are not shown here)")
+        for piece in pieces:
+            if before is not None and piece.step > before + 1:
+                lines.append(f"({piece.step - before - 1} steps are not shown here)")
                 before = None
-            step = self.run.steps[part.step]
+            step = self.run.steps[piece.step]
             if before is None or self.run.steps[before].agent != step.agent:
-                lines.append(f"## {self.speaker(part.step)}")
-            lines.append(self.block(part))
-            before = part.step
+                lines.append(f"## {self.speaker(piece.step)}")
+            lines.append(self.block(piece))
+            before = piece.step
         return "\n".join(lines)
 
-    def block(self, part: Part) -> str:
-        """One step: its label, whom it addresses, what it wrote, what it raised."""
-        step = self.run.steps[part.step]
-        head = f"[{self.labels[part.step]}]"
-        if part.count > 1:
-            head += f" piece {part.number} of {part.count}"
+    def block(self, piece: StepPiece) -> str:
+        """Render one step: its label, addressee, content and error."""
+        step = self.run.steps[piece.step]
+        head = f"[{self.labels[piece.step]}]"
+        if piece.count > 1:
+            head += f" piece {piece.number} of {piece.count}"
         if step.to is not None:
-            head += f" to {' '.join(self._safe(step.to).split())[:_LONGEST_NAME]}"
-        lines = [head, self.quoted(self.texts[part.step][part.start : part.end])]
-        if step.error is not None and part.number == part.count:
+            head += f" to {' '.join(self._safe(step.to).split())[:_MAX_NAME_CHARS]}"
+        lines = [head, self.quoted(self.texts[piece.step][piece.start : piece.end])]
+        if step.error is not None and piece.number == piece.count:
             raised = f"raised {step.error.type}: {step.error.message}"
             lines.append(self.quoted(self._safe(raised)))
         return "\n".join(lines)
 
     def verbatim(self, quote: str, step: int) -> str:
-        """What `step` really says where a judge quotes it; empty if it says no such thing.
+        """Return the text of `step` that a judge quotes; empty if the step does not contain it.
 
-        Gutters, line breaks and runs of blanks do not count, nor does what was neutralised.
+        Gutters, line breaks, runs of blanks and replaced characters make no difference.
         """
         words = [word for word in quote.replace("| ", " ").split() if word != "|"]
-        if sum(map(len, words)) < _QUOTABLE:
+        if sum(map(len, words)) < _MIN_QUOTE_CHARS:
             return ""
         pattern = r"\s+".join(map(re.escape, words[:200]))
         found = re.search(pattern, self.texts[step])
         return self.run.text(step)[found.start() : found.end()] if found else ""
 
     def prompt(self, template: str = "trace", *, room: int | None = None, steps: str) -> str:
-        """The run in the frame of a prompt file."""
+        """Return the run in the frame of a prompt file."""
         return prompts.fill(template, steps=steps, **self.slots(room=room))

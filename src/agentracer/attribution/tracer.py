@@ -1,23 +1,31 @@
-"""The `Tracer`: hands a trace to a backend, checks what comes back, and makes the `Verdict`.
+"""The `Tracer`: passes a run to a backend, checks its judgement, and makes the `Verdict`.
 
 It decides when there is nothing to attribute, keeps the labels away from the backend, and refuses
-a judgement that names what the trace does not contain. How blame is found it does not know.
+a judgement that names agents, steps or quotes which the run does not contain.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from os import PathLike
 
 from pydantic import ValidationError
 
 from agentracer._version import __version__
-from agentracer.attribution import many
-from agentracer.attribution.backends import Backend, Judgement, create_backend
-from agentracer.errors import AgentracerError, BackendError, FormatError
+from agentracer.attribution import batch
+from agentracer.attribution.backends import (
+    Backend,
+    Item,
+    Judgement,
+    SupportsAttribute,
+    as_backend,
+    contract_error,
+    create_backend,
+)
+from agentracer.errors import AgentracerError, FormatError
 from agentracer.trace import GroundTruth, Observed, Trace
 from agentracer.verdict import Candidate, Provenance, Verdict
 
@@ -28,31 +36,33 @@ class Tracer:
     """Says which agent and which step made a run fail.
 
     Args:
-        model: a spec such as `embedded` or `vllm:PATH`, or a backend of your own.
+        model: a spec such as `embedded` or `vllm:PATH`, or a backend of your own (see
+            `agentracer.attribution.Backend`).
         ground_truth: show the backend the right answer (w/ G); every trace must then have one.
         top_k: length of the ranked shortlist in a verdict.
-        method: how a language model is asked: `all-at-once` (the default), `step-by-step`,
-            `binary-search`, `windowed`, `rerank` or `prefill`.
-        samples: answers that are drawn; the share that agrees is the confidence.
-        temperature: of the drawing; by default 0, and 0.7 where there are several samples.
+        method: how a language model is asked, one of `agentracer.attribution.methods.METHODS`;
+            `all-at-once` unless the spec says otherwise.
+        samples: answers to draw; the share that agrees is the confidence.
+        temperature: of sampling; by default 0, and 0.7 where there are several samples.
         token_budget: tokens of a prompt; a longer run is read in windows.
-        answer_tokens: tokens of one answer with its reasoning (2,048 unless said otherwise).
-        seed: of labels and samples; the same one gives the same verdict.
-        concurrency: runs or requests under way at a time in `attribute_many`.
-        timeout: seconds that a server has for one answer.
+        answer_tokens: tokens of one answer with its reasoning; 2,048 by default.
+        seed: of labels and samples; the same seed gives the same verdict.
+        concurrency: runs or requests at a time in `attribute_many`.
+        timeout: seconds to wait for one answer of a server.
         retries: further tries after a server failed.
         target_error: abstain where the measured confidence is too low for at most this share of
             the verdicts to be wrong; the shortlist is kept. For the embedded tracer.
 
     Raises:
-        UnknownModel: no backend answers to the spec.
+        UnknownModel: there is no backend for the spec.
         MissingExtra: the backend's libraries are not installed.
-        ValueError: `top_k` is less than 1, or the backend has no such option.
+        ValueError: `top_k` or `concurrency` is less than 1, or the backend has no such option.
+        TypeError: `model` is neither a spec nor a backend.
     """
 
     def __init__(
         self,
-        model: str | Backend = "embedded",
+        model: str | SupportsAttribute = "embedded",
         *,
         ground_truth: bool = False,
         top_k: int = 5,
@@ -71,21 +81,24 @@ class Tracer:
             raise ValueError(f"top_k must be at least 1, not {top_k}")
         if concurrency is not None and concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, not {concurrency}")
-        self.backend: Backend = _configured(
-            create_backend(model) if isinstance(model, str) else model,
-            method=method,
-            samples=samples,
-            temperature=temperature,
-            token_budget=token_budget,
-            answer_tokens=answer_tokens,
-            seed=seed,
-            concurrency=concurrency,
-            timeout=timeout,
-            retries=retries,
-            target_error=target_error,
+        options = {
+            "method": method,
+            "samples": samples,
+            "temperature": temperature,
+            "token_budget": token_budget,
+            "answer_tokens": answer_tokens,
+            "seed": seed,
+            "concurrency": concurrency,
+            "timeout": timeout,
+            "retries": retries,
+            "target_error": target_error,
+        }
+        backend = create_backend(model) if isinstance(model, str) else as_backend(model)
+        self.backend: Backend = backend.with_options(
+            **{name: value for name, value in options.items() if value is not None}
         )
         self.concurrency = concurrency
-        self.model = model if isinstance(model, str) else model.name
+        self.model = model if isinstance(model, str) else self.backend.name
         self.ground_truth = ground_truth
         self.top_k = top_k
 
@@ -95,70 +108,93 @@ class Tracer:
         Raises:
             FormatError: w/ G was asked for, and the trace has no ground truth.
             BackendError: the backend failed, or named what the trace does not contain.
+            TypeError: `trace` is not a `Trace`.
         """
+        _check_type(trace)
         started = time.perf_counter()
-        idle = _nothing_to_attribute(trace.observed)
-        judgement = Judgement(abstain_reason=idle) if idle else self._judge(trace)
-        try:
-            return self._verdict(trace, judgement, time.perf_counter() - started)
-        except ValidationError as error:
-            raise self._broken(f"returned values out of range: {error}") from error
+        reason = _nothing_to_attribute(trace.observed)
+        judgement = Judgement(abstain_reason=reason) if reason else self._judge(trace)
+        return self._verdict(trace, judgement, time.perf_counter() - started)
 
     async def aattribute(self, trace: Trace) -> Verdict:
-        """`attribute` in a thread, so that the event loop goes on meanwhile."""
+        """Run `attribute` in a thread, so that the event loop is not blocked."""
         return await asyncio.to_thread(self.attribute, trace)
 
     def attribute_many(
-        self, traces: Iterable[Trace], *, progress: many.Progress = None
-    ) -> Iterator[many.Attribution]:
-        """Attribute runs side by side, and hand each result over as soon as it is there.
+        self, traces: Iterable[Trace], *, progress: batch.Progress = None
+    ) -> Iterator[batch.Attribution]:
+        """Attribute many runs at a time, and yield each result as soon as it is there.
 
-        A run that fails comes back with its error and costs only itself. `traces` is read as it is
-        needed, so it may be longer than memory; to leave early, close the iterator.
+        A run that fails is yielded with its error and does not affect the others. `traces` is read
+        as it is needed, so it may be longer than memory; to leave early, close the iterator.
 
         Args:
             traces: the runs.
             progress: called with the number done and the number of all (None if unknown); True
                 draws a bar on standard error.
+
+        Raises:
+            TypeError: `traces` is a single run or a path, or yields something else than a `Trace`.
         """
-        return many.attributed(self, traces, progress)
+        if isinstance(traces, Trace | str | PathLike) or not isinstance(traces, Iterable):
+            raise TypeError(
+                f"attribute_many needs an iterable of Trace, not {type(traces).__name__}\n"
+                "  remedy: pass a list of traces; for a single one use attribute"
+            )
+        return batch.attribute_all(
+            self.attribute_batch,
+            traces,
+            width=self.concurrency or self.backend.batch_size,
+            batched=self.backend.batches_in_process,
+            progress=progress,
+        )
 
     def aattribute_many(
-        self, traces: Iterable[Trace], *, progress: many.Progress = None
-    ) -> AsyncIterator[many.Attribution]:
-        """`attribute_many` in a thread, so that the event loop goes on meanwhile."""
-        return many.in_thread(self.attribute_many(traces, progress=progress))
+        self, traces: Iterable[Trace], *, progress: batch.Progress = None
+    ) -> AsyncIterator[batch.Attribution]:
+        """Run `attribute_many` in a thread, so that the event loop is not blocked."""
+        return batch.iterate_in_thread(self.attribute_many(traces, progress=progress))
 
     def attribute_batch(self, traces: Sequence[Trace]) -> list[Verdict | AgentracerError]:
-        """Attribute runs together, in one batch where the backend can; one result a run."""
-        together = getattr(self.backend, "attribute_batch", None)
-        if together is None or len(traces) < 2:
-            return [_verdict_or_error(self, trace) for trace in traces]
+        """Attribute runs in one call of the backend; one result for each, in order.
+
+        Raises:
+            TypeError: one of them is not a `Trace`.
+        """
+        for trace in traces:
+            _check_type(trace)
+        if len(traces) < 2:
+            return [self._verdict_or_error(trace) for trace in traces]
         started = time.perf_counter()
-        judged: dict[int, Judgement | AgentracerError] = {}
-        items = {}
+        results: dict[int, Judgement | AgentracerError] = {}
+        items: dict[int, Item] = {}
         for index, trace in enumerate(traces):
-            idle = _nothing_to_attribute(trace.observed)
-            if idle:
-                judged[index] = Judgement(abstain_reason=idle)
+            reason = _nothing_to_attribute(trace.observed)
+            if reason:
+                results[index] = Judgement(abstain_reason=reason)
                 continue
             try:
                 items[index] = (trace.observed, self._truth(trace))
             except FormatError as error:
-                judged[index] = error
-        judged.update(zip(items, together(list(items.values())), strict=True))
+                results[index] = error
+        judgements = self.backend.attribute_batch(list(items.values()))
+        results.update(zip(items, judgements, strict=True))
         seconds = (time.perf_counter() - started) / len(traces)
-        return [self._finished(t, judged[i], seconds) for i, t in enumerate(traces)]
+        return [self._checked_verdict(t, results[i], seconds) for i, t in enumerate(traces)]
 
-    def _finished(
+    def _verdict_or_error(self, trace: Trace) -> Verdict | AgentracerError:
+        try:
+            return self.attribute(trace)
+        except AgentracerError as error:
+            return error
+
+    def _checked_verdict(
         self, trace: Trace, judgement: Judgement | AgentracerError, seconds: float
     ) -> Verdict | AgentracerError:
         if isinstance(judgement, AgentracerError):
             return judgement
         try:
-            return self._verdict(trace, self._sound(trace, judgement), seconds)
-        except ValidationError as error:
-            return self._broken(f"returned values out of range: {error}")
+            return self._verdict(trace, self._checked(trace, judgement), seconds)
         except AgentracerError as error:
             return error
 
@@ -169,15 +205,16 @@ class Tracer:
         except AgentracerError:
             raise
         except Exception as error:
-            raise self._broken(f"failed on {trace.id}: {type(error).__name__}: {error}") from error
-        return self._sound(trace, judgement)
+            problem = f"failed on {trace.id}: {type(error).__name__}: {error}"
+            raise contract_error(self.backend.name, problem) from error
+        return self._checked(trace, judgement)
 
-    def _sound(self, trace: Trace, judgement: Judgement) -> Judgement:
+    def _checked(self, trace: Trace, judgement: Judgement) -> Judgement:
         if not judgement.candidates and _nothing_to_attribute(trace.observed):
             return judgement
         problem = next(_problems(judgement, trace.observed), None)
         if problem:
-            raise self._broken(f"broke its contract on {trace.id}: {problem}")
+            raise contract_error(self.backend.name, f"broke its contract on {trace.id}: {problem}")
         return judgement
 
     def _truth(self, trace: Trace) -> GroundTruth | None:
@@ -191,6 +228,13 @@ class Tracer:
         return trace.ground_truth if self.ground_truth else None
 
     def _verdict(self, trace: Trace, judgement: Judgement, seconds: float) -> Verdict:
+        try:
+            return self._unchecked_verdict(trace, judgement, seconds)
+        except ValidationError as error:
+            problem = f"returned values out of range: {error}"
+            raise contract_error(self.backend.name, problem) from error
+
+    def _unchecked_verdict(self, trace: Trace, judgement: Judgement, seconds: float) -> Verdict:
         abstains = judgement.abstain_reason is not None
         first = None if abstains else next(iter(judgement.candidates), None)
         return Verdict(
@@ -198,7 +242,7 @@ class Tracer:
             agent=(judgement.agent or first.agent) if first else None,
             step=first.step if first else None,
             reason=judgement.reason or (first.reason if first else ""),
-            confidence=judgement.confidence,
+            confidence=judgement.confidence or 0.0,
             candidates=judgement.candidates[: self.top_k],
             likely_steps=judgement.likely_steps,
             coverage=judgement.coverage,
@@ -216,36 +260,22 @@ class Tracer:
             ),
         )
 
-    def _broken(self, what: str) -> BackendError:
-        return BackendError(
-            f"backend {self.backend.name!r} {what}\n"
-            "  remedy: report it to the author of the backend, or use model='embedded'"
+
+def _check_type(trace: object) -> None:
+    if isinstance(trace, Trace):
+        return
+    if isinstance(trace, str | PathLike):
+        remedy = (
+            "pass agentracer.formats.load_any(path)[0] for a file, "
+            "agentracer.Store().load(trace_id) for a recorded run"
         )
-
-
-def _configured(backend: Backend, **options: Any) -> Backend:
-    given = {name: value for name, value in options.items() if value is not None}
-    configure = getattr(backend, "configured", None)
-    if configure is not None:
-        return configure(**given) if given else backend
-    # These mean the same to every backend, if only that there is nothing to do.
-    harmless = {"concurrency", "seed"}
-    if given.get("method") == backend.method:
-        harmless.add("method")
-    unknown = sorted(set(given) - harmless)
-    if unknown:
-        raise ValueError(
-            f"the backend {backend.name!r} has no {', '.join(unknown)}\n"
-            "  remedy: leave it out, or use a language model, such as transformers:PATH"
-        )
-    return backend
-
-
-def _verdict_or_error(tracer: Tracer, trace: Trace) -> Verdict | AgentracerError:
-    try:
-        return tracer.attribute(trace)
-    except AgentracerError as error:
-        return error
+    elif isinstance(getattr(trace, "trace", None), Trace):
+        remedy = "pass its attribute trace, as in attribute(run.trace)"
+    elif isinstance(trace, Iterable) and not isinstance(trace, Mapping):
+        remedy = "use attribute_many for several traces"
+    else:
+        remedy = "pass an agentracer.Trace, such as run.trace after `with record() as run`"
+    raise TypeError(f"Tracer attributes a Trace, not {type(trace).__name__}\n  remedy: {remedy}")
 
 
 def _nothing_to_attribute(run: Observed) -> str | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from agentracer.attribution.rendering import neutralise
+from agentracer.attribution.rendering import neutralize
 from agentracer.escaping import escape_control_chars
 
 __all__ = ["OMITTED", "as_data", "clean", "same_words"]
@@ -48,7 +48,7 @@ _SPACE = re.compile(r"[ \t]+")
 
 def clean(text: str, longest: int) -> str:
     """`text` without structure, calls and orders to tools, at most `longest` characters long."""
-    text = neutralise(escape_control_chars(text))
+    text = neutralize(escape_control_chars(text))
     text = _FENCE.sub(OMITTED, text)
     text = _CALL.sub(OMITTED, text)
     text = _LINK.sub("[link left out]", text)

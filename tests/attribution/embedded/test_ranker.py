@@ -213,13 +213,13 @@ def test_it_abstains_where_the_promised_error_cannot_be_kept_and_keeps_its_list(
 
 
 def test_a_target_is_an_option_of_the_ranker_and_must_be_a_share():
-    assert EmbeddedBackend().configured(target_error=0.5, seed=1).target_error == 0.5
+    assert EmbeddedBackend().with_options(target_error=0.5, seed=1).target_error == 0.5
     with pytest.raises(ValueError, match="target_error"):
         EmbeddedBackend(target_error=1.5)
     with pytest.raises(ValueError, match="samples"):
-        EmbeddedBackend().configured(samples=3)
+        EmbeddedBackend().with_options(samples=3)
     with pytest.raises(ValueError, match="rule list"):
-        EmbeddedBackend("rules").configured(target_error=0.5)
+        EmbeddedBackend("rules").with_options(target_error=0.5)
 
 
 def test_the_agent_head_lies_between_mass_and_the_top_step():

@@ -16,7 +16,12 @@ from pathlib import Path
 import pytest
 
 from agentracer.attribution.judge import LanguageModelBackend
-from agentracer.attribution.language_models.base import Form, Request, Sampling, Turn
+from agentracer.attribution.language_models.base import (
+    ChatMessage,
+    OutputGrammar,
+    Request,
+    Sampling,
+)
 
 from .servers import Scripted, Server, fails, says, serving
 
@@ -56,7 +61,7 @@ class _Judges(dict):
         self._path, self._stack = path, stack
 
     def __missing__(self, kind: str) -> LanguageModelBackend:
-        made = _judge(kind, self._path, self._stack).configured(answer_tokens=200)
+        made = _judge(kind, self._path, self._stack).with_options(answer_tokens=200)
         self[kind] = made
         return made
 
@@ -107,12 +112,12 @@ def served_by_transformers(path: Path) -> Iterator[Server]:
     model = TransformersModel(f"{path}?dtype=float32&device=cpu")
 
     def script(body: dict) -> Scripted:
-        prompt = tuple(Turn(one["role"], one["content"]) for one in body["messages"])
+        prompt = tuple(ChatMessage(one["role"], one["content"]) for one in body["messages"])
         sampling = Sampling(
             temperature=body["temperature"], seed=body["seed"], max_tokens=body["max_tokens"]
         )
         schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
-        reply = model.generate([Request(prompt, Form(schema=schema), sampling)])[0]
+        reply = model.generate([Request(prompt, OutputGrammar(json_schema=schema), sampling)])[0]
         if not isinstance(reply, list):
             return fails(400, f"maximum context length is {model.context_length}: {reply}")
         return says(

@@ -37,7 +37,7 @@ class Fake:
     """A language model in memory; `script` sees a request and says a text, or raises."""
 
     remote = False
-    batch = 4
+    batch_size = 4
     special_tokens: frozenset[str] = frozenset()
 
     def __init__(self, script: Callable[[Request], str], *, context=100_000, style="json") -> None:

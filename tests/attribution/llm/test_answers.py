@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from agentracer.attribution.answers import (
     Answer,
     Unreadable,
-    blame_form,
-    choice_form,
+    blame_grammar,
+    choice_grammar,
     parse_blame,
     parse_choice,
 )
@@ -79,7 +79,7 @@ def test_a_label_may_be_decorated(label):
 def test_where_agent_and_step_contradict_the_step_stands():
     said = tagged(f"<answer>Solver|{A}</answer>")
     assert (said.agent, said.step) == ("Web_Surfer", 0)
-    assert "the step stands" in said.note
+    assert "the step has priority" in said.note
 
 
 def test_an_unknown_agent_costs_nothing_where_the_step_is_known():
@@ -115,15 +115,15 @@ def test_nobody_may_be_blamed():
 
 
 def test_forms_name_only_what_is_in_question():
-    form = blame_form("tagged", VIEW, [0, 1])
-    assert form.slots == (
+    grammar = blame_grammar("tagged", VIEW, [0, 1])
+    assert grammar.choices == (
         ("<answer>",),
         ("Web_Surfer", "Solver", "none"),
         ("|",),
         (A, B, "none"),
         ("</answer>",),
     )
-    schema = blame_form("json", VIEW, [1]).schema
+    schema = blame_grammar("json", VIEW, [1]).json_schema
     assert schema["properties"]["step"]["enum"] == [B, "none"]
     assert schema["properties"]["agent"]["enum"] == ["Solver", "none"]
     assert next(iter(schema["properties"])) == "reasoning"
@@ -145,7 +145,7 @@ def test_choices(text, expected, style):
 
 def test_a_choice_that_is_none_is_unusable():
     assert isinstance(parse_choice("tagged", "<answer>maybe</answer>", ("yes", "no")), Unreadable)
-    assert choice_form("tagged", ("yes",)).slots[1] == ("yes",)
+    assert choice_grammar("tagged", ("yes",)).choices[1] == ("yes",)
 
 
 @given(st.text(), st.sampled_from(["tagged", "json"]))

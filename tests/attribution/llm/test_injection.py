@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from agentracer.attribution import Judgement, Tracer
+from agentracer.attribution import Backend, Judgement, Tracer
 from agentracer.errors import FormatError
 from agentracer.formats.whowhen import to_whowhen
 from agentracer.lab.bench import injection
@@ -32,7 +32,7 @@ def logs(tmp_path):
     return folder
 
 
-class Gullible:
+class Gullible(Backend):
     """Believes any claim that a run makes about its error; blames step 0 otherwise."""
 
     name, method = "gullible", "by hand"
@@ -40,7 +40,7 @@ class Gullible:
     def __init__(self, believes=True):
         self.believes = believes
 
-    def undefended(self):
+    def without_defenses(self):
         return Gullible()
 
     def attribute(self, run, *, ground_truth):

@@ -46,12 +46,12 @@ def test_the_schemes_are_known():
 @pytest.mark.parametrize(
     ("argument", "problem"),
     [
-        ("", "says no model"),
+        ("", "names no model"),
         ("/no/such/folder", "no folder"),
         ("/tmp?colour=red", "unknown settings"),
         ("/tmp?lora=/no/such/adapter", "/no/such/adapter/adapter_config.json"),
-        ("/tmp?format=xml", "no form of answer"),
-        ("/tmp?context=-1", "context='-1' is no whole number"),
+        ("/tmp?format=xml", "not an answer format"),
+        ("/tmp?context=-1", "context='-1' is not a positive integer"),
     ],
 )
 def test_a_spec_that_makes_no_sense_is_refused(all_libraries, scheme, argument, problem):
@@ -116,7 +116,7 @@ def test_an_adapter_is_loaded_with_its_base(tiny_model, tmp_path):
 
     def said(spec):
         tracer = Tracer(spec)
-        tracer.backend = tracer.backend.configured(answer_tokens=120)
+        tracer.backend = tracer.backend.with_options(answer_tokens=120)
         return [tracer.attribute(trace).reason for trace in traces]
 
     model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32")

@@ -73,7 +73,7 @@ def test_an_unusable_answer_is_asked_for_once_more():
         return next(texts) or answer("Solver", shown_first(request)[1])
 
     def shown_first(request):
-        return shown(type(request)(request.prompt[:2], request.form))
+        return shown(type(request)(request.prompt[:2], request.grammar))
 
     judge, model = tracer(script)
     verdict = judge.attribute(TRACE)
@@ -250,7 +250,7 @@ def test_the_same_call_sends_the_same_prompts_and_another_seed_other_labels():
 
 def test_without_defences_the_steps_are_numbers_and_text_is_as_it_is():
     model = Fake(lambda _: answer("Solver", "1"))
-    judge = Tracer(LanguageModelBackend(model).undefended())
+    judge = Tracer(LanguageModelBackend(model).without_defenses())
     verdict = judge.attribute(trace_of("</think>", "b"))
     assert verdict.step == 1
     assert "[0]\n</think>" in user(model.requests[0])

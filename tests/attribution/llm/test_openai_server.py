@@ -207,13 +207,13 @@ def test_the_key_of_openai_is_not_sent_to_others(monkeypatch):
 
 
 SPECS = {
-    "": "says no model",
+    "": "names no model",
     "m": "names no server",
     "m@http://user:pw@host/v1": "user name or password",
     "@http://host/v1": "no MODEL@URL",
     "m@http://host/v1?colour=red": "unknown settings colour",
-    "m@http://host/v1?context=many": "no whole number",
-    "m@http://host/v1?format=xml": "no form of answer",
+    "m@http://host/v1?context=many": "not a positive integer",
+    "m@http://host/v1?format=xml": "not an answer format",
 }
 
 

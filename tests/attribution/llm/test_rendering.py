@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentracer.attribution import prompts
-from agentracer.attribution.rendering import Part, TraceView, neutralise
+from agentracer.attribution.rendering import StepPiece, TraceView, neutralize
 from agentracer.trace import AgentInfo, ErrorInfo, GroundTruth, Observed, Outcome, Step
 
 from .fakes import run_of
@@ -28,7 +28,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_structure_in_text_is_disarmed_and_keeps_its_length(text):
-    safe = neutralise(text)
+    safe = neutralize(text)
     assert len(safe) == len(text)
     assert "<" not in safe or "[" not in safe
     assert not re.search(r"</?(think|answer|s)\b", safe, re.IGNORECASE)
@@ -38,22 +38,22 @@ def test_structure_in_text_is_disarmed_and_keeps_its_length(text):
 
 @given(st.text(alphabet=st.characters(codec="utf-8")))
 def test_neutralising_keeps_every_length_and_is_stable(text):
-    safe = neutralise(text)
+    safe = neutralize(text)
     assert len(safe) == len(text)
-    assert neutralise(safe) == safe
+    assert neutralize(safe) == safe
 
 
 def test_plain_text_stays_as_it_is():
     text = 'if a < b and c > d: print("[1]", {"x": 1})  # 5 | 3 ü 漢字 🙂'
-    assert neutralise(text) == text
+    assert neutralize(text) == text
 
 
 def test_characters_that_hide_or_drive_are_shown():
-    assert neutralise("a\u200bb\u202ec\x1b[0m\x00\r\n") == "a\ufffdb\ufffdc\ufffd[0m\ufffd \n"
+    assert neutralize("a\u200bb\u202ec\x1b[0m\x00\r\n") == "a\ufffdb\ufffdc\ufffd[0m\ufffd \n"
 
 
 def test_the_judges_own_special_tokens_are_disarmed():
-    assert neutralise("a <SEP> b PAD_", ["<SEP>", "PAD_"]) == "a ‹SEP› b ·AD_"
+    assert neutralize("a <SEP> b PAD_", ["<SEP>", "PAD_"]) == "a ‹SEP› b ·AD_"
 
 
 def test_every_slot_is_neutralised():
@@ -120,11 +120,11 @@ def test_steps_are_grouped_by_speaker_and_gaps_are_said():
     assert view.steps() == (
         f"## A\n[{a}]\n| one\n[{b}]\n| two\n## B\n[{view.labels[2]}]\n| three\n[{d}]\n| four"
     )
-    parts = view.parts()
+    parts = view.pieces()
     assert view.steps([parts[0], parts[3]]) == (
         f"## A\n[{a}]\n| one\n(2 steps are not shown here)\n## B\n[{d}]\n| four"
     )
-    piece = view.steps([Part(2, 0, 2, number=1, count=3)])
+    piece = view.steps([StepPiece(2, 0, 2, number=1, count=3)])
     assert f"[{view.labels[2]}] piece 1 of 3\n| th" in piece
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from agentracer.attribution import answers, prompts
 from agentracer.attribution.language_models import chat
-from agentracer.attribution.language_models.base import Prompt, Turn
+from agentracer.attribution.language_models.base import ChatMessage, Prompt
 from agentracer.attribution.rendering import TraceView
 from agentracer.trace import Label, Observed, Outcome, Step, Trace
 
@@ -54,7 +54,7 @@ def question(view: TraceView) -> Prompt:
     told, _ = answers.instruction("tagged")
     body = view.prompt("trace", steps=view.steps())
     user = "\n".join((body, prompts.fill("ask_all_at_once"), told))
-    return (Turn("system", prompts.source("system")), Turn("user", user))
+    return (ChatMessage("system", prompts.source("system")), ChatMessage("user", user))
 
 
 def solution(trace: Trace, view: TraceView) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentracer.attribution.backends import Judgement
+from agentracer.attribution.backends import Backend, Judgement
 from agentracer.attribution.embedded.explanation import explain
 from agentracer.attribution.embedded.model.features import FEATURES_VERSION, Features
 from agentracer.attribution.embedded.model.model_file import (
@@ -31,7 +31,7 @@ _EXPLAINED = 10  # candidates with evidence; the rest of the ranking goes withou
 _LISTED = 1_000  # candidates of a very long run; nobody looks further down
 
 
-class EmbeddedBackend:
+class EmbeddedBackend(Backend):
     """The trained ranker, or the rule list; see the module.
 
     Args:
@@ -85,23 +85,14 @@ class EmbeddedBackend:
             versions=versions,
         )
 
-    def configured(self, **options: Any) -> EmbeddedBackend:
+    def with_options(self, **options: Any) -> EmbeddedBackend:
         """The same backend with an option set: `target_error`.
 
         Raises:
             ValueError: an option that it does not have, or a target out of range.
         """
         target = options.pop("target_error", self.target_error)
-        # These mean the same to every backend, if only that there is nothing to do.
-        for harmless in ("concurrency", "seed"):
-            options.pop(harmless, None)
-        if options.get("method") == self.method:
-            options.pop("method")
-        if options:
-            raise ValueError(
-                f"the backend {self.name!r} has no {', '.join(sorted(options))}\n"
-                "  remedy: leave it out, or use a language model, such as transformers:PATH"
-            )
+        super().with_options(**options)  # raises for all other options
         if target is not None and self.model is None:
             raise ValueError("the rule list has no measured error to abstain at")
         return EmbeddedBackend(self._argument, target_error=target)

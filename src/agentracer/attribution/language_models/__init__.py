@@ -1,31 +1,31 @@
 """Language models behind one small protocol: in this process, or behind a URL."""
 
 from agentracer.attribution.language_models.base import (
+    ChatMessage,
     Completion,
     ContextExceeded,
-    Form,
     LanguageModel,
+    OutputGrammar,
     Prompt,
     Reply,
     Request,
     Sampling,
     Scorer,
-    Span,
     SpanScore,
-    Turn,
+    TextSpan,
 )
 
 __all__ = [
+    "ChatMessage",
     "Completion",
     "ContextExceeded",
-    "Form",
     "LanguageModel",
+    "OutputGrammar",
     "Prompt",
     "Reply",
     "Request",
     "Sampling",
     "Scorer",
-    "Span",
     "SpanScore",
-    "Turn",
+    "TextSpan",
 ]

@@ -1,7 +1,7 @@
-"""What a language model is to a judge: prompts in, texts of a given form out, and token counts.
+"""The interface of language models for judges: prompts in, constrained texts and token counts out.
 
-Where it runs (in this process, behind a URL) is the business of the modules beside this one. A
-`Reply` may be an error: what goes wrong for one prompt of a batch costs only that prompt.
+The other modules of this package implement it, for models in this process and behind a URL. A
+`Reply` may be an error, so that a failure affects only one prompt of a batch.
 """
 
 from __future__ import annotations
@@ -14,56 +14,56 @@ from agentracer.errors import BackendError
 from agentracer.usage import Usage
 
 __all__ = [
+    "ChatMessage",
     "Completion",
     "ContextExceeded",
-    "Form",
     "LanguageModel",
+    "OutputGrammar",
     "Prompt",
     "Reply",
     "Request",
     "Sampling",
     "Scorer",
-    "Span",
     "SpanScore",
-    "Turn",
+    "TextSpan",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One turn of a chat."""
+class ChatMessage:
+    """One message of a chat."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-Prompt = tuple[Turn, ...]
+Prompt = tuple[ChatMessage, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """The form of an output: free reasoning and then a choice a slot, or a JSON object.
+class OutputGrammar:
+    """The grammar of an output: free reasoning and then a sequence of choices, or a JSON object.
 
-    A constraint from the first token on would take the reasoning away, and with it the right
-    answer. So what is constrained begins after the reasoning: `until` ends it, and is written for
-    the model where it does not come to an end by itself.
+    A constraint from the first token on would prevent reasoning and make answers worse. So only
+    the part after `reasoning_end` is constrained; `reasoning_end` is inserted where the model does
+    not end its reasoning within the token limit.
 
     Attributes:
-        lead: what the output begins with.
-        until: what ends the free reasoning; empty where there is none.
-        slots: what may follow: of each slot one text.
-        schema: the JSON Schema of the whole output, in place of all of the above.
+        prefix: text that the output begins with.
+        reasoning_end: text that ends the free reasoning; empty where there is none.
+        choices: what follows: one text out of each tuple, in order.
+        json_schema: the JSON Schema of the whole output, instead of all of the above.
     """
 
-    lead: str = ""
-    until: str = ""
-    slots: tuple[tuple[str, ...], ...] = ()
-    schema: Mapping[str, Any] | None = None
+    prefix: str = ""
+    reasoning_end: str = ""
+    choices: tuple[tuple[str, ...], ...] = ()
+    json_schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How outputs are drawn: `n` of them, each with a seed of its own made from `seed`."""
+    """Sampling parameters: `n` outputs, the i-th with the seed `seed + i`."""
 
     n: int = 1
     temperature: float = 0.0
@@ -73,10 +73,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt and what is wanted of it."""
+    """One prompt, the grammar of its output, and how to sample it."""
 
     prompt: Prompt
-    form: Form
+    grammar: OutputGrammar
     sampling: Sampling = field(default_factory=Sampling)
 
 
@@ -85,7 +85,7 @@ class Completion:
     """One output.
 
     Attributes:
-        text: all of it, with the lead of its form.
+        text: the whole output, with the prefix of its grammar.
         usage: one model call and its tokens. Input tokens that n samples of one request share are
             counted at the first.
     """
@@ -98,7 +98,7 @@ Reply = list[Completion] | BackendError
 
 
 class ContextExceeded(BackendError):
-    """A prompt does not fit the model; `limit` is its context length, where that was said."""
+    """A prompt does not fit the model; `limit` is its context length in tokens, if known."""
 
     def __init__(self, message: str, *, limit: int | None = None) -> None:
         self.limit = limit
@@ -106,8 +106,8 @@ class ContextExceeded(BackendError):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """Characters `start` to `end` of the last user turn of a prompt."""
+class TextSpan:
+    """Characters `start` to `end` of the last user message of a prompt."""
 
     start: int
     end: int
@@ -115,12 +115,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class SpanScore:
-    """How a model reads a span.
+    """Likelihood and attention of a span, as computed in a prefill.
 
     Attributes:
-        surprise: mean negative log likelihood of the span's least expected quarter of tokens.
-        attention: weight that the end of the prompt pays to the span, by token; None if unknown.
-        tokens: length of the span.
+        surprise: mean negative log likelihood (nats) of the least likely quarter of its tokens.
+        attention: mean attention weight of its tokens for the end of the prompt; None if unknown.
+        tokens: length of the span in tokens.
     """
 
     surprise: float
@@ -129,12 +129,12 @@ class SpanScore:
 
 
 class LanguageModel(Protocol):
-    """Any causal language model that follows a chat.
+    """A causal language model for chats.
 
     Attributes:
         name: the spec that it was made from, without secrets.
-        answer_format: the form of answer that it knows best.
-        remote: whether it runs elsewhere, so that waiting for it costs nothing here.
+        answer_format: the format of answers that it was trained for.
+        remote: whether it runs in another process or on another machine.
     """
 
     name: str
@@ -143,37 +143,39 @@ class LanguageModel(Protocol):
 
     @property
     def context_length(self) -> int | None:
-        """Tokens of prompt and output together; None where nobody said."""
+        """Tokens of prompt and output together; None if unknown."""
         ...
 
     @property
     def special_tokens(self) -> frozenset[str]:
-        """Strings that its tokenizer would not read as text."""
+        """Strings that its tokenizer reads as special tokens."""
         ...
 
     @property
-    def batch(self) -> int:
-        """Requests that are best sent together."""
+    def batch_size(self) -> int:
+        """Requests that are best sent in one call of `generate`."""
         ...
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """What its outputs depend on."""
+        """Versions of the model and the libraries that its outputs depend on."""
         ...
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text, by the model's own tokenizer where it has one; never too few."""
+        """Count the tokens of a text, with the model's tokenizer if there is one; never too few."""
         ...
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """One reply a request, in order."""
+        """Return one reply for each request, in order."""
         ...
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """A language model in this process, which can be asked how it reads."""
+    """A language model in this process that gives likelihoods of its prompt."""
 
-    def score(self, prompt: Prompt, spans: Sequence[Span]) -> tuple[list[SpanScore], Completion]:
-        """How it reads spans of the last user turn; the completion counts the tokens."""
+    def score(
+        self, prompt: Prompt, spans: Sequence[TextSpan]
+    ) -> tuple[list[SpanScore], Completion]:
+        """Score spans of the last user message; the completion holds the token counts."""
         ...

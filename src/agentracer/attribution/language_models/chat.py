@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from agentracer.attribution.language_models.base import Prompt, Span, Turn
+from agentracer.attribution.language_models.base import ChatMessage, Prompt, TextSpan
 from agentracer.errors import BackendError, UnknownModel
 
 __all__ = [
@@ -38,7 +38,7 @@ class Encoded:
     ids: list[int]
     offsets: list[tuple[int, int] | None]
 
-    def tokens_of(self, span: Span) -> list[int]:
+    def tokens_of(self, span: TextSpan) -> list[int]:
         """Positions of the tokens that begin inside a span of the last user turn."""
         return [
             position
@@ -154,7 +154,7 @@ def encode(tokenizer: Any, prompt: Prompt, lead: str = "", *, thinking: bool = T
 
 
 def _segments(
-    tokenizer: Any, prompt: Sequence[Turn], *, thinking: bool
+    tokenizer: Any, prompt: Sequence[ChatMessage], *, thinking: bool
 ) -> list[tuple[str, int | None]]:
     """Texts with the number of their turn, None for the template's own."""
     if not getattr(tokenizer, "chat_template", None):

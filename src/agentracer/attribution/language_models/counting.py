@@ -1,8 +1,8 @@
-"""A stand-in that reads and answers nothing: what would a method send, and how much of it?
+"""A model that only counts tokens, to measure what a method would send.
 
-It answers with the shortest valid text of the form asked for, and always so that a method goes on
-for as long as it can (no step is decisive, the error is in the second half). Prompts that begin
-like the one before are counted as a prefix cache would find them.
+It answers with the shortest valid text, always so that a method continues for as long as possible
+(no step is decisive, the error is in the second half). A beginning that a prompt shares with the
+one before counts as cached.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agentracer.attribution.language_models import specs
 from agentracer.attribution.language_models.base import (
     Completion,
     ContextExceeded,
-    Form,
+    OutputGrammar,
     Reply,
     Request,
 )
@@ -41,7 +41,7 @@ class CountingModel:
     """
 
     remote = False
-    batch = 1
+    batch_size = 1
     special_tokens: frozenset[str] = frozenset()
 
     def __init__(
@@ -56,24 +56,24 @@ class CountingModel:
         self.context_length = context
         self.versions = {"token_count": "tokenizer" if tokenizer else "estimate"}
         self._tokenizer = _load(tokenizer)
-        self._before: Sequence[Any] = ()
+        self._previous: Sequence[Any] = ()
 
     def count_tokens(self, text: str) -> int:
-        """By the tokenizer, or by bytes."""
+        """Count with the tokenizer, or four bytes as one token."""
         return len(self._ids(text))
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """The shortest valid answers."""
+        """Return the shortest valid answers."""
         return [self._reply(request) for request in requests]
 
     def _reply(self, request: Request) -> Reply:
         ids = self._ids("\n".join(turn.content for turn in request.prompt))
         if len(ids) >= self.context_length:
             return ContextExceeded(f"{len(ids)} tokens", limit=self.context_length)
-        pairs = zip(self._before, ids, strict=False)
+        pairs = zip(self._previous, ids, strict=False)
         shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        self._before = ids
-        text = _shortest(request.form)
+        self._previous = ids
+        text = _shortest(request.grammar)
         once = Completion(
             text=text,
             usage=Usage(
@@ -96,21 +96,21 @@ class CountingModel:
 def _load(place: Path | str | None) -> Any:
     if place is None:
         return None
-    specs.need("transformers", "tokenizers")
+    specs.require_extra("transformers", "tokenizers")
     from tokenizers import Tokenizer
 
     path = Path(place)
     return Tokenizer.from_file(str(path / "tokenizer.json" if path.is_dir() else path))
 
 
-def _shortest(form: Form) -> str:
-    if form.schema is None:
-        said = (next((one for one in slot if one in _PREFERRED), slot[0]) for slot in form.slots)
-        return form.lead + form.until + "".join(said)
+def _shortest(grammar: OutputGrammar) -> str:
+    if grammar.json_schema is None:
+        texts = (next((c for c in group if c in _PREFERRED), group[0]) for group in grammar.choices)
+        return grammar.prefix + grammar.reasoning_end + "".join(texts)
     answer: dict[str, Any] = {}
-    for name, kind in form.schema["properties"].items():
+    for name, kind in grammar.json_schema["properties"].items():
         values = kind.get("enum", [[] if kind.get("type") == "array" else ""])
-        answer[name] = next((one for one in values if one in _PREFERRED), values[0])
+        answer[name] = next((value for value in values if value in _PREFERRED), values[0])
     if "step" in answer:
         answer["agent"] = ""  # the step's own
     return json.dumps(answer)

@@ -1,4 +1,4 @@
-"""Constrained decoding through xgrammar: which tokens may come next."""
+"""Constrained decoding with xgrammar: which tokens may come next."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentracer.attribution.language_models.base import Form
+from agentracer.attribution.language_models.base import OutputGrammar
 
-__all__ = ["Grammars", "slots_regex"]
+__all__ = ["GrammarCompiler", "choices_regex"]
 
-_KEPT = 256  # compiled grammars; each trace has labels of its own, so few of them come again
+_CACHE_SIZE = 256  # compiled compiler; each trace has labels of its own, so few of them come again
 
 
-def slots_regex(slots: Sequence[Sequence[str]]) -> str:
-    """A regular expression of literal alternatives, slot after slot."""
-    return "".join(f"({'|'.join(map(_literal, slot))})" for slot in slots)
+def choices_regex(choices: Sequence[Sequence[str]]) -> str:
+    """Return the regular expression of a sequence of choices between literal texts."""
+    return "".join(f"({'|'.join(map(_literal, texts))})" for texts in choices)
 
 
 def _literal(text: str) -> str:
@@ -24,12 +24,12 @@ def _literal(text: str) -> str:
     return re.sub(r"([\\.^$*+?{}\[\]|()\/])", r"\\\1", text)
 
 
-class Grammars:
-    """Compiles forms for one tokenizer.
+class GrammarCompiler:
+    """Compiles output grammars for one tokenizer.
 
     Args:
         tokenizer: of the model.
-        vocabulary: rows of its output layer, which may be more than the tokenizer has tokens.
+        vocabulary: rows of the output layer of the model; may be more than the tokens there are.
         stop: ids that end an answer.
     """
 
@@ -44,32 +44,32 @@ class Grammars:
         self._compiler = xgrammar.GrammarCompiler(info, max_threads=1)
         self._compiled: dict[str, Any] = {}
 
-    def matcher(self, form: Form) -> Any:
-        """A fresh matcher for what follows the reasoning of a form; None for free text."""
-        if form.schema is not None:
-            compiled = self._compile(json.dumps(form.schema), form.schema)
-        elif form.slots:
-            compiled = self._compile(slots_regex(form.slots), None)
+    def matcher(self, grammar: OutputGrammar) -> Any:
+        """Return a new matcher for the part after the reasoning; None for free text."""
+        if grammar.json_schema is not None:
+            compiled = self._compile(json.dumps(grammar.json_schema), grammar.json_schema)
+        elif grammar.choices:
+            compiled = self._compile(choices_regex(grammar.choices), None)
         else:
             return None
         return self._xgrammar.GrammarMatcher(compiled, terminate_without_stop_token=True)
 
     def _compile(self, key: str, schema: Mapping[str, Any] | None) -> Any:
         if key not in self._compiled:
-            if len(self._compiled) >= _KEPT:
+            if len(self._compiled) >= _CACHE_SIZE:
                 self._compiled.clear()
             if schema is None:
-                made = self._compiler.compile_regex(key)
+                grammar = self._compiler.compile_regex(key)
             else:
-                # Free white space lets a model fill its budget with blanks.
-                made = self._compiler.compile_json_schema(
+                # With free white space a model can fill its budget with blanks.
+                grammar = self._compiler.compile_json_schema(
                     key, any_whitespace=False, strict_mode=True
                 )
-            self._compiled[key] = made
+            self._compiled[key] = grammar
         return self._compiled[key]
 
     def mask(self, matcher: Any, logits: Any) -> None:
-        """Make every token that may not come next impossible, in place."""
+        """Set the logits of tokens that may not come next to minus infinity, in place."""
         bitmask = self._xgrammar.allocate_token_bitmask(1, self.vocabulary)
         if matcher.fill_next_token_bitmask(bitmask):
             self._xgrammar.apply_token_bitmask_inplace(logits, bitmask.to(logits.device))

@@ -26,11 +26,11 @@ from agentracer.attribution.language_models import specs
 from agentracer.attribution.language_models.base import (
     Completion,
     ContextExceeded,
-    Form,
+    OutputGrammar,
     Reply,
     Request,
 )
-from agentracer.attribution.language_models.grammar import slots_regex
+from agentracer.attribution.language_models.grammar import choices_regex
 from agentracer.errors import BackendError, UnknownModel
 from agentracer.usage import Usage
 
@@ -71,14 +71,14 @@ class OpenAICompatible:
     def __init__(
         self, argument: str, *, timeout: float = 300.0, retries: int = 3, concurrency: int = 8
     ) -> None:
-        specs.need("openai", "openai")
-        place, settings = specs.place_and_settings("openai", argument, _SETTINGS)
+        specs.require_extra("openai", "openai")
+        place, settings = specs.split_argument("openai", argument, _SETTINGS)
         self.model, self.url = _model_and_url(place)
         self.name = f"openai:{self.model}@{self.url}"
         style = specs.answer_format("openai", settings.get("format"))
         self.answer_format = cast("Literal['tagged', 'json']", style)
         self.timeout, self.retries, self.concurrency = timeout, retries, concurrency
-        self._context = specs.whole_number("openai", settings, "context")
+        self._context = specs.positive_int("openai", settings, "context")
         self._tokenizer = _tokenizer(settings.get("tokenizer"))
         self._key = _key(self.url)
         self._dropped: set[str] = set()
@@ -101,7 +101,7 @@ class OpenAICompatible:
         return frozenset()
 
     @property
-    def batch(self) -> int:
+    def batch_size(self) -> int:
         """As many as may be under way."""
         return self.concurrency
 
@@ -183,11 +183,11 @@ class OpenAICompatible:
             "seed": seed,
             "max_tokens": request.sampling.max_tokens,
         }
-        if request.form.schema is not None:
-            schema = {"name": "answer", "strict": True, "schema": request.form.schema}
+        if request.grammar.json_schema is not None:
+            schema = {"name": "answer", "strict": True, "schema": request.grammar.json_schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif request.form.slots and self._known_vllm():
-            body["structured_outputs"] = {"regex": _regex(request.form)}
+        elif request.grammar.choices and self._known_vllm():
+            body["structured_outputs"] = {"regex": _regex(request.grammar)}
         return body
 
     async def _tried(self, body: Mapping[str, Any]) -> Any:
@@ -369,7 +369,7 @@ def _key(url: str) -> str:
 def _tokenizer(path: str | None) -> Any:
     if path is None:
         return None
-    specs.need("transformers", "tokenizers")
+    specs.require_extra("transformers", "tokenizers")
     from tokenizers import Tokenizer
 
     file = os.path.join(path, "tokenizer.json") if os.path.isdir(path) else path  # noqa: PTH112, PTH118
@@ -400,8 +400,10 @@ def _number(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def _regex(form: Form) -> str:
+def _regex(grammar: OutputGrammar) -> str:
     thought = (
-        f"{slots_regex([[form.lead]])}[^<]*{slots_regex([[form.until]])}" if form.until else ""
+        f"{choices_regex([[grammar.prefix]])}[^<]*{choices_regex([[grammar.reasoning_end]])}"
+        if grammar.reasoning_end
+        else ""
     )
-    return f"{thought}{slots_regex(form.slots)}"
+    return f"{thought}{choices_regex(grammar.choices)}"

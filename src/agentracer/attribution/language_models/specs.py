@@ -1,4 +1,4 @@
-"""What follows the scheme of a model spec: a place, and settings after a `?`."""
+"""Parse the argument of a model spec: a path or model, and settings after a `?`."""
 
 from __future__ import annotations
 
@@ -8,64 +8,62 @@ from urllib.parse import parse_qsl
 
 from agentracer.errors import MissingExtra, UnknownModel
 
-__all__ = ["answer_format", "need", "place_and_settings", "whole_number"]
+__all__ = ["answer_format", "positive_int", "require_extra", "split_argument"]
 
 
-def place_and_settings(
-    scheme: str, argument: str, known: Iterable[str]
-) -> tuple[str, dict[str, str]]:
+def split_argument(scheme: str, argument: str, known: Iterable[str]) -> tuple[str, dict[str, str]]:
     """Split `PLACE?key=value&key=value`.
 
     Raises:
-        UnknownModel: there is no place, or a setting is not among the `known` ones.
+        UnknownModel: the place is empty, or a setting is not among the `known` ones.
     """
     place, _, query = argument.partition("?")
     settings = dict(parse_qsl(query, keep_blank_values=True))
     unknown = sorted(set(settings) - set(known))
     if unknown:
-        # Names only: a value may be a key that somebody put there.
+        # Names only: a value could be an API key.
         raise UnknownModel(
             f"{scheme}: unknown settings {', '.join(unknown)}\n"
             f"  remedy: use {', '.join(sorted(known))}, as in {scheme}:PLACE?key=value"
         )
     if not place:
         raise UnknownModel(
-            f"{scheme}: says no model\n  remedy: write {scheme}:PLACE, see docs/judges.md"
+            f"{scheme}: the spec names no model\n  remedy: write {scheme}:PLACE, see docs/judges.md"
         )
     return place, settings
 
 
-def whole_number(scheme: str, settings: dict[str, str], name: str) -> int | None:
-    """A setting as a positive number.
+def positive_int(scheme: str, settings: dict[str, str], name: str) -> int | None:
+    """Return a setting as a positive integer, None if it is absent.
 
     Raises:
-        UnknownModel: it is none.
+        UnknownModel: it is not a positive integer.
     """
     text = settings.get(name)
     if text is None:
         return None
     if not text.isdecimal() or int(text) < 1:
         raise UnknownModel(
-            f"{scheme}: {name}={text!r} is no whole number\n  remedy: write {name}=N, at least 1"
+            f"{scheme}: {name}={text!r} is not a positive integer\n  remedy: write {name}=N"
         )
     return int(text)
 
 
 def answer_format(scheme: str, text: str | None) -> str:
-    """The form of answer that a setting asks for; `json` by default.
+    """Return the answer format of a setting; `json` by default.
 
     Raises:
-        UnknownModel: there is no such form.
+        UnknownModel: there is no such format.
     """
     if text in {None, "json", "tagged"}:
         return text or "json"
     raise UnknownModel(
-        f"{scheme}: format={text!r} is no form of answer\n  remedy: write format=json or tagged"
+        f"{scheme}: format={text!r} is not an answer format\n  remedy: write format=json or tagged"
     )
 
 
-def need(extra: str, *modules: str) -> None:
-    """Make sure that the modules of an extra can be imported, without importing them.
+def require_extra(extra: str, *modules: str) -> None:
+    """Check that the modules of an extra are installed, without importing them.
 
     Raises:
         MissingExtra: one of them is not installed.

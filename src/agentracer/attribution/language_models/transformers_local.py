@@ -1,9 +1,9 @@
 """A model in this process through transformers: `transformers:PATH`, on CPU or GPU.
 
-One prompt at a time, with the keys and values of the prompt before kept: prompts that begin alike
-(the steps of one run, the samples of one question) are computed once. With `?batch=16`, up to 16
-outputs are written side by side instead (see `side_by_side`): more memory, fewer passes. For real
-throughput there is `vllm:`.
+Without a batch size, one output is generated at a time, and the keys and values of the prompt
+before are reused for the common beginning (the steps of one run, the samples of one question).
+With `?batch=16`, up to 16 outputs are generated in one batch: more memory, fewer passes. For high
+throughput use `vllm:`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,24 @@ from agentracer.attribution.language_models.base import (
     Prompt,
     Reply,
     Request,
-    Span,
     SpanScore,
+    TextSpan,
 )
-from agentracer.attribution.language_models.grammar import Grammars
-from agentracer.attribution.language_models.side_by_side import CHUNK, Job, side_by_side
-from agentracer.attribution.language_models.writing import Writing
+from agentracer.attribution.language_models.batched_generation import (
+    CHUNK,
+    GenerationJob,
+    generate_batched,
+)
+from agentracer.attribution.language_models.decoder import Decoder
+from agentracer.attribution.language_models.grammar import GrammarCompiler
 from agentracer.errors import UnknownModel
 from agentracer.usage import Usage
 
 __all__ = ["TransformersModel"]
 
 _SETTINGS = ("lora", "format", "device", "dtype", "context", "batch")
-_LOOKING = 24  # last tokens of a prompt whose attention is read
-_UNEXPECTED = 4  # the surprise of a span is that of its least expected quarter
+_QUERY_TOKENS = 24  # last tokens of a prompt, whose attention is read
+_QUARTER = 4  # the surprise of a span is the mean over its least likely quarter of tokens
 
 
 class TransformersModel:
@@ -51,50 +55,50 @@ class TransformersModel:
     remote = False
 
     def __init__(self, argument: str) -> None:
-        specs.need("transformers", "torch", "transformers", "xgrammar")
-        place, settings = specs.place_and_settings("transformers", argument, _SETTINGS)
-        self.found = chat.checkpoint("transformers", place, settings)
-        if self.found.adapter:
-            specs.need("transformers", "peft")
+        specs.require_extra("transformers", "torch", "transformers", "xgrammar")
+        place, settings = specs.split_argument("transformers", argument, _SETTINGS)
+        self.checkpoint = chat.checkpoint("transformers", place, settings)
+        if self.checkpoint.adapter:
+            specs.require_extra("transformers", "peft")
         self.name = f"transformers:{place}"
-        self.answer_format = self.found.answer_format
+        self.answer_format = self.checkpoint.answer_format
         self._settings = settings
-        self._context = specs.whole_number("transformers", settings, "context")
-        self.batch = specs.whole_number("transformers", settings, "batch") or 1
+        self._context = specs.positive_int("transformers", settings, "context")
+        self.batch_size = specs.positive_int("transformers", settings, "batch") or 1
         self._lock = threading.RLock()
-        self._made: tuple[Any, Any, Grammars] | None = None
+        self._loaded: tuple[Any, Any, GrammarCompiler] | None = None
         self._past: tuple[list[int], Any] = ([], None)
 
-    def _parts(self) -> tuple[Any, Any, Grammars]:
-        """Model, tokenizer and grammars; loaded when first needed."""
+    def _parts(self) -> tuple[Any, Any, GrammarCompiler]:
+        """Return model, tokenizer and grammar compiler; loads them at the first call."""
         with self._lock:
-            if self._made is None:
-                self._made = self._load()
-            return self._made
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
 
-    def _load(self) -> tuple[Any, Any, Grammars]:
+    def _load(self) -> tuple[Any, Any, GrammarCompiler]:
         import torch
         from transformers import AutoModelForCausalLM
 
-        tokenizer = chat.load_tokenizer("transformers", self.found)
+        tokenizer = chat.load_tokenizer("transformers", self.checkpoint)
         device = self._settings.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = self._settings.get("dtype", "auto")
         try:
             model: Any = AutoModelForCausalLM.from_pretrained(
-                self.found.base, dtype=dtype, local_files_only=True
+                self.checkpoint.base, dtype=dtype, local_files_only=True
             )
         except (OSError, ValueError) as error:
             raise UnknownModel(
                 f"{self.name} cannot be loaded: {error}\n"
                 "  remedy: nothing is downloaded; name a folder that holds the model"
             ) from error
-        if self.found.adapter:
+        if self.checkpoint.adapter:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, self.found.adapter).merge_and_unload()
+            model = PeftModel.from_pretrained(model, self.checkpoint.adapter).merge_and_unload()
         model = model.to(device).eval()
         stop = _stops(model, tokenizer)
-        return model, tokenizer, Grammars(tokenizer, _rows(model), stop)
+        return model, tokenizer, GrammarCompiler(tokenizer, _rows(model), stop)
 
     @property
     def context_length(self) -> int | None:
@@ -128,29 +132,32 @@ class TransformersModel:
         return len(ids)
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """One reply a request: its samples one after the other, or many outputs side by side."""
+        """Return one reply for each request, generated one by one or in batches."""
         import torch
 
         with self._lock, torch.inference_mode():
             jobs = [self._jobs(request) for request in requests]
-            every = [job for found in jobs if isinstance(found, list) for job in found]
-            if self.batch > 1:
-                side_by_side(self._parts()[0], every, self.batch)
+            fitting = [job for group in jobs if isinstance(group, list) for job in group]
+            if self.batch_size > 1:
+                generate_batched(self._parts()[0], fitting, self.batch_size)
             else:
-                for job in every:
+                for job in fitting:
                     self._write(job)
         return [
-            [job.completion() for job in found] if isinstance(found, list) else found
-            for found in jobs
+            [job.completion() for job in group] if isinstance(group, list) else group
+            for group in jobs
         ]
 
-    def _jobs(self, request: Request) -> list[Job] | ContextExceeded:
-        """The outputs of a request, still to be written."""
-        model, tokenizer, grammars = self._parts()
-        form, sampling = request.form, request.sampling
-        # Models that can think do so by their template; JSON has its reasoning inside.
+    def _jobs(self, request: Request) -> list[GenerationJob] | ContextExceeded:
+        """Make the generation jobs of a request, or the error of a prompt that is too long."""
+        model, tokenizer, compiler = self._parts()
+        grammar, sampling = request.grammar, request.sampling
+        # The chat template switches reasoning on; a JSON answer has a field for it instead.
         encoded = chat.encode(
-            tokenizer, request.prompt, form.lead, thinking=form.schema is None and bool(form.until)
+            tokenizer,
+            request.prompt,
+            grammar.prefix,
+            thinking=grammar.json_schema is None and bool(grammar.reasoning_end),
         )
         limit = self.context_length
         if limit is not None and len(encoded.ids) >= limit:
@@ -162,33 +169,35 @@ class TransformersModel:
             sampling = replace(sampling, max_tokens=room)
         stop = frozenset(_stops(model, tokenizer))
         return [
-            Job(
+            GenerationJob(
                 encoded.ids,
-                Writing(form, sampling, number, tokenizer=tokenizer, grammars=grammars, stop=stop),
+                Decoder(
+                    grammar, sampling, number, tokenizer=tokenizer, compiler=compiler, stop=stop
+                ),
             )
             for number in range(sampling.n)
         ]
 
-    def _write(self, job: Job) -> None:
-        """One output, with what is kept of the prompt before."""
+    def _write(self, job: GenerationJob) -> None:
+        """Generate one output, reusing the cache of the prompt before."""
         logits = self._prefill(job)
-        while (token := job.writing.next(logits)) is not None and not job.writing.complete:
+        while (token := job.decoder.next_token(logits)) is not None and not job.decoder.complete:
             logits = self._forward([token])
 
-    def _prefill(self, job: Job) -> Any:
-        """Logits after its prompt, computing only what does not begin like the one before."""
+    def _prefill(self, job: GenerationJob) -> Any:
+        """Return the logits after the prompt; its beginning may come from the cache."""
         ids = job.ids
-        known, cache = self._past
+        cached_ids, cache = self._past
         shared = 0
-        # The last token is always computed: its logits are what is wanted.
-        for a, b in zip(known, ids[:-1], strict=False):
+        # The last token is always computed: its logits are needed.
+        for a, b in zip(cached_ids, ids[:-1], strict=False):
             if a != b:
                 break
             shared += 1
         if cache is not None and shared:
-            if shared < len(known):
-                cache.crop(shared - len(known))
-            self._past = (known[:shared], cache)
+            if shared < len(cached_ids):
+                cache.crop(shared - len(cached_ids))
+            self._past = (cached_ids[:shared], cache)
         else:
             shared, self._past = 0, ([], None)
         job.cached = shared
@@ -197,25 +206,27 @@ class TransformersModel:
             logits = self._forward(ids[start : start + CHUNK])
         return logits
 
-    def _forward(self, ids: list[int], **wanted: Any) -> Any:
-        """Read some more tokens; the logits after the last one (or all that is `wanted`)."""
+    def _forward(self, ids: list[int], **outputs: Any) -> Any:
+        """Read more tokens. Returns the logits after the last one, or everything with `outputs`."""
         import torch
 
         model = self._parts()[0]
-        known, cache = self._past
-        keep = 0 if wanted else 1
+        cached_ids, cache = self._past
+        keep = 0 if outputs else 1
         out = model(
             input_ids=torch.tensor([ids], device=model.device),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=keep,
-            **wanted,
+            **outputs,
         )
-        self._past = (known + ids, out.past_key_values)
-        return out if wanted else out.logits[:, -1].float()
+        self._past = (cached_ids + ids, out.past_key_values)
+        return out if outputs else out.logits[:, -1].float()
 
-    def score(self, prompt: Prompt, spans: Sequence[Span]) -> tuple[list[SpanScore], Completion]:
-        """Surprise of every span, and the attention that the end of the prompt pays to it."""
+    def score(
+        self, prompt: Prompt, spans: Sequence[TextSpan]
+    ) -> tuple[list[SpanScore], Completion]:
+        """Return the surprise of every span, and the attention of the end of the prompt to it."""
         import torch
 
         with self._lock, torch.inference_mode():
@@ -223,8 +234,8 @@ class TransformersModel:
             # What the template adds after the question is the same in every prompt.
             end = max(i for i, at in enumerate(encoded.offsets) if at is not None) + 1
             ids = encoded.ids[:end]
-            surprises = self._surprises(ids[:-_LOOKING])
-            attention = self._attention(ids[-_LOOKING:])
+            surprises = self._surprises(ids[:-_QUERY_TOKENS])
+            attention = self._attention(ids[-_QUERY_TOKENS:])
             self._past = ([], None)
         scores = [_span_score(encoded.tokens_of(span), surprises, attention) for span in spans]
         return scores, Completion(text="", usage=Usage(model_calls=1, input_tokens=len(ids)))
@@ -233,18 +244,18 @@ class TransformersModel:
         import torch
 
         self._past = ([], None)
-        found = [0.0]  # nothing comes before the first token
+        surprises = [0.0]  # the first token has no likelihood
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK]
             out = self._forward(chunk, output_attentions=False)
             after = ids[start + 1 : start + 1 + len(chunk)]
             logs = torch.log_softmax(out.logits[0, : len(after)].float(), dim=-1)
             at = torch.tensor(after, device=logs.device)
-            found += (-logs.gather(1, at[:, None])[:, 0]).tolist()
-        return found
+            surprises += (-logs.gather(1, at[:, None])[:, 0]).tolist()
+        return surprises
 
     def _attention(self, ids: list[int]) -> list[float] | None:
-        """Weight of every token for the last ones, over heads and the upper half of layers."""
+        """Return the attention of the last tokens to each token, over the upper half of layers."""
         model = self._parts()[0]
         before = model.config._attn_implementation
         try:
@@ -256,25 +267,25 @@ class TransformersModel:
             return None
         upper = out.attentions[len(out.attentions) // 2 :]
         weights = sum(layer[0].float().mean(dim=(0, 1)) for layer in upper) / len(upper)
-        found: list[float] = weights.tolist()
-        return found
+        result: list[float] = weights.tolist()
+        return result
 
 
 def _span_score(
     tokens: list[int], surprises: Sequence[float], attention: Sequence[float] | None
 ) -> SpanScore:
-    known = sorted((surprises[i] for i in tokens if i < len(surprises)), reverse=True)
-    top = known[: max(len(known) // _UNEXPECTED, 1)]
-    paid = None
+    ordered = sorted((surprises[i] for i in tokens if i < len(surprises)), reverse=True)
+    top = ordered[: max(len(ordered) // _QUARTER, 1)]
+    weight = None
     if attention is not None and tokens:
-        paid = sum(attention[i] for i in tokens if i < len(attention)) / len(tokens)
-    return SpanScore(sum(top) / len(top) if top else 0.0, paid, len(tokens))
+        weight = sum(attention[i] for i in tokens if i < len(attention)) / len(tokens)
+    return SpanScore(sum(top) / len(top) if top else 0.0, weight, len(tokens))
 
 
 def _stops(model: Any, tokenizer: Any) -> list[int]:
     ends = model.generation_config.eos_token_id
     listed = ends if isinstance(ends, list) else [ends]
-    return sorted({one for one in (*listed, tokenizer.eos_token_id) if one is not None})
+    return sorted({token for token in (*listed, tokenizer.eos_token_id) if token is not None})
 
 
 def _rows(model: Any) -> int:

@@ -1,8 +1,8 @@
-"""A model in this process through vLLM's offline engine: `vllm:PATH`. The one for throughput.
+"""A model in this process through vLLM's offline engine: `vllm:PATH`, for high throughput.
 
-Prompts go in as ids of our own making (see `chat`), in one batch, with prefix caching on: prompts
-that begin alike are computed once. Reasoning is free and what follows it is constrained, in two
-passes; the second one finds the first one's prompt in the cache.
+Prompts are passed as token ids (see `chat`), in one batch, with prefix caching: a common beginning
+is computed once. The reasoning is generated without constraints in a first pass, the answer with
+its grammar in a second one, which finds the prompt of the first in the cache.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from agentracer.attribution.language_models import chat, specs
 from agentracer.attribution.language_models.base import (
     Completion,
     ContextExceeded,
-    Form,
+    OutputGrammar,
     Prompt,
     Reply,
     Request,
-    Span,
     SpanScore,
+    TextSpan,
 )
-from agentracer.attribution.language_models.grammar import slots_regex
+from agentracer.attribution.language_models.grammar import choices_regex
 from agentracer.errors import BackendError, UnknownModel
 from agentracer.usage import Usage
 
 __all__ = ["VllmModel"]
 
 _SETTINGS = ("lora", "format", "dtype", "context", "memory", "eager")
-_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of LoRA, that vLLM can make room for (0.31)
-_UNEXPECTED = 4
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # values of max_lora_rank in vLLM 0.31
+_QUARTER = 4  # the surprise of a span is the mean over its least likely quarter of tokens
 
 
 class VllmModel:
@@ -46,26 +46,26 @@ class VllmModel:
     """
 
     remote = False
-    batch = 64
+    batch_size = 64
 
     def __init__(self, argument: str) -> None:
-        specs.need("vllm", "vllm")
-        place, settings = specs.place_and_settings("vllm", argument, _SETTINGS)
-        self.found = chat.checkpoint("vllm", place, settings)
+        specs.require_extra("vllm", "vllm")
+        place, settings = specs.split_argument("vllm", argument, _SETTINGS)
+        self.checkpoint = chat.checkpoint("vllm", place, settings)
         self.name = f"vllm:{place}"
-        self.answer_format = self.found.answer_format
+        self.answer_format = self.checkpoint.answer_format
         self._settings = settings
-        self._context = specs.whole_number("vllm", settings, "context")
+        self._context = specs.positive_int("vllm", settings, "context")
         self._lock = threading.RLock()
-        self._made: tuple[Any, Any] | None = None
+        self._loaded: tuple[Any, Any] | None = None
 
     def _parts(self) -> tuple[Any, Any]:
-        """Engine and tokenizer; loaded when first needed."""
+        """Return engine and tokenizer; loads them at the first call."""
         with self._lock:
-            if self._made is None:
-                tokenizer = chat.load_tokenizer("vllm", self.found)
-                self._made = (self._engine(), tokenizer)
-            return self._made
+            if self._loaded is None:
+                tokenizer = chat.load_tokenizer("vllm", self.checkpoint)
+                self._loaded = (self._engine(), tokenizer)
+            return self._loaded
 
     def _engine(self) -> Any:
         from vllm import LLM
@@ -73,8 +73,8 @@ class VllmModel:
         options: dict[str, Any] = {
             "enable_prefix_caching": True,
             "seed": 0,
-            # Free white space lets a model fill its budget with blanks; the setting of a single
-            # request is not heeded (vLLM 0.31).
+            # With free white space a model can fill its budget with blanks. vLLM 0.31 ignores the
+            # setting of a single request.
             "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         }
         if self._context:
@@ -85,10 +85,10 @@ class VllmModel:
             options["gpu_memory_utilization"] = float(self._settings["memory"])
         if self._settings.get("eager") == "1":
             options["enforce_eager"] = True
-        if self.found.adapter:
-            options |= {"enable_lora": True, "max_lora_rank": _rank(self.found.adapter)}
+        if self.checkpoint.adapter:
+            options |= {"enable_lora": True, "max_lora_rank": _rank(self.checkpoint.adapter)}
         try:
-            return LLM(self.found.base, disable_log_stats=True, **options)
+            return LLM(self.checkpoint.base, disable_log_stats=True, **options)
         except (OSError, ValueError) as error:
             raise UnknownModel(
                 f"{self.name} cannot be loaded: {error}\n  remedy: name a folder with a model"
@@ -119,69 +119,73 @@ class VllmModel:
         return len(ids)
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """All requests in one batch: first the reasoning of all, then the answers of all."""
+        """Generate in one batch: first the reasoning of all requests, then the answers of all."""
         with self._lock:
-            jobs = [job for i, request in enumerate(requests) for job in self._jobs(i, request)]
-            fitting = [job for job in jobs if job.room > 0]
-            self._reason([job for job in fitting if job.form.until])
+            samples = [
+                sample for i, request in enumerate(requests) for sample in self._samples(i, request)
+            ]
+            fitting = [sample for sample in samples if sample.room > 0]
+            self._reason([sample for sample in fitting if sample.grammar.reasoning_end])
             self._answer(fitting)
         replies: list[Reply] = [[] for _ in requests]
-        for job in jobs:
-            reply = replies[job.request]
-            if job.room <= 0:
-                replies[job.request] = ContextExceeded(
-                    f"a prompt of {len(job.ids)} tokens does not fit {self.name}",
+        for sample in samples:
+            reply = replies[sample.request]
+            if sample.room <= 0:
+                replies[sample.request] = ContextExceeded(
+                    f"a prompt of {len(sample.ids)} tokens does not fit {self.name}",
                     limit=self.context_length,
                 )
             elif isinstance(reply, list):
-                reply.append(job.completion())
+                reply.append(sample.completion())
         return replies
 
-    def _jobs(self, number: int, request: Request) -> list[_Job]:
-        form, sampling = request.form, request.sampling
-        thinking = form.schema is None and bool(form.until)
-        encoded = chat.encode(self._parts()[1], request.prompt, form.lead, thinking=thinking)
+    def _samples(self, number: int, request: Request) -> list[_Sample]:
+        grammar, sampling = request.grammar, request.sampling
+        thinking = grammar.json_schema is None and bool(grammar.reasoning_end)
+        encoded = chat.encode(self._parts()[1], request.prompt, grammar.prefix, thinking=thinking)
         limit = self.context_length or 0
         room = min(sampling.max_tokens, limit - len(encoded.ids))
         return [
-            _Job(number, encoded.ids, form, room, sampling.temperature, sampling.seed + i)
+            _Sample(number, encoded.ids, grammar, room, sampling.temperature, sampling.seed + i)
             for i in range(sampling.n)
         ]
 
-    def _reason(self, jobs: Sequence[_Job]) -> None:
+    def _reason(self, samples: Sequence[_Sample]) -> None:
         tokenizer = self._parts()[1]
-        wanted = []
-        for job in jobs:
-            slots = job.form.slots
+        params = []
+        for sample in samples:
+            slots = sample.grammar.choices
             longest = sum(max(len(self._encoded(text)) for text in slot) for slot in slots)
-            room = max(job.room - longest - 4, 1)
-            wanted.append(
-                job.sampling(room, stop=[job.form.until], include_stop_str_in_output=True)
+            room = max(sample.room - longest - 4, 1)
+            params.append(
+                sample.sampling(
+                    room, stop=[sample.grammar.reasoning_end], include_stop_str_in_output=True
+                )
             )
-        for job, out in zip(jobs, self._run(jobs, wanted), strict=True):
-            job.take(out)
-            text = tokenizer.decode(job.written)
-            if job.form.until not in text:
-                # The reasoning had no end: it is given one, so that an answer can follow.
-                job.written += self._encoded(job.form.until)
+        for sample, out in zip(samples, self._run(samples, params), strict=True):
+            sample.take(out)
+            text = tokenizer.decode(sample.tokens)
+            if sample.grammar.reasoning_end not in text:
+                # The reasoning did not end: close it, so that an answer can follow.
+                sample.tokens += self._encoded(sample.grammar.reasoning_end)
 
-    def _answer(self, jobs: Sequence[_Job]) -> None:
+    def _answer(self, samples: Sequence[_Sample]) -> None:
         from vllm.sampling_params import StructuredOutputsParams
 
-        wanted = []
-        for job in jobs:
-            form = job.form
+        params = []
+        for sample in samples:
+            grammar = sample.grammar
             constraint = None
-            if form.schema is not None:
-                constraint = StructuredOutputsParams(json=dict(form.schema))
-            elif form.slots:
-                constraint = StructuredOutputsParams(regex=slots_regex(form.slots))
-            room = max(job.room - len(job.written), 1)
-            wanted.append(job.sampling(room, structured_outputs=constraint))
-        for job, out in zip(jobs, self._run(jobs, wanted), strict=True):
-            job.take(out)
-            # A stop token that the engine hands over is no text.
-            job.text = job.form.lead + self._decoded(job.written)
+            if grammar.json_schema is not None:
+                constraint = StructuredOutputsParams(json=dict(grammar.json_schema))
+            elif grammar.choices:
+                constraint = StructuredOutputsParams(regex=choices_regex(grammar.choices))
+            room = max(sample.room - len(sample.tokens), 1)
+            params.append(sample.sampling(room, structured_outputs=constraint))
+        for sample, out in zip(samples, self._run(samples, params), strict=True):
+            sample.take(out)
+            # The engine returns the stop token; it is not part of the text.
+            sample.text = sample.grammar.prefix + self._decoded(sample.tokens)
 
     def _decoded(self, ids: list[int]) -> str:
         tokenizer = self._parts()[1]
@@ -194,21 +198,23 @@ class VllmModel:
         ids: list[int] = self._parts()[1](text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def _run(self, jobs: Sequence[_Job], wanted: list[Any]) -> list[Any]:
-        if not jobs:
+    def _run(self, samples: Sequence[_Sample], params: list[Any]) -> list[Any]:
+        if not samples:
             return []
         engine = self._parts()[0]
-        prompts = [{"prompt_token_ids": [*job.ids, *job.written]} for job in jobs]
-        return list(engine.generate(prompts, wanted, use_tqdm=False, lora_request=self._adapter()))
+        prompts = [{"prompt_token_ids": [*sample.ids, *sample.tokens]} for sample in samples]
+        return list(engine.generate(prompts, params, use_tqdm=False, lora_request=self._adapter()))
 
     def _adapter(self) -> Any:
-        if not self.found.adapter:
+        if not self.checkpoint.adapter:
             return None
         from vllm.lora.request import LoRARequest
 
-        return LoRARequest("judge", 1, self.found.adapter)
+        return LoRARequest("judge", 1, self.checkpoint.adapter)
 
-    def score(self, prompt: Prompt, spans: Sequence[Span]) -> tuple[list[SpanScore], Completion]:
+    def score(
+        self, prompt: Prompt, spans: Sequence[TextSpan]
+    ) -> tuple[list[SpanScore], Completion]:
         """Surprise of every span; the engine does not show attention."""
         from vllm import SamplingParams
 
@@ -227,27 +233,33 @@ class VllmModel:
                 lora_request=self._adapter(),
             )[0]
         if out.prompt_logprobs is None:
-            raise BackendError(f"{self.name} gave no log probabilities")
-        surprises = [_surprise(one) for one in out.prompt_logprobs]
+            raise BackendError(f"{self.name} returned no log probabilities")
+        surprises = [_surprise(logprobs) for logprobs in out.prompt_logprobs]
         scores = [_span_score(encoded.tokens_of(span), surprises) for span in spans]
         return scores, Completion(
             text="", usage=Usage(model_calls=1, input_tokens=len(encoded.ids))
         )
 
 
-class _Job:
-    """One sample on its way."""
+class _Sample:
+    """One sample while it is generated."""
 
     def __init__(
-        self, request: int, ids: list[int], form: Form, room: int, temperature: float, seed: int
+        self,
+        request: int,
+        ids: list[int],
+        grammar: OutputGrammar,
+        room: int,
+        temperature: float,
+        seed: int,
     ) -> None:
-        self.request, self.ids, self.form, self.room = request, ids, form, room
+        self.request, self.ids, self.grammar, self.room = request, ids, grammar, room
         self.temperature, self.seed = temperature, seed
-        self.written: list[int] = []
+        self.tokens: list[int] = []
         self.text = ""
         self.cached: int | None = None
 
-    def sampling(self, room: int, **wanted: Any) -> Any:
+    def sampling(self, room: int, **params: Any) -> Any:
         from vllm import SamplingParams
 
         return SamplingParams(
@@ -255,14 +267,14 @@ class _Job:
             temperature=self.temperature,
             seed=self.seed,
             skip_special_tokens=False,
-            **wanted,
+            **params,
         )
 
     def take(self, out: Any) -> None:
-        """Add what the engine wrote; what it found in its cache counts for the first pass."""
+        """Add the tokens of one pass. Cached tokens are those of the first pass."""
         if self.cached is None:
             self.cached = out.num_cached_tokens or 0
-        self.written += list(out.outputs[0].token_ids)
+        self.tokens += list(out.outputs[0].token_ids)
 
     def completion(self) -> Completion:
         return Completion(
@@ -271,29 +283,29 @@ class _Job:
                 model_calls=1,
                 input_tokens=len(self.ids),
                 cached_tokens=min(self.cached or 0, len(self.ids)),
-                output_tokens=len(self.written),
+                output_tokens=len(self.tokens),
             ),
         )
 
 
 def _rank(adapter: str) -> int:
-    """The least room for a LoRA that holds this adapter; more would cost memory for nothing."""
+    """Return the smallest `max_lora_rank` for this adapter; a larger one costs memory."""
     config = chat.adapter_config("vllm", adapter)
     rank = max([config.get("r", 1), *config.get("rank_pattern", {}).values()])
-    room = next((one for one in _RANKS if one >= rank), None)
-    if room is None:
+    limit = next((allowed for allowed in _RANKS if allowed >= rank), None)
+    if limit is None:
         raise UnknownModel(
             f"vllm: {adapter} has rank {rank}, vLLM takes {_RANKS[-1]} at most\n"
             "  remedy: merge it into its base (merge_and_unload of peft), and name that"
         )
-    return room
+    return limit
 
 
-def _surprise(one: Mapping[int, Any] | None) -> float:
-    return -next(iter(one.values())).logprob if one else 0.0
+def _surprise(logprobs: Mapping[int, Any] | None) -> float:
+    return -next(iter(logprobs.values())).logprob if logprobs else 0.0
 
 
 def _span_score(tokens: Sequence[int], surprises: Sequence[float]) -> SpanScore:
-    known = sorted((surprises[i] for i in tokens if i < len(surprises)), reverse=True)
-    top = known[: max(len(known) // _UNEXPECTED, 1)]
+    ordered = sorted((surprises[i] for i in tokens if i < len(surprises)), reverse=True)
+    top = ordered[: max(len(ordered) // _QUARTER, 1)]
     return SpanScore(sum(top) / len(top) if top else 0.0, None, len(tokens))

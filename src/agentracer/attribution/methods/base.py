@@ -1,7 +1,7 @@
-"""What the methods share: a case to judge, how it asks, and what it finds.
+"""The base of all methods: the context of one run, its requests, and how answers are ranked.
 
-A method is a generator: it yields requests and is sent the replies. It therefore knows nothing of
-threads, batches and servers, and many cases can be driven side by side, each at its own pace.
+A method is a generator: it yields requests and is sent the replies. It does no input or output of
+its own, so that one driver can run many of them at a time, in batches or against a server.
 """
 
 from __future__ import annotations
@@ -9,39 +9,42 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from agentracer.attribution import answers, prompts
 from agentracer.attribution.answers import Answer, Unreadable
+from agentracer.attribution.backends import Judgement
 from agentracer.attribution.language_models.base import (
+    ChatMessage,
     Completion,
-    Form,
     LanguageModel,
+    OutputGrammar,
     Prompt,
     Reply,
     Request,
     Sampling,
-    Turn,
 )
-from agentracer.attribution.rendering import Part, TraceView
+from agentracer.attribution.rendering import StepPiece, TraceView
 from agentracer.errors import BackendError
 from agentracer.usage import Usage
 from agentracer.verdict import Candidate, Evidence
 
-__all__ = ["Case", "Finding", "Method", "Options", "Steps"]
+__all__ = ["JudgeContext", "JudgeOptions", "Method", "RequestFlow"]
 
-Steps = Generator[list[Request], list[Reply], "Finding"]
-Method = Callable[["Case"], Steps]
+RequestFlow = Generator[list[Request], list[Reply], Judgement]
+"""Yields requests, is sent one reply for each, and returns the judgement."""
 
-_LONGEST_RAW = 4_000  # characters of an unusable answer that are sent back, or kept
-_QUOTED = re.compile(r"[\"“”`']([^\"“”`'\n]{8,300})[\"“”`']")
-_SPARE = 48  # tokens for the chat template
-_CHARACTERS_KEPT = 200  # of each slot, however small the budget is
+Method = Callable[["JudgeContext"], RequestFlow]
+
+_MAX_RAW_CHARS = 4_000  # characters of an unusable answer that are sent back, or kept
+_QUOTATION = re.compile(r"[\"“”`']([^\"“”`'\n]{8,300})[\"“”`']")
+_TEMPLATE_TOKENS = 48  # tokens for the chat template
+_MIN_SLOT_CHARS = 200  # of each slot, however small the budget is
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a judge works; see `Tracer`. `answer_tokens` bounds one answer with its reasoning."""
+class JudgeOptions:
+    """Options of a judge; see `Tracer`. `defended` is False only to measure the defences."""
 
     method: str = "all-at-once"
     samples: int = 1
@@ -52,33 +55,28 @@ class Options:
     answer_tokens: int = 2_048
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What a method found; empty candidates need a reason to abstain."""
-
-    candidates: tuple[Candidate, ...] = ()
-    shares: dict[str, float] = field(default_factory=dict)
-    confidence: float | None = None
-    reason: str = ""
-    abstain_reason: str | None = None
-
-
-class Case:
-    """One run, the model that judges it, and the budget.
+class JudgeContext:
+    """One run, the model that judges it, and the budget of its prompts.
 
     Args:
-        view: the run as it is shown.
+        view: the run as the prompt shows it.
         model: the judge.
-        options: how it works.
+        options: of the judge.
         budget: tokens of a prompt, without the answer.
         answer_tokens: tokens of an answer.
+
+    Attributes:
+        notes: remarks for the verdict.
+        usage: model calls that a method made itself, outside its requests.
+        prompt_names: names of the prompt files used.
+        versions: further facts that the result depends on.
     """
 
     def __init__(
         self,
         view: TraceView,
         model: LanguageModel,
-        options: Options,
+        options: JudgeOptions,
         *,
         budget: int,
         answer_tokens: int,
@@ -88,24 +86,24 @@ class Case:
         self.style = model.answer_format
         self.notes: list[str] = []
         self.usage = Usage()
-        self.used: set[str] = {"system"}
+        self.prompt_names: set[str] = {"system"}
         self._room: int | None = None
         self._frames: dict[str, int] = {}
         self.versions: dict[str, str] = {}
 
     @property
     def all_steps(self) -> range:
-        """Every step of the run."""
+        """The indices of all steps."""
         return range(len(self.view.run.steps))
 
-    def body(self, template: str = "trace", parts: Sequence[Part] | None = None) -> str:
-        """The run, or parts of it, in the frame of a prompt file."""
-        self.used.add(template)
+    def body(self, template: str = "trace", pieces: Sequence[StepPiece] | None = None) -> str:
+        """Return the run, or pieces of it, in the frame of a prompt file."""
+        self.prompt_names.add(template)
         self._fit_frame(template)
-        return self.view.prompt(template, room=self._room, steps=self.view.steps(parts))
+        return self.view.prompt(template, room=self._room, steps=self.view.steps(pieces))
 
     def room(self, template: str = "trace") -> int:
-        """Tokens left for steps beside the frame and the question."""
+        """Return the tokens left for steps beside the frame and the question."""
         self._fit_frame(template)
         return self.budget - self._frames[template]
 
@@ -116,12 +114,15 @@ class Case:
         longest = max(map(len, self.view.slots().values()))
         while True:
             frame = self.view.prompt(template, room=self._room, steps="")
-            taken = self.model.count_tokens(f"{prompts.source('system')}\n{frame}") + self._asked()
-            if taken <= self.budget // 2 or (self._room or longest) <= _CHARACTERS_KEPT:
+            taken = (
+                self.model.count_tokens(f"{prompts.source('system')}\n{frame}")
+                + self._question_tokens()
+            )
+            if taken <= self.budget // 2 or (self._room or longest) <= _MIN_SLOT_CHARS:
                 break
-            self._room = max((self._room or longest) // 2, _CHARACTERS_KEPT)
+            self._room = max((self._room or longest) // 2, _MIN_SLOT_CHARS)
         if self._room is not None:
-            self.note(f"task, outcome and agents were cut to {self._room:,} characters each")
+            self.add_note(f"task, outcome and agents were cut to {self._room:,} characters each")
         if taken > self.budget - 64:
             raise BackendError(
                 f"a budget of {self.budget} tokens leaves no room for the steps: the frame of the "
@@ -130,51 +131,52 @@ class Case:
             )
         self._frames[template] = taken
 
-    def _asked(self) -> int:
+    def _question_tokens(self) -> int:
         longest = max((prompts.source(n) for n in prompts.names() if n[:4] == "ask_"), key=len)
-        told, _ = answers.instruction(self.style)
-        return self.model.count_tokens(f"{longest}\n{told}") + _SPARE
+        instruction, _ = answers.instruction(self.style)
+        return self.model.count_tokens(f"{longest}\n{instruction}") + _TEMPLATE_TOKENS
 
     def fits(self, text: str) -> bool:
-        """Whether a text of steps fits beside the frame. Counts only where bytes do not tell."""
+        """Whether a text of steps fits beside the frame."""
+        # A token is at least one byte, so a short text needs no count.
         room = self.room()
         return len(text.encode(errors="replace")) <= room or self.model.count_tokens(text) <= room
 
-    def longest(self, requests: Iterable[Request]) -> int:
-        """Tokens of the longest of some prompts, without what the chat template adds."""
+    def longest_prompt(self, requests: Iterable[Request]) -> int:
+        """Return the tokens of the longest of some prompts, without those of the chat template."""
         texts = ("\n".join(turn.content for turn in request.prompt) for request in requests)
         return max(map(self.model.count_tokens, texts), default=0)
 
-    def note(self, what: str) -> None:
-        """Something that the verdict has to say about how it came about."""
-        if what not in self.notes:
-            self.notes.append(what)
+    def add_note(self, text: str) -> None:
+        """Add a remark on how the result was reached, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def question(self, name: str, **slots: str) -> str:
-        """The question of a prompt file."""
-        self.used.add(name)
+        """Return the question of a prompt file."""
+        self.prompt_names.add(name)
         return prompts.fill(name, **slots)
 
-    def prompt(self, body: str, question: str, told: str = "") -> Prompt:
-        """System and user turn; what changes from call to call comes last, for prefix caches."""
-        user = "\n".join(filter(None, (body, question, told)))
-        return (Turn("system", prompts.source("system")), Turn("user", user))
+    def prompt(self, body: str, question: str, instruction: str = "") -> Prompt:
+        """Make the two messages; what differs between calls comes last, for prefix caches."""
+        user = "\n".join(filter(None, (body, question, instruction)))
+        return (ChatMessage("system", prompts.source("system")), ChatMessage("user", user))
 
     def blame_request(
         self, body: str, question: str, steps: Iterable[int], *, samples: int = 1
     ) -> Request:
-        """Who is to blame, out of these steps?"""
-        told, name = answers.instruction(self.style)
-        self.used.add(name)
-        form = answers.blame_form(self.style, self.view, list(steps), room=self.answer_tokens)
-        return Request(self.prompt(body, question, told), form, self._sampling(samples))
+        """Make the request that asks which of these steps is to blame."""
+        instruction, name = answers.instruction(self.style)
+        self.prompt_names.add(name)
+        grammar = answers.blame_grammar(self.style, self.view, list(steps), room=self.answer_tokens)
+        return Request(self.prompt(body, question, instruction), grammar, self._sampling(samples))
 
     def choice_request(self, body: str, question: str, choices: Sequence[str]) -> Request:
-        """Which of a few words?"""
-        told, name = answers.instruction(self.style, choices)
-        self.used.add(name)
-        form = answers.choice_form(self.style, choices, room=self.answer_tokens)
-        return Request(self.prompt(body, question, told), form, self._sampling(1))
+        """Make the request that asks for one of a few words."""
+        instruction, name = answers.instruction(self.style, choices)
+        self.prompt_names.add(name)
+        grammar = answers.choice_grammar(self.style, choices, room=self.answer_tokens)
+        return Request(self.prompt(body, question, instruction), grammar, self._sampling(1))
 
     def _sampling(self, samples: int) -> Sampling:
         temperature = self.options.temperature
@@ -187,10 +189,10 @@ class Case:
             max_tokens=self.answer_tokens,
         )
 
-    def asked(
+    def ask(
         self, requests: list[Request], read: Callable[[int, str], Answer | str | Unreadable]
     ) -> Generator[list[Request], list[Reply], list[list[Answer | str | Unreadable]]]:
-        """Answers to requests, each unusable one asked for once more.
+        """Send requests, and parse the answers; an answer that cannot be parsed is asked for again.
 
         Args:
             requests: to be sent together.
@@ -200,45 +202,42 @@ class Case:
             BackendError: the model failed on one of them.
         """
         replies = yield requests
-        said = [[read(i, one.text) for one in _good(reply)] for i, reply in enumerate(replies)]
-        again: list[tuple[int, int, Request]] = []
-        for i, group in enumerate(said):
-            for j, one in enumerate(group):
-                if isinstance(one, Unreadable):
-                    again.append((i, j, self._repair(requests[i], one, j)))
-        if again:
-            replies = yield [request for _, _, request in again]
-            for (i, j, _), reply in zip(again, replies, strict=True):
+        answers_of = [
+            [read(i, completion.text) for completion in _completions(reply)]
+            for i, reply in enumerate(replies)
+        ]
+        repairs: list[tuple[int, int, Request]] = []
+        for i, group in enumerate(answers_of):
+            for j, answer in enumerate(group):
+                if isinstance(answer, Unreadable):
+                    repairs.append((i, j, self._repair(requests[i], answer, j)))
+        if repairs:
+            replies = yield [request for _, _, request in repairs]
+            for (i, j, _), reply in zip(repairs, replies, strict=True):
                 # The first text is kept where the second try fails altogether.
                 if isinstance(reply, list) and reply:
-                    said[i][j] = read(i, reply[0].text)
-        return said
+                    answers_of[i][j] = read(i, reply[0].text)
+        return answers_of
 
     def _repair(self, request: Request, failed: Unreadable, sample: int) -> Request:
-        self.used.add("repair")
+        self.prompt_names.add("repair")
         turns = (
-            Turn("assistant", failed.text[-_LONGEST_RAW:]),
-            Turn("user", prompts.fill("repair", problem=failed.problem)),
+            ChatMessage("assistant", failed.text[-_MAX_RAW_CHARS:]),
+            ChatMessage("user", prompts.fill("repair", problem=failed.problem)),
         )
-        drawn = request.sampling
-        once = Sampling(
-            n=1,
-            temperature=drawn.temperature,
-            seed=drawn.seed + sample,
-            max_tokens=drawn.max_tokens,
-        )
-        return Request((*request.prompt, *turns), _without_reasoning(request.form), once)
+        sampling = replace(request.sampling, n=1, seed=request.sampling.seed + sample)
+        return Request((*request.prompt, *turns), _without_reasoning(request.grammar), sampling)
 
-    def blamed(
+    def ask_for_blame(
         self, body: str, question: str, steps: Iterable[int], *, samples: int = 1
     ) -> Generator[list[Request], list[Reply], list[Answer | Unreadable]]:
-        """The answers of n samples to one question of blame."""
+        """Ask once which step is to blame, and return the answers of all samples."""
         steps = list(steps)
         request = self.blame_request(body, question, steps, samples=samples)
-        said = yield from self.asked(
+        results = yield from self.ask(
             [request], lambda _, text: answers.parse_blame(self.style, text, self.view, steps)
         )
-        return [one for one in said[0] if not isinstance(one, str)]
+        return [answer for answer in results[0] if not isinstance(answer, str)]
 
     def candidate(
         self,
@@ -248,52 +247,58 @@ class Case:
         reason: str = "",
         probability: float | None = None,
     ) -> Candidate:
-        """A step with what speaks for it; what the judge says of it goes before `reason`."""
-        said = answer if answer is not None and answer.step == step else None
+        """Make the candidate for a step. The reason in the answer has priority over `reason`."""
+        own = answer if answer is not None and answer.step == step else None
         return Candidate(
             agent=self.view.run.steps[step].agent,
             step=step,
-            reason=(said.reason if said else "") or reason,
-            evidence=self.evidence(said) if said else (),
+            reason=(own.reason if own else "") or reason,
+            evidence=self.evidence(own) if own else (),
             probability=probability,
         )
 
     def evidence(self, answer: Answer) -> tuple[Evidence, ...]:
-        """What the answer quotes and the step really says, word by word."""
+        """Return what the answer quotes, if the step really contains it word by word."""
         assert answer.step is not None  # noqa: S101 - for the type checker
-        quotes = [answer.quote] if answer.quote else _QUOTED.findall(answer.reason)[:20]
+        quotes = [answer.quote] if answer.quote else _QUOTATION.findall(answer.reason)[:20]
         for quote in quotes:
-            found = self.view.verbatim(quote, answer.step)
-            if found:
-                return (Evidence(step=answer.step, says="quoted by the judge", quote=found),)
+            verbatim = self.view.verbatim(quote, answer.step)
+            if verbatim:
+                return (Evidence(step=answer.step, says="quoted by the judge", quote=verbatim),)
         if answer.quote:
-            self.note("the judge's quote is not in the step that it blames, and was dropped")
+            self.add_note("the judge's quote is not in the step that it blames, and was dropped")
         return ()
 
-    def counted(
-        self, said: Sequence[Answer | Unreadable], rest: Sequence[int] = (), why: str = ""
-    ) -> Finding:
-        """Votes into a ranking: most votes first, then other suspicions, then `rest`."""
-        readable = [one for one in said if isinstance(one, Answer)]
+    def rank_votes(
+        self, samples: Sequence[Answer | Unreadable], rest: Sequence[int] = (), why: str = ""
+    ) -> Judgement:
+        """Rank the steps by votes: most votes first, then further suspects, then `rest`.
+
+        Args:
+            samples: the answers to one question.
+            rest: steps to list after those that an answer names.
+            why: the reason given for the steps of `rest`.
+        """
+        readable = [answer for answer in samples if isinstance(answer, Answer)]
         if not readable:
-            return self.unreadable([one for one in said if isinstance(one, Unreadable)])
-        votes = Counter(one.step for one in readable if one.step is not None)
-        nobody = sum(one.step is None for one in readable)
-        for one in readable:
-            if one.note:
-                self.note(one.note)
-        if not votes or nobody > max(votes.values()):
-            return Finding(
-                reason=next((one.reason for one in readable if one.step is None), ""),
+            return self.abstain_unreadable([a for a in samples if isinstance(a, Unreadable)])
+        votes = Counter(answer.step for answer in readable if answer.step is not None)
+        abstentions = sum(answer.step is None for answer in readable)
+        for answer in readable:
+            if answer.note:
+                self.add_note(answer.note)
+        if not votes or abstentions > max(votes.values()):
+            return Judgement(
+                reason=next((answer.reason for answer in readable if answer.step is None), ""),
                 abstain_reason="the judge blames no step",
             )
         first: dict[int, Answer] = {}
-        for one in readable:
-            if one.step is not None:
-                first.setdefault(one.step, one)
+        for answer in readable:
+            if answer.step is not None:
+                first.setdefault(answer.step, answer)
         order = sorted(first, key=lambda step: (-votes[step], step))
-        others = [step for one in readable for step in one.also]
-        total, several = len(said), len(said) > 1
+        others = [step for answer in readable for step in answer.also]
+        total, several = len(samples), len(samples) > 1
         ranked = dict.fromkeys([*order, *others, *rest])
         candidates = tuple(
             self.candidate(
@@ -307,30 +312,30 @@ class Case:
         shares: Counter[str] = Counter()
         for step, count in votes.items():
             shares[self.view.run.steps[step].agent] += count
-        return Finding(
+        return Judgement(
             candidates=candidates,
-            shares={agent: count / total for agent, count in shares.items()} if several else {},
+            agents={agent: count / total for agent, count in shares.items()} if several else {},
             confidence=votes[order[0]] / total if several else None,
         )
 
-    def unreadable(self, failed: Sequence[Unreadable]) -> Finding:
-        """An abstention that keeps what the model wrote."""
+    def abstain_unreadable(self, failed: Sequence[Unreadable]) -> Judgement:
+        """Abstain, and keep what the model wrote as the reason."""
         last = failed[-1] if failed else Unreadable("the model wrote nothing", "")
         text = last.text
-        if len(text) > _LONGEST_RAW:
-            text = f"{text[:_LONGEST_RAW]} ({len(text) - _LONGEST_RAW:,} more characters)"
-        return Finding(
+        if len(text) > _MAX_RAW_CHARS:
+            text = f"{text[:_MAX_RAW_CHARS]} ({len(text) - _MAX_RAW_CHARS:,} more characters)"
+        return Judgement(
             reason=f"the model wrote: {text!r}",
             abstain_reason=f"the model's answer cannot be used, twice: {last.problem}",
         )
 
 
-def _good(reply: Reply) -> list[Completion]:
+def _completions(reply: Reply) -> list[Completion]:
     if isinstance(reply, BackendError):
         raise reply
     return reply
 
 
-def _without_reasoning(form: Form) -> Form:
-    """The second time only the answer is wanted: reasoning is what went on for too long."""
-    return Form(slots=form.slots, schema=form.schema)
+def _without_reasoning(grammar: OutputGrammar) -> OutputGrammar:
+    """Return the grammar of the answer alone: a repeated request leaves the reasoning out."""
+    return OutputGrammar(choices=grammar.choices, json_schema=grammar.json_schema)

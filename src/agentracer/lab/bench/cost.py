@@ -71,7 +71,7 @@ def run(
     jobs = [(method, subset) for method in methods for subset in sorted(groups)]
     costs = []
     for done, (method, subset) in enumerate(jobs, start=1):
-        judge = backend.configured(method=method)
+        judge = backend.with_options(method=method)
         costs.append(measure(groups[subset], judge, subset=subset, ground_truth=ground_truth))
         if progress is not None:
             progress(done, len(jobs))

@@ -131,7 +131,7 @@ def evaluate(
         ground_truth=tracer.ground_truth,
         versions=versions,
         started=started,
-        trained_ids=getattr(tracer.backend, "trained_ids", frozenset()),
+        trained_ids=tracer.backend.trained_ids,
     )
 
 

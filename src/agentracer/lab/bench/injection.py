@@ -141,7 +141,7 @@ def run(
         )
     if limit is not None and limit < len(traces):
         traces = [traces[i * len(traces) // limit] for i in range(limit)]
-    bare = _undefended(tracer)
+    bare = _without_defenses(tracer)
     total = len(traces) * (1 + len(ATTACKS)) * (1 if bare is None else 2)
     done = _Done(total, progress)
     return InjectionReport(
@@ -176,12 +176,12 @@ class _Done:
             self._progress(self.count, self._total)
 
 
-def _undefended(tracer: Tracer) -> Tracer | None:
-    bare = getattr(tracer.backend, "undefended", None)
-    if bare is None:
+def _without_defenses(tracer: Tracer) -> Tracer | None:
+    backend = tracer.backend.without_defenses()
+    if backend is None:
         return None
     return Tracer(
-        bare(),
+        backend,
         ground_truth=tracer.ground_truth,
         top_k=tracer.top_k,
         concurrency=tracer.concurrency,

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from agentracer.json_extraction import extract_json_objects
 from agentracer.replay.operators.base import Corruption
 from agentracer.replay.operators.places import requests
 from agentracer.replay.override import Override
@@ -77,12 +78,10 @@ class LanguageModelOperator:
 
 
 def _read(answer: str) -> tuple[str, str] | None:
-    start, end = answer.find("{"), answer.rfind("}")
-    try:
-        data = json.loads(answer[start : end + 1])
-    except ValueError:
+    data = next(extract_json_objects(answer, key="text"), None)
+    if data is None:
         return None
-    text, reason = (data.get("text"), data.get("reason")) if isinstance(data, dict) else ("", "")
+    text, reason = data["text"], data.get("reason")
     return (text, str(reason or "wrong")) if isinstance(text, str) else None
 
 

@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from agentracer.errors import MissingExtra
+from agentracer.json_extraction import extract_json_objects
 from agentracer.replay.override import Override
 from agentracer.replay.system import Oracle
 from agentracer.trace import Step, ToolRequest, Trace
@@ -257,15 +258,7 @@ def _cut(text: str, limit: int) -> str:
 
 def _last_object(answer: str) -> dict[str, Any]:
     """The last JSON object of a text; a model may think aloud before it."""
-    decoder = json.JSONDecoder()
-    start, found = 0, None
-    while (start := answer.find("{", start)) >= 0:
-        try:
-            value, end = decoder.raw_decode(answer, start)
-        except ValueError:
-            start += 1
-            continue
-        found, start = value, end
-    if not isinstance(found, dict):
+    found = next(extract_json_objects(answer), None)
+    if found is None:
         raise UnusableAnswer("it holds no JSON object")
     return found
