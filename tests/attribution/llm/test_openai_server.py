@@ -210,7 +210,7 @@ SPECS = {
     "": "names no model",
     "m": "names no server",
     "m@http://user:pw@host/v1": "user name or password",
-    "@http://host/v1": "no MODEL@URL",
+    "@http://host/v1": "not MODEL@URL",
     "m@http://host/v1?colour=red": "unknown settings colour",
     "m@http://host/v1?context=many": "not a positive integer",
     "m@http://host/v1?format=xml": "not an answer format",

@@ -1,8 +1,8 @@
-"""Chats into token ids, so that text from a trace can never become a special token.
+"""Encode chats as token ids, so that text from a trace never becomes a special token.
 
-A chat template is rendered around placeholders; what stands between them is the template's own and
-may hold special tokens, what replaces them is text and is encoded as text, whatever it looks like.
-The in-process backends share this, so that they read the very same ids.
+The chat template is rendered with placeholders. The text between them comes from the template and
+may hold special tokens; the contents of messages are encoded as plain text. Both in-process
+backends use this module, so that they read the same ids. It also finds checkpoints on disk.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ __all__ = [
     "Checkpoint",
     "Encoded",
     "adapter_config",
-    "checkpoint",
     "encode",
+    "find_checkpoint",
     "load_tokenizer",
     "special_tokens",
 ]
 
 _OPEN, _CLOSE = "\ue010", "\ue011"  # private use: rendering replaces them in a trace
-_NOTE = "agentracer.json"
+_METADATA = "agentracer.json"
 _ADAPTER = "adapter_config.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A prompt as ids; `offsets` are the characters of the last user turn, None elsewhere."""
+    """Token ids of a prompt; `offsets` are characters of the last user message, else None."""
 
     ids: list[int]
     offsets: list[tuple[int, int] | None]
 
     def tokens_of(self, span: TextSpan) -> list[int]:
-        """Positions of the tokens that begin inside a span of the last user turn."""
+        """Return the positions of tokens that begin inside a span of the last user message."""
         return [
             position
             for position, at in enumerate(self.offsets)
@@ -49,18 +49,18 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What lies at a path: a base model, perhaps an adapter, and the form it was trained on."""
+    """A base model, perhaps with a LoRA adapter, and the answer format that it was trained on."""
 
     base: str
     adapter: str | None
     answer_format: Literal["tagged", "json"]
 
 
-def checkpoint(scheme: str, place: str, settings: dict[str, str]) -> Checkpoint:
-    """Find out what a spec points to, without loading it.
+def find_checkpoint(scheme: str, place: str, settings: dict[str, str]) -> Checkpoint:
+    """Find the checkpoint of a spec, without loading it.
 
-    A folder with `adapter_config.json` is a LoRA adapter, and names its base itself. A file
-    `agentracer.json` with an `answer_format` says how the checkpoint was trained to answer.
+    A folder with `adapter_config.json` is a LoRA adapter, and names its base model. A file
+    `agentracer.json` states the `answer_format` that the checkpoint was trained on.
 
     Raises:
         UnknownModel: there is no such folder, or its adapter cannot be read.
@@ -69,7 +69,7 @@ def checkpoint(scheme: str, place: str, settings: dict[str, str]) -> Checkpoint:
     looks_like_path = place.startswith((".", "/", "~"))
     if looks_like_path and not path.is_dir():
         raise UnknownModel(f"{scheme}: there is no folder {place}\n  remedy: correct the path")
-    note = _note(path) | (_note(Path(adapter)) if adapter else {})
+    note = _metadata(path) | (_metadata(Path(adapter)) if adapter else {})
     base = str(path) if path.is_dir() else place
     if adapter is None and (path / _ADAPTER).is_file():
         adapter, base = str(path), adapter_config(scheme, str(path))["base_model_name_or_path"]
@@ -77,12 +77,14 @@ def checkpoint(scheme: str, place: str, settings: dict[str, str]) -> Checkpoint:
         adapter_config(scheme, adapter)
     style = settings.get("format") or note.get("answer_format") or "json"
     if style not in {"json", "tagged"}:
-        raise UnknownModel(f"{scheme}: {style!r} is no form of answer\n  remedy: json or tagged")
+        raise UnknownModel(
+            f"{scheme}: {style!r} is not an answer format\n  remedy: use json or tagged"
+        )
     return Checkpoint(base, adapter, cast("Literal['tagged', 'json']", style))
 
 
 def adapter_config(scheme: str, folder: str) -> dict[str, Any]:
-    """What peft wrote of a LoRA adapter.
+    """Read the configuration of a LoRA adapter that peft wrote.
 
     Raises:
         UnknownModel: the folder holds no adapter, or a damaged one.
@@ -90,53 +92,53 @@ def adapter_config(scheme: str, folder: str) -> dict[str, Any]:
     file = Path(folder).expanduser() / _ADAPTER
     remedy = "name a folder that peft saved an adapter to"
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UnknownModel(f"{scheme}: {file}: {error}\n  remedy: {remedy}") from error
-    if not isinstance(found, dict) or "base_model_name_or_path" not in found:
+    if not isinstance(config, dict) or "base_model_name_or_path" not in config:
         raise UnknownModel(f"{scheme}: {file} names no base model\n  remedy: {remedy}")
-    return found
+    return config
 
 
-def _note(path: Path) -> dict[str, Any]:
-    file = path / _NOTE
+def _metadata(path: Path) -> dict[str, Any]:
+    file = path / _METADATA
     data = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return data if isinstance(data, dict) else {}
 
 
-def load_tokenizer(scheme: str, found: Checkpoint) -> Any:
-    """The tokenizer of a checkpoint, from disk only.
+def load_tokenizer(scheme: str, checkpoint: Checkpoint) -> Any:
+    """Load the tokenizer of a checkpoint, from disk only.
 
     Raises:
-        UnknownModel: there is none.
+        UnknownModel: the folder holds no tokenizer.
     """
     from transformers import AutoTokenizer
 
-    places = [place for place in (found.adapter, found.base) if place]
+    places = [place for place in (checkpoint.adapter, checkpoint.base) if place]
     for place in places:
         try:
             return AutoTokenizer.from_pretrained(place, local_files_only=True)
         except (OSError, ValueError) as error:
             failed = error
     raise UnknownModel(
-        f"{scheme}:{found.base}: no tokenizer there: {failed}\n"
+        f"{scheme}:{checkpoint.base}: no tokenizer there: {failed}\n"
         "  remedy: nothing is downloaded; name a folder that holds the model"
     ) from failed
 
 
 def special_tokens(tokenizer: Any) -> frozenset[str]:
-    """Strings that would become tokens of another kind than text."""
+    """Return the strings that the tokenizer would read as special tokens."""
     added = tokenizer.get_added_vocab()
     marked = {token for token in added if token[:1] in "<[{|\uff5c\u3010"}
     return frozenset({*tokenizer.all_special_tokens, *marked})
 
 
-def encode(tokenizer: Any, prompt: Prompt, lead: str = "", *, thinking: bool = True) -> Encoded:
-    """A prompt as ids, up to and with the lead of the answer."""
+def encode(tokenizer: Any, prompt: Prompt, prefix: str = "", *, thinking: bool = True) -> Encoded:
+    """Encode a prompt, followed by the prefix of the answer."""
     last = max(i for i, turn in enumerate(prompt) if turn.role == "user")
     ids: list[int] = []
     offsets: list[tuple[int, int] | None] = []
-    for text, turn in [*_segments(tokenizer, prompt, thinking=thinking), (lead, None)]:
+    for text, turn in [*_segments(tokenizer, prompt, thinking=thinking), (prefix, None)]:
         if not text:
             continue
         piece = tokenizer(
@@ -149,14 +151,14 @@ def encode(tokenizer: Any, prompt: Prompt, lead: str = "", *, thinking: bool = T
         inside = turn == last
         offsets += piece["offset_mapping"] if inside else [None] * len(piece["input_ids"])
     if not ids:
-        raise BackendError("the chat template makes an empty prompt of a run")
+        raise BackendError("the chat template renders an empty prompt")
     return Encoded(ids, offsets)
 
 
 def _segments(
     tokenizer: Any, prompt: Sequence[ChatMessage], *, thinking: bool
 ) -> list[tuple[str, int | None]]:
-    """Texts with the number of their turn, None for the template's own."""
+    """Split a prompt into texts with the index of their message, None for the template."""
     if not getattr(tokenizer, "chat_template", None):
         segments: list[tuple[str, int | None]] = []
         for number, turn in enumerate(prompt):
@@ -170,7 +172,7 @@ def _segments(
     segments, rest = [], rendered
     for number, (turn, name) in enumerate(zip(prompt, names, strict=True)):
         before, found, after = rest.partition(name)
-        if found:  # templates may drop a turn, such as the reasoning of an earlier answer
+        if found:  # a template may drop a message, such as earlier reasoning
             segments += [(before, None), (turn.content, number)]
             rest = after
     return [*segments, (rest, None)]

@@ -1,12 +1,11 @@
 """A model behind an OpenAI-compatible server: `openai:MODEL@URL`.
 
-vLLM, SGLang, llama.cpp, Ollama and hosted services speak this protocol, each a little differently:
-what a server does not know (structured outputs, a seed) it says with an error that names the
-parameter; the parameter is then left out, for good, and the verdict says so. A server may also
-answer with garbage, half an answer, or not at all. Every try has one deadline for the whole of
-it, and what fails after the stated retries is an error of that prompt alone.
+vLLM, SGLang, llama.cpp, Ollama and hosted services implement this protocol with differences. A
+server that does not support a parameter (structured outputs, a seed) refuses it by name; the
+parameter is then left out of all later requests, and the verdict says so. Each try has one
+deadline for the whole response. What still fails after the retries is an error of that prompt.
 
-Keys come from the environment and go nowhere else: not into specs, logs or messages.
+API keys come from the environment, and are never written into specs, logs or messages.
 `OPENAI_API_KEY` is sent to the host of `OPENAI_BASE_URL` or to api.openai.com, and
 `AGENTRACER_API_KEY` to whatever URL the spec names.
 """
@@ -83,7 +82,7 @@ class OpenAICompatible:
         self._key = _key(self.url)
         self._dropped: set[str] = set()
         self._counts: dict[str, int] = {}
-        self._facts: Mapping[str, Any] | None = None
+        self._info: Mapping[str, Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._client: Any = None
@@ -91,23 +90,23 @@ class OpenAICompatible:
 
     @property
     def context_length(self) -> int | None:
-        """As the spec or the server says; None if neither does."""
-        limit = self._context or self._about().get("max_model_len")
+        """The context length of the spec or the server; None if neither states one."""
+        limit = self._context or self._model_info().get("max_model_len")
         return limit if isinstance(limit, int) else None
 
     @property
     def special_tokens(self) -> frozenset[str]:
-        """Unknown: what stands in a trace is neutralised by its looks."""
+        """Unknown for a server; `rendering` replaces what looks like a special token."""
         return frozenset()
 
     @property
     def batch_size(self) -> int:
-        """As many as may be under way."""
+        """The number of concurrent requests."""
         return self.concurrency
 
     @property
     def versions(self) -> dict[str, str]:
-        """The model's name, what the server does not know, and how tokens are counted."""
+        """The name of the model, refused parameters, and how tokens are counted."""
         counted = "tokenizer" if self._tokenizer else "server" if self._is_vllm() else "estimate"
         found = {"model": self.model, "token_count": counted}
         if self._dropped:
@@ -115,7 +114,7 @@ class OpenAICompatible:
         return found
 
     def count_tokens(self, text: str) -> int:
-        """By the given tokenizer or the server's own; else an estimate that errs upwards."""
+        """Count with the given tokenizer or that of the server; else estimate, never too few."""
         if self._tokenizer is not None:
             return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
         estimate = -(-len(text.encode(errors="replace")) // _BYTES_PER_TOKEN)
@@ -131,12 +130,12 @@ class OpenAICompatible:
         return self._counts[text]
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """All requests at once, as far as `concurrency` allows."""
-        self._about()
+        """Send all requests, up to `concurrency` at a time."""
+        self._model_info()
         return self._run(self._all(requests))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run it in a loop of our own: the caller may be inside one."""
+        """Run a coroutine in a loop of our own, because the caller may be inside another one."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -150,15 +149,15 @@ class OpenAICompatible:
     async def _reply(self, request: Request) -> Reply:
         sampling = request.sampling
         seeds = range(sampling.seed, sampling.seed + sampling.n)
-        done = await asyncio.gather(
+        results = await asyncio.gather(
             *(self._completion(request, seed) for seed in seeds), return_exceptions=True
         )
-        for one in done:
-            if isinstance(one, BackendError):
-                return one
-            if isinstance(one, BaseException):
-                raise one
-        return cast("list[Completion]", done)
+        for result in results:
+            if isinstance(result, BackendError):
+                return result
+            if isinstance(result, BaseException):
+                raise result
+        return cast("list[Completion]", results)
 
     async def _completion(self, request: Request, seed: int) -> Completion:
         body = self._body(request, seed)
@@ -191,7 +190,7 @@ class OpenAICompatible:
         return body
 
     async def _tried(self, body: Mapping[str, Any]) -> Any:
-        """The parsed answer of the server, after as many tries as it takes and is allowed."""
+        """Return the parsed response of the server, after retries if needed."""
         tries = self.retries + 1
         for attempt in range(1, tries + 1):
             try:
@@ -217,14 +216,14 @@ class OpenAICompatible:
                 )
                 raw = answer.http_response
         except openai.APIStatusError as error:
-            raise self._sorted(error, body) from error
+            raise self._classified(error, body) from error
         except (TimeoutError, openai.APITimeoutError) as error:
             raise _TryAgain(f"did not answer within {self.timeout:g} s") from error
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             raise _TryAgain(f"cannot be reached: {type(cause).__name__}: {cause}") from error
         except Exception as error:
-            # Half a body ends in an exception of the HTTP library, which is openai's own choice.
+            # A truncated body raises an exception of whichever HTTP library openai uses.
             if type(error).__module__.partition(".")[0] not in {"httpx", "httpx2", "httpcore"}:
                 raise
             raise _TryAgain(f"broke off: {type(error).__name__}: {error}") from error
@@ -235,21 +234,21 @@ class OpenAICompatible:
             start = raw.content[:60].decode(errors="replace")
             raise _TryAgain(f"sent no chat completion ({kind}): {start!r}") from error
 
-    def _sorted(self, error: Any, body: Mapping[str, Any]) -> Exception:
-        """What an error status means: drop a parameter, try again, go shorter, or give up."""
+    def _classified(self, error: Any, body: Mapping[str, Any]) -> Exception:
+        """Map an error status to: drop a parameter, try again, shorten the prompt, or give up."""
         status, message = error.status_code, self._clean(str(error.message))
         if status in {400, 404, 413, 422, 501}:
             if _TOO_LONG.search(message):
                 limit = _LIMIT.search(message)
-                said = self._error(f"finds the prompt too long: {message[:300]}")
-                return ContextExceeded(str(said), limit=int(limit[1]) if limit else None)
+                text = str(self._error(f"finds the prompt too long: {message[:300]}"))
+                return ContextExceeded(text, limit=int(limit[1]) if limit else None)
             for name in _OPTIONAL:
                 if name in body and name in message:
                     return _Refused(name)
         if status >= 500 or status in _RETRIED:
             wait = error.response.headers.get("retry-after", "")
             seconds = float(wait) if re.fullmatch(r"\d{1,6}(\.\d+)?", wait) else None
-            # A server that only has unconstrained output may fail on a constraint with a 500.
+            # A server without constrained output may answer a constraint with status 500.
             return _TryAgain(f"answered {status}: {message[:300]}", wait=seconds)
         return self._error(f"answered {status}: {message[:300]}")
 
@@ -262,7 +261,7 @@ class OpenAICompatible:
         read = _number(usage.get("prompt_tokens"))
         size = sum(len(turn.content.encode(errors="replace")) for turn in request.prompt)
         if 0 < read < size / _LEAST_BYTES_PER_TOKEN_READ:
-            # Ollama cuts what does not fit without a word; the count gives it away.
+            # Ollama cuts a long prompt silently; the token count shows it.
             raise ContextExceeded(
                 str(self._error(f"read only {read} tokens of a prompt of {size} bytes")), limit=read
             )
@@ -281,33 +280,33 @@ class OpenAICompatible:
         import openai
 
         if self._client is None:
-            # Retries are ours: the library's own know no deadline for a whole try.
+            # Our own retries: those of the library have no deadline for a whole try.
             self._client = openai.AsyncOpenAI(
                 base_url=self.url, api_key=self._key, max_retries=0, timeout=self.timeout
             )
         return self._client
 
-    def _about(self) -> Mapping[str, Any]:
-        """What the server says of the model; nothing where it says nothing."""
-        if self._facts is None:
+    def _model_info(self) -> Mapping[str, Any]:
+        """Return what the server states about the model; empty if nothing."""
+        if self._info is None:
             try:
-                self._facts = self._run(self._ask_about())
-            except Exception:  # noqa: BLE001 - the list of models is a courtesy of the server
-                self._facts = {}
-        return self._facts
+                self._info = self._run(self._fetch_model_info())
+            except Exception:  # noqa: BLE001 - servers need not list models
+                self._info = {}
+        return self._info
 
-    async def _ask_about(self) -> Mapping[str, Any]:
+    async def _fetch_model_info(self) -> Mapping[str, Any]:
         async with asyncio.timeout(min(self.timeout, 10)):
             listed = await self._api().models.list()
-        named = [one for one in listed.data if one.id == self.model]
-        return named[0].model_dump() if named else {}
+        matching = [entry for entry in listed.data if entry.id == self.model]
+        return matching[0].model_dump() if matching else {}
 
     def _is_vllm(self) -> bool:
-        return self._about().get("owned_by") == "vllm"
+        return self._model_info().get("owned_by") == "vllm"
 
     def _known_vllm(self) -> bool:
-        """As `_is_vllm`, from within the loop: it cannot wait for itself."""
-        return (self._facts or {}).get("owned_by") == "vllm"
+        """Like `_is_vllm`, without waiting: for use inside the event loop."""
+        return (self._info or {}).get("owned_by") == "vllm"
 
     async def _server_count(self, text: str) -> int:
         url = f"{self.url.removesuffix('/v1')}/tokenize"
@@ -318,8 +317,8 @@ class OpenAICompatible:
     def _error(self, what: str) -> BackendError:
         return BackendError(
             f"the server at {self.url} {self._clean(what)}\n"
-            "  remedy: see that it runs and serves the model; timeout= and retries= of Tracer "
-            "say how long it is waited for"
+            "  remedy: check that it runs and serves the model; raise timeout= or retries= of "
+            "Tracer if it is slow"
         )
 
     def _clean(self, text: str) -> str:
@@ -344,16 +343,16 @@ def _model_and_url(place: str) -> tuple[str, str]:
     model = model if at else place
     example = "openai:MODEL@http://localhost:8000/v1"
     if not url:
-        # No address is assumed: nothing is sent anywhere unless its user named the place.
+        # There is no default address: nothing is sent unless the user names a server.
         raise UnknownModel(f"openai: {place!r} names no server\n  remedy: write {example}")
     parts = urlsplit(url)
     if parts.username or parts.password:
         raise UnknownModel(
-            "openai: the URL holds a user name or password, which would land in every verdict\n"
+            "openai: the URL holds a user name or password, which would appear in every verdict\n"
             "  remedy: set AGENTRACER_API_KEY instead"
         )
     if not model or not parts.hostname:
-        raise UnknownModel(f"openai: {place!r} is no MODEL@URL\n  remedy: write {example}")
+        raise UnknownModel(f"openai: {place!r} is not MODEL@URL\n  remedy: write {example}")
     return model, url.rstrip("/")
 
 
@@ -382,17 +381,17 @@ def _tokenizer(path: str | None) -> Any:
 
 
 def _checked(data: Any) -> Any:
-    """The answer, if it has the shape of one.
+    """Return a chat completion after checking its structure.
 
     Raises:
-        ValueError: it has not.
+        ValueError: it is not a chat completion.
     """
     choices = data.get("choices") if isinstance(data, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(first, dict) or not isinstance(first.get("message"), dict):
         raise ValueError("no choices with a message")
     if not isinstance(first["message"].get("content"), str | None):
-        raise ValueError("the content is no text")
+        raise ValueError("the content is not text")
     return data
 
 
@@ -401,9 +400,9 @@ def _number(value: Any) -> int:
 
 
 def _regex(grammar: OutputGrammar) -> str:
-    thought = (
+    reasoning = (
         f"{choices_regex([[grammar.prefix]])}[^<]*{choices_regex([[grammar.reasoning_end]])}"
         if grammar.reasoning_end
         else ""
     )
-    return f"{thought}{choices_regex(grammar.choices)}"
+    return f"{reasoning}{choices_regex(grammar.choices)}"

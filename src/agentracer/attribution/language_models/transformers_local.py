@@ -57,7 +57,7 @@ class TransformersModel:
     def __init__(self, argument: str) -> None:
         specs.require_extra("transformers", "torch", "transformers", "xgrammar")
         place, settings = specs.split_argument("transformers", argument, _SETTINGS)
-        self.checkpoint = chat.checkpoint("transformers", place, settings)
+        self.checkpoint = chat.find_checkpoint("transformers", place, settings)
         if self.checkpoint.adapter:
             specs.require_extra("transformers", "peft")
         self.name = f"transformers:{place}"

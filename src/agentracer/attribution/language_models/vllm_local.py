@@ -51,7 +51,7 @@ class VllmModel:
     def __init__(self, argument: str) -> None:
         specs.require_extra("vllm", "vllm")
         place, settings = specs.split_argument("vllm", argument, _SETTINGS)
-        self.checkpoint = chat.checkpoint("vllm", place, settings)
+        self.checkpoint = chat.find_checkpoint("vllm", place, settings)
         self.name = f"vllm:{place}"
         self.answer_format = self.checkpoint.answer_format
         self._settings = settings
