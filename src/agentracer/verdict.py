@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 from agentracer.notebook_display import render_html
+from agentracer.statistics import wilson
 from agentracer.trace import Text
 from agentracer.usage import Usage
 
@@ -15,6 +16,7 @@ __all__ = [
     "LISTED_LIKELY_STEPS",
     "Candidate",
     "Evidence",
+    "PrefixRate",
     "Provenance",
     "Verdict",
     "Verification",
@@ -92,13 +94,50 @@ class Provenance(_Record):
         return usage.to_dict()
 
 
-class Verification(_Record):
-    """What replaying the run with the step corrected showed.
+class PrefixRate(_Record):
+    """How often the run succeeded with a part of it kept and the rest done live.
 
-    A flip counts only against the control: the same reruns without the correction.
+    Attributes:
+        prefix: how many steps were kept, in the order of their answers.
+        step: index of the last step kept; None where none was.
+        successes: replays that succeeded.
+        replays: replays that could be used.
+        unusable: replays that did not follow the record, or were not checked.
+    """
+
+    prefix: int = Field(ge=0)
+    step: int | None = Field(default=None, ge=0)
+    successes: int = Field(ge=0)
+    replays: int = Field(ge=0)
+    unusable: int = Field(default=0, ge=0)
+
+    @property
+    def estimate(self) -> float:
+        """Share of the replays that succeeded, 0 to 1; 0 without replays."""
+        return self.successes / self.replays if self.replays else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval of the rate of success."""
+        return wilson(self.successes, self.replays)
+
+
+class Verification(_Record):
+    """What replays of the run showed, compared with a control.
+
+    Attributes:
+        status: *confirmed* by an exact test; *likely* by the posterior alone; *refuted* where a
+            correction never helped; else *inconclusive*.
+        method: `correction`: the step was corrected, and the control reran it unchanged.
+            `prefixes`: the steps before it were kept, and the control kept the step too.
+        flips: successes without the step as it was, of `replays`.
+        control_flips: successes with it, of `control_replays`.
+        traces: ids of the replays.
+        note: what else is to be known of the test.
     """
 
     status: Literal["confirmed", "likely", "refuted", "inconclusive"]
+    method: Literal["correction", "prefixes"] = "correction"
     flips: int = Field(ge=0)
     replays: int = Field(ge=0)
     control_flips: int = Field(ge=0)
@@ -126,6 +165,8 @@ class Verdict(_Record):
             on runs of this shape.
         notes: what the reader should know of how it was reached: windows, retries, cut text.
         verification: the proof by replay, where one was made.
+        success_curve: how often replays succeeded with each prefix kept that was tried, shortest
+            first; empty where no prefix was replayed.
     """
 
     trace_id: Text
@@ -143,6 +184,7 @@ class Verdict(_Record):
     notes: tuple[Text, ...] = ()
     provenance: Provenance
     verification: Verification | None = None
+    success_curve: tuple[PrefixRate, ...] = ()
 
     @property
     def speaker(self) -> str | None:

@@ -31,7 +31,7 @@ from agentracer.replay.search import (
     pilot,
     within_budget,
 )
-from agentracer.replay.success_curve.curve import Credit, PrefixRate
+from agentracer.replay.success_curve.curve import Credit
 from agentracer.replay.success_curve.find import CurveSearch, find_by_success_curve
 from agentracer.replay.success_curve.search import SearchSettings
 from agentracer.replay.system import AsyncOracle, OracleFunction, System
@@ -40,7 +40,7 @@ from agentracer.statistics import ALPHA, smallest_sample
 from agentracer.store import Store
 from agentracer.trace import Trace
 from agentracer.usage import Usage
-from agentracer.verdict import Candidate, Verdict, Verification
+from agentracer.verdict import Candidate, PrefixRate, Verdict, Verification
 
 __all__ = ["Search", "afind_decisive", "find_decisive"]
 

@@ -184,6 +184,12 @@ def headline(verdict: Verdict, result: Outcome | None) -> str:
 
 def verification(proof: Verification) -> str:
     """The counts behind a proof by replay, with its control."""
+    if proof.method == "prefixes":
+        return (
+            f"{proof.status} by replay: succeeded in {proof.flips} of {proof.replays} reruns that "
+            f"kept only what came before this step, in {proof.control_flips} of "
+            f"{proof.control_replays} that kept the step too"
+        )
     return (
         f"{proof.status} by replay: succeeded in {proof.flips} of {proof.replays} reruns with the "
         f"step corrected, in {proof.control_flips} of {proof.control_replays} without"

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from agentracer._version import __version__
-from agentracer.replay.success_curve.curve import Credit, PrefixRate
+from agentracer.replay.success_curve.curve import Credit
 from agentracer.replay.success_curve.definition import MIN_LOSS
 from agentracer.replay.success_curve.posterior import NO_SINGLE_STEP, Answer
 from agentracer.replay.success_curve.search import Confirmation, PrefixSearch
 from agentracer.trace import Trace
-from agentracer.verdict import Candidate, Provenance, Verdict, Verification
+from agentracer.verdict import Candidate, PrefixRate, Provenance, Verdict, Verification
 
 __all__ = ["ToolResultTest", "verdict_of_curve"]
 
@@ -64,6 +64,7 @@ def verdict_of_curve(
         "provenance": provenance,
         "candidates": candidates,
         "notes": tuple(notes),
+        "success_curve": tuple(rates),
     }
     if not isinstance(top, int) or share < found.level or found.record_succeeds:
         reason = "; ".join(_why_none(found, order, credits, problems))
@@ -89,6 +90,7 @@ def _verification(found: PrefixSearch, top: int, traces: Sequence[str]) -> Verif
         without, kept = test.without, test.with_step
     return Verification(
         status="confirmed" if confirmed else "likely",
+        method="prefixes",
         flips=without[0],
         replays=without[1],
         control_flips=kept[0],

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from agentracer.replay.success_curve.search import PrefixSearch
-from agentracer.statistics import wilson
 from agentracer.trace import Trace
+from agentracer.verdict import PrefixRate
 
 __all__ = [
     "AgentCredit",
@@ -18,35 +18,6 @@ __all__ = [
     "prefix_rates",
     "step_credits",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class PrefixRate:
-    """How often the run succeeded with a part of it kept and the rest done live.
-
-    Attributes:
-        prefix: how many steps were kept, in the order of their answers.
-        step: index of the last step kept; None where none was.
-        successes: replays that succeeded.
-        replays: replays that could be used.
-        unusable: replays that did not follow the record, or were not checked.
-    """
-
-    prefix: int
-    step: int | None
-    successes: int
-    replays: int
-    unusable: int = 0
-
-    @property
-    def estimate(self) -> float:
-        """Share of the replays that succeeded, 0 to 1; 0 without replays."""
-        return self.successes / self.replays if self.replays else 0.0
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of the rate of success."""
-        return wilson(self.successes, self.replays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +65,11 @@ def prefix_rates(found: PrefixSearch, order: Sequence[int]) -> tuple[PrefixRate,
     tried = sorted({*found.counts, *found.unusable})
     return tuple(
         PrefixRate(
-            prefix,
-            order[prefix - 1] if prefix else None,
-            *found.counts.get(prefix, (0, 0)),
-            found.unusable.get(prefix, 0),
+            prefix=prefix,
+            step=order[prefix - 1] if prefix else None,
+            successes=found.counts.get(prefix, (0, 0))[0],
+            replays=found.counts.get(prefix, (0, 0))[1],
+            unusable=found.unusable.get(prefix, 0),
         )
         for prefix in tried
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from agentracer.errors import BudgetSpent
 from agentracer.replay.prefix import answer_order, record_prefix
 from agentracer.replay.success_curve.conclusion import ToolResultTest, verdict_of_curve
-from agentracer.replay.success_curve.curve import Credit, PrefixRate, prefix_rates, step_credits
+from agentracer.replay.success_curve.curve import Credit, prefix_rates, step_credits
 from agentracer.replay.success_curve.search import (
     PrefixBatch,
     PrefixSearch,
@@ -18,7 +18,7 @@ from agentracer.replay.success_curve.search import (
 )
 from agentracer.replay.trial import ReplayRequest, ReplayResult, SearchProgram
 from agentracer.trace import Trace
-from agentracer.verdict import Verdict
+from agentracer.verdict import PrefixRate, Verdict
 
 __all__ = ["CurveSearch", "find_by_success_curve"]
 

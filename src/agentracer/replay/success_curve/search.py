@@ -47,6 +47,7 @@ _FINAL_CURVES: Final = 2_000
 _DOUBT: Final = 0.1  # how far the smaller sample may be off
 _LITTLE: Final = 0.005  # bits per replay
 _NEIGHBOURS: Final = 3
+_LOOKS: Final = 4  # replays of each place that is looked at before a step is taken
 _UNUSABLE: Final = 2  # replays of one prefix that could not be used before it is given up
 _LITTLE_AMONG_NEIGHBOURS: Final = 0.03
 _POWER: Final = 0.85  # chance that the exact test passes at the rates that were estimated
@@ -276,10 +277,11 @@ def _narrow(
             sample = _draw(found, prior, _CHECK_CURVES, settings, seed)
         chosen = next_prefixes(sample, live, size=settings.workers, barred=found.barred)
         if (reason := _reached(found, settings, chosen[0][1] if chosen else 0.0)) is not None:
-            found.ended = reason
-            return
-        if found.top == NEVER and found.posterior[NEVER] >= settings.level:
-            chosen = [(prefix, 0.0) for prefix in untried_places(found)][: settings.workers]
+            needed = _unchecked_places(found)
+            if not needed:
+                found.ended = reason
+                return
+            chosen = [(prefix, 0.0) for prefix in needed[: settings.workers]]
         batch = PrefixBatch(tuple(prefix for prefix, _ in chosen), "search")
         found.add(batch.prefixes, (yield batch))
 
@@ -299,7 +301,7 @@ def _reached(found: PrefixSearch, settings: SearchSettings, bits: float) -> str 
     if top is None:
         return None
     if top == NEVER and found.posterior[top] >= settings.level:
-        return None if untried_places(found) else "no replay of any prefix succeeded"
+        return "no replay of any prefix succeeded"
     if found.posterior[top] >= _stop_level(settings):
         return f"one answer reached a posterior probability of {settings.level:g}"
     if neighbouring(found.answers, _NEIGHBOURS) and bits < _LITTLE_AMONG_NEIGHBOURS:
@@ -307,6 +309,24 @@ def _reached(found: PrefixSearch, settings: SearchSettings, bits: float) -> str 
     if bits < _LITTLE:
         return "no further replay would tell much"
     return None
+
+
+def _unchecked_places(found: PrefixSearch) -> list[int]:
+    """List prefixes that have to be replayed before the most probable answer may be taken.
+
+    Expectations of the model alone shall exclude nothing: for a step, the start and half of what
+    comes before it are looked at, where an earlier and larger loss may lie.
+    """
+    top = found.top
+    if top == NEVER:
+        return untried_places(found)
+    last = top if isinstance(top, int) else found.steps - 1
+    places = {0: _LOOKS, last // 2: _LOOKS}
+    return [
+        place
+        for place, least in places.items()
+        if found.counts.get(place, (0, 0))[1] < least and place not in found.barred
+    ]
 
 
 def untried_places(found: PrefixSearch) -> list[int]:

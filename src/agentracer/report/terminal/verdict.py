@@ -20,6 +20,7 @@ from agentracer.report.terminal.console_writer import (
     plain,
     print_error,
 )
+from agentracer.report.terminal.success_curve import print_success_curve
 from agentracer.trace import Step, Trace
 from agentracer.verdict import Verdict, Verification
 
@@ -46,6 +47,9 @@ def print_verdict(verdict: Verdict, trace: Trace, console: Console) -> None:
     if verdict.verification is not None:
         writer.blank()
         _print_verification(verdict.verification, writer)
+    if verdict.success_curve:
+        writer.blank()
+        print_success_curve(verdict, trace, writer)
     if verdict.candidates:
         writer.blank()
         _print_shortlist(shortlist_of(verdict), writer)
