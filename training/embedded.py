@@ -34,12 +34,11 @@ from agentracer.attribution.embedded.fitting.fit import (
     fit_model,
 )
 from agentracer.attribution.embedded.model.catalogue import (
-    CONTENT_LOOSENESS,
-    MANAGED,
-    SHAPE_FIRMNESS,
-    firmness,
+    CONTENT_PENALTY_SCALE,
+    SHAPE_PENALTY_SCALE,
+    penalty_scale,
 )
-from agentracer.attribution.embedded.model.features import FEATURES_VERSION
+from agentracer.attribution.embedded.model.features import FEATURES_VERSION, MANAGED, RULE_LIST
 from agentracer.attribution.embedded.model.model_file import DEFAULT, Model
 from agentracer.formats import tracertraj, whowhen
 from agentracer.trace import Trace
@@ -50,15 +49,15 @@ from training.embedded_systems import (
     adapted,
     by_origin,
     held_out,
-    honest_trust,
+    measured_shrinkage,
     trained_on_systems,
-    with_trust,
+    with_shrinkage,
 )
 
 WEIGHTS = Path(__file__).parents[1] / "src/agentracer/attribution/embedded/weights"
 SEEDS = range(10)
 IN_DOMAIN_PENALTIES = (4.0, 10.0)
-RULE_FEATURE = "rule list"
+RULE_FEATURE = RULE_LIST.name
 
 
 def main() -> None:
@@ -82,10 +81,10 @@ def main() -> None:
     results: dict[str, Any] = {"features": FEATURES_VERSION}
     results["data"] = data_of(logs, list(made.values()))
     apart = held_out(ours, made)
-    trust = honest_trust(apart)
-    results["strange_trust"] = asdict(trust)
-    say(f"trust in strange runs: {trust}")
-    apart = with_trust(apart, trust)
+    shrinkage = measured_shrinkage(apart)
+    results["shrinkage"] = asdict(shrinkage)
+    say(f"shrinkage out of distribution: {shrinkage}")
+    apart = with_shrinkage(apart, shrinkage)
     rules = Rules(made.values())
     say(f"rules read after {time.perf_counter() - started:.0f} s")
     results["held-out systems"] = {
@@ -100,7 +99,7 @@ def main() -> None:
     results["adapted"] = adapted(without_topology, rules, figures_of)
     say(f"adapted after {time.perf_counter() - started:.0f} s")
 
-    transfer = trained_on_systems(train, made, name="transfer-6", trust=trust)
+    transfer = trained_on_systems(train, made, name="transfer-6", shrinkage=shrinkage)
     transfer = replace(transfer, trained_on={"ids": [example.id for example in train]})
     results["transfer"] = evaluate(logs, [judge(example, transfer) for example in examples])
 
@@ -108,7 +107,7 @@ def main() -> None:
     in_domain_way: dict[str, Any] = {
         "seeds": SEEDS,
         "start": content_of(transfer),
-        "trust": trust,
+        "shrinkage": shrinkage,
         "penalties": IN_DOMAIN_PENALTIES,
     }
     seen = cross_validate(examples, **in_domain_way)
@@ -116,14 +115,14 @@ def main() -> None:
     say(f"cross-validated after {time.perf_counter() - started:.0f} s")
     alone = cross_validate(bare, **in_domain_way)
     results["without the rule list"] = evaluate(logs, alone)
-    tight = cross_validate(examples, **in_domain_way, looseness=1.0)
+    tight = cross_validate(examples, **in_domain_way, content_scale=1.0)
     results["content held like shape"] = evaluate(logs, tight)
     results["permutation test"] = permutation_test(logs, examples)
     in_domain = fit_model(
         examples,
         name="in-domain-6",
         start=content_of(transfer),
-        trust=trust,
+        shrinkage=shrinkage,
         penalties=IN_DOMAIN_PENALTIES,
     ).model
     known = [example.id for example in [*train, *examples]]
@@ -176,7 +175,7 @@ def which_to_ship(
 
 def content_of(model: Model) -> Model:
     """A model that knows only what was checked: the shape of other systems is learnt anew."""
-    kept = {name: weight for name, weight in model.weights.items() if firmness(name) == 1}
+    kept = {name: weight for name, weight in model.weights.items() if penalty_scale(name) == 1}
     return replace(model, weights=kept)
 
 
@@ -226,8 +225,8 @@ def procedure(models: Mapping[str, Model]) -> dict[str, Any]:
         "outer_folds": OUTER_FOLDS,
         "penalties": list(PENALTIES),
         "in_domain_penalties": list(IN_DOMAIN_PENALTIES),
-        "shape_firmness": SHAPE_FIRMNESS,
-        "content_looseness": CONTENT_LOOSENESS,
+        "shape_penalty_scale": SHAPE_PENALTY_SCALE,
+        "content_penalty_scale": CONTENT_PENALTY_SCALE,
         "shuffles": SHUFFLES,
         "models": {
             name: {
@@ -245,7 +244,7 @@ def write(output: Path, models: Mapping[str, Model], results: dict[str, Any], sh
     output.mkdir(parents=True, exist_ok=True)
     results["shipped"] = DEFAULT
     if shipped != DEFAULT:
-        say(f"{shipped} did better than {DEFAULT}: change DEFAULT in the package's model.py")
+        say(f"{shipped} did better than {DEFAULT}: change DEFAULT in the package's model_file.py")
     plain = json.dumps(results, sort_keys=True)
     rounded = json.loads(plain, parse_float=lambda text: round(float(text), 4))
     for name, model in models.items():

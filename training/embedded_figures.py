@@ -86,7 +86,8 @@ def figures_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     )
     sizes = sorted(len(o.ranking.likely) for o in outcomes)
     found["set_median_size"] = sizes[len(sizes) // 2]
-    found["strange"] = sum(o.ranking.strange is not None for o in outcomes) / len(outcomes)
+    new = sum(o.ranking.out_of_distribution is not None for o in outcomes)
+    found["out_of_distribution"] = new / len(outcomes)
     return found
 
 

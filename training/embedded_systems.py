@@ -1,4 +1,4 @@
-"""How the embedded tracer does on whole systems that it has not seen, and after adapting to them.
+"""The embedded tracer on whole systems held out from it, and after adapting to them.
 
 A system of TracerTraj is a domain, a topology and a framework. One of these three is held out at a
 time: trained on the others, tried on the one left out, with no task on both sides.
@@ -13,7 +13,7 @@ from typing import Any
 
 from agentracer.attribution.embedded.fitting.cross_validation import Outcome, cross_validate, judge
 from agentracer.attribution.embedded.fitting.fit import Example, example_of, fit_model
-from agentracer.attribution.embedded.model.calibration import Trust
+from agentracer.attribution.embedded.model.calibration import Shrinkage
 from agentracer.attribution.embedded.model.model_file import Model
 from agentracer.lab.bench.rules import baselines
 from agentracer.trace import Trace
@@ -23,7 +23,7 @@ __all__ = [
     "adapted",
     "by_origin",
     "held_out",
-    "honest_trust",
+    "measured_shrinkage",
     "system_folds",
     "trained_on_systems",
 ]
@@ -35,25 +35,25 @@ _Apart = dict[str, dict[str, tuple[Model, list[Outcome]]]]
 
 
 def system_folds(examples: Sequence[Example], traces: Mapping[str, Trace]) -> list[int]:
-    """A fold for each framework: what a model is calibrated on is a system that it has not seen."""
+    """A fold for each framework, so that a model is calibrated on systems left out of its fit."""
     found = [str(traces[example.id].metadata.get("framework")) for example in examples]
     order = sorted(set(found))
     return [order.index(name) for name in found]
 
 
 def trained_on_systems(
-    examples: Sequence[Example], traces: Mapping[str, Trace], *, name: str, trust: Trust
+    examples: Sequence[Example], traces: Mapping[str, Trace], *, name: str, shrinkage: Shrinkage
 ) -> Model:
-    """A model of these runs whose calibration is that on frameworks left out."""
+    """A model of these runs, calibrated on frameworks left out."""
     folds = system_folds(examples, traces)
     folds_or_groups = folds if len(set(folds)) > 1 else None
-    return fit_model(examples, name=name, trust=trust, folds=folds_or_groups).model
+    return fit_model(examples, name=name, shrinkage=shrinkage, folds=folds_or_groups).model
 
 
 def held_out(
     examples: Sequence[Example], traces: Mapping[str, Trace]
 ) -> dict[str, dict[str, tuple[Model, list[Outcome]]]]:
-    """For every axis and value: the model trained without it, and what that said of it."""
+    """For every axis and value: the model trained without it, and its outcomes there."""
     found: dict[str, dict[str, tuple[Model, list[Outcome]]]] = {}
     for axis in AXES:
         place = {e.id: str(traces[e.id].metadata.get(axis)) for e in examples}
@@ -61,46 +61,46 @@ def held_out(
             left_out = [e for e in examples if place[e.id] == value]
             tasks = {e.group for e in left_out}
             seen = [e for e in examples if place[e.id] != value and e.group not in tasks]
-            model = trained_on_systems(seen, traces, name=f"without {value}", trust=Trust())
-            said = [judge(example, model) for example in left_out]
-            found.setdefault(axis, {})[value] = (model, said)
+            model = trained_on_systems(seen, traces, name=f"without {value}", shrinkage=Shrinkage())
+            outcomes = [judge(example, model) for example in left_out]
+            found.setdefault(axis, {})[value] = (model, outcomes)
     return found
 
 
-def honest_trust(apart: _Apart) -> Trust:
-    """How far to trust the model on strange runs: from whole systems left out.
+def measured_shrinkage(apart: _Apart) -> Shrinkage:
+    """The weights of the model in runs out of distribution, measured on whole systems left out.
 
-    Of shape: from topologies and frameworks; of content: from domains. The largest trust, in steps
-    of a twentieth, at which on the strange runs of each such system the mean confidence exceeds the
+    For the shape on topologies and frameworks, for the content on domains: the largest weight, in
+    steps of a twentieth, at which on such runs of each system the mean confidence exceeds the
     accuracy by at most 0.05.
     """
     shape = [
-        _strange(cell, content=False)
+        _out_of_distribution(cell, content=False)
         for a in ("topology", "framework")
         for cell in apart[a].values()
     ]
-    content = [_strange(cell, content=True) for cell in apart["domain"].values()]
-    return Trust(_fitting(shape), _fitting(content))
+    content = [_out_of_distribution(cell, content=True) for cell in apart["domain"].values()]
+    return Shrinkage(_fitting(shape), _fitting(content))
 
 
-def with_trust(apart: _Apart, trust: Trust) -> _Apart:
-    """The same held-out systems, judged with this trust in strange runs."""
+def with_shrinkage(apart: _Apart, shrinkage: Shrinkage) -> _Apart:
+    """The same held-out systems, judged with this shrinkage."""
     found: _Apart = {}
     for axis, values in apart.items():
-        for value, (model, said) in values.items():
-            calibration = replace(model.calibration, trust=trust)
+        for value, (model, outcomes) in values.items():
+            calibration = replace(model.calibration, shrinkage=shrinkage)
             changed = replace(model, calibration=calibration)
-            again = [judge(outcome.example, changed) for outcome in said]
-            found.setdefault(axis, {})[value] = (changed, again)
+            rejudged = [judge(outcome.example, changed) for outcome in outcomes]
+            found.setdefault(axis, {})[value] = (changed, rejudged)
     return found
 
 
-def _strange(cell: tuple[Model, list[Outcome]], *, content: bool) -> list[Outcome]:
-    """The runs of a system that are strange by their content, or by their shape alone."""
-    model, said = cell
-    shapes = model.calibration.shapes
-    strange = (o for o in said if o.ranking.strange is not None)
-    return [o for o in strange if content == shapes.strange_content(o.example.shape)]
+def _out_of_distribution(cell: tuple[Model, list[Outcome]], *, content: bool) -> list[Outcome]:
+    """The runs of a system that are new by their content, or by their shape alone."""
+    model, outcomes = cell
+    check = model.calibration.distribution
+    new = (o for o in outcomes if o.ranking.out_of_distribution is not None)
+    return [o for o in new if content == check.has_new_content(o.example.shape)]
 
 
 def _fitting(systems: Sequence[Sequence[Outcome]]) -> float:
@@ -109,9 +109,11 @@ def _fitting(systems: Sequence[Sequence[Outcome]]) -> float:
     return max(fitting, default=0.0)
 
 
-def _excess(outcomes: Sequence[Outcome], trust: float) -> float:
-    """Confidence less accuracy of outcomes that were judged in full trust."""
-    stated = sum(trust * o.ranking.confidence + (1 - trust) / len(o.example.rows) for o in outcomes)
+def _excess(outcomes: Sequence[Outcome], weight: float) -> float:
+    """Mean confidence less accuracy, if outcomes judged by the model alone had this weight."""
+    stated = sum(
+        weight * o.ranking.confidence + (1 - weight) / len(o.example.rows) for o in outcomes
+    )
     return (stated - sum(o.step_correct for o in outcomes)) / len(outcomes)
 
 

@@ -134,7 +134,7 @@ def _row(cell: dict[str, Any], *, seeds: bool) -> str:
 
 def _calibration(found: dict[str, Any]) -> str:
     lines = [
-        "\\* saw the labels that it is scored on, or was written by somebody who had.\n",
+        "\\* saw the labels that it is scored on, or was written with them in view.\n",
         "### Calibration (held-out folds)\n",
         "| | ECE, pooled | by seed | by chance | confidence | step at 50 % | 80 % set | size |",
         "|---|---|---|---|---|---|---|---|",
@@ -177,7 +177,7 @@ def _permutation(found: dict[str, Any]) -> str:
         mean, most = sum(steps) / len(steps), max(steps)
         lines.append(
             f"- {subset}: step {100 * mean:.1f} % (at most {100 * most:.1f} % in {len(steps)} "
-            f"draws); a blind guess gets {100 * cell['chance']:.1f} %"
+            f"draws); a uniform guess gets {100 * cell['chance']:.1f} %"
         )
     return "\n".join(lines) + "\n"
 
@@ -193,9 +193,9 @@ def _transfer(results: dict[str, Any]) -> str:
         lines.append(
             f"| {subset} | {_row(one, seeds=False)} {one['confidence']:.2f} | {one['ece']:.3f} |"
         )
-    strange = results["transfer"]["both"]["ranker"]["strange"]
+    new = results["transfer"]["both"]["ranker"]["out_of_distribution"]
     lines.append(
-        f"\n{100 * strange:.0f} % of these logs were recognised as of a strange shape; such "
-        "verdicts are marked uncalibrated.\n"
+        f"\n{100 * new:.0f} % of these logs were out of distribution; such verdicts are marked "
+        "uncalibrated.\n"
     )
     return "\n".join(lines)

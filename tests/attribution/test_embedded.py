@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentracer.attribution import Tracer
-from agentracer.attribution.embedded.rule_list import MEASURED, ranking
+from agentracer.attribution.embedded.rule_list import MEASURED, rank_by_rules
 from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.formats import whowhen
 from agentracer.trace import ErrorInfo, Observed, Outcome, Step, ToolCall, Trace
@@ -173,7 +173,7 @@ def test_confidence_is_called_uncalibrated_on_runs_of_another_shape(trace):
 def test_the_table_of_measured_rates_is_what_the_data_says(whowhen_logs):
     found = {name: [0, 0, 0] for name in MEASURED}
     for trace in whowhen.load_directory(whowhen_logs):
-        rule, _ = ranking(Signals(trace.observed))
+        rule, _ = rank_by_rules(Signals(trace.observed))
         label, verdict = trace.labels[0], attribute(trace)
         ranked = [(c.agent, c.step) == (label.agent, label.step) for c in verdict.candidates]
         counts = found[rule.name]

@@ -5,15 +5,15 @@ import random
 
 import pytest
 
-from agentracer.attribution.embedded.model.calibration import (
-    Calibration,
+from agentracer.attribution.embedded.fitting.calibration import (
     HeldOut,
-    Trust,
     fit_calibration,
+    fit_distribution,
 )
+from agentracer.attribution.embedded.model.calibration import Calibration, Shrinkage
+from agentracer.attribution.embedded.model.features import CONTENT
 from agentracer.attribution.embedded.model.model_file import Model
-from agentracer.attribution.embedded.model.out_of_distribution import CONTENT, fit_shapes
-from agentracer.attribution.embedded.model.ranker import settle
+from agentracer.attribution.embedded.model.ranker import ranking_of_scores
 
 
 def held_out(count, sharpness, seed=0):
@@ -63,33 +63,37 @@ def test_a_threshold_keeps_the_error_that_it_promises():
 def test_shapes_outside_the_range_or_in_a_gap_are_strange():
     draw = random.Random(0)
     known = [{"a": draw.uniform(0, 1), "b": draw.uniform(0, 0.2)} for _ in range(40)]
-    shapes = fit_shapes(known, [str(i) for i in range(40)])
-    assert all(shapes.strangeness(shape) is None for shape in known)
-    assert "'a'" in shapes.strangeness({"a": 1.5, "b": 0.1})
-    ends = fit_shapes([{"a": x} for x in [0.0] * 10 + [1.0] * 10], [str(i) for i in range(20)])
-    assert ends.strangeness({"a": 0.0}) is None
-    assert "mix" in ends.strangeness({"a": 0.5})
+    check = fit_distribution(known, [str(i) for i in range(40)])
+    assert all(check.difference(shape) is None for shape in known)
+    assert "'a'" in check.difference({"a": 1.5, "b": 0.1})
+    ends = fit_distribution(
+        [{"a": x} for x in [0.0] * 10 + [1.0] * 10], [str(i) for i in range(20)]
+    )
+    assert ends.difference({"a": 0.0}) is None
+    assert "mix" in ends.difference({"a": 0.5})
 
 
 def test_a_run_with_other_kinds_of_content_is_strange():
     sums, sources = {"a": 0.5, CONTENT + "sums": 1.0}, {"a": 0.5, CONTENT + "sources": 1.0}
-    shapes = fit_shapes([sums] * 60 + [sources] * 60 + [{"a": 0.5}], list(map(str, range(121))))
-    assert shapes.strangeness(sums) is None
-    assert shapes.strangeness(sources) is None
-    assert "sources and sums" in shapes.strangeness(sums | sources)
-    assert "nothing to check" in shapes.strangeness({"a": 0.5})  # one in 121 is hardly any
+    check = fit_distribution(
+        [sums] * 60 + [sources] * 60 + [{"a": 0.5}], list(map(str, range(121)))
+    )
+    assert check.difference(sums) is None
+    assert check.difference(sources) is None
+    assert "sources and sums" in check.difference(sums | sources)
+    assert "nothing to check" in check.difference({"a": 0.5})  # one in 121 is hardly any
 
 
 def test_confidence_falls_towards_a_blind_guess_in_strange_runs():
     known = [{"a": 0.5, CONTENT + "sums": 1.0}] * 20
     calibration = fit_calibration(
         held_out(200, 1.0),
-        shapes=fit_shapes(known, list(map(str, range(20)))),
-        trust=Trust(shape=0.8, content=0.5),
+        distribution=fit_distribution(known, list(map(str, range(20)))),
+        shrinkage=Shrinkage(shape=0.8, content=0.5),
     )
     model = Model(name="made up", weights={}, calibration=calibration)
     stated = {
-        kind: settle([4.0, 0.0, 0.0, 0.0], list("abcd"), shape, model).confidence
+        kind: ranking_of_scores([4.0, 0.0, 0.0, 0.0], list("abcd"), shape, model).confidence
         for kind, shape in {
             "known": known[0],
             "shape": known[0] | {"a": 2.0},
@@ -102,7 +106,9 @@ def test_confidence_falls_towards_a_blind_guess_in_strange_runs():
 
 def test_it_comes_back_from_json_and_refuses_nonsense():
     calibration = fit_calibration(
-        held_out(50, 1.0), shapes=fit_shapes([{"a": 1.0}] * 5, list("abcde")), trust=Trust(0.9, 0.5)
+        held_out(50, 1.0),
+        distribution=fit_distribution([{"a": 1.0}] * 5, list("abcde")),
+        shrinkage=Shrinkage(0.9, 0.5),
     )
     data = calibration.as_dict()
     assert Calibration.from_dict(data).as_dict() == data

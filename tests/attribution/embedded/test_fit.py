@@ -4,12 +4,12 @@ import pytest
 
 from agentracer.attribution.embedded.fitting.fit import Example, fit_path
 from agentracer.attribution.embedded.model.model_file import shipped_model
-from agentracer.attribution.embedded.text.named_values import Values
+from agentracer.attribution.embedded.text.assignments import NamedValues
 
 pytest.importorskip("numpy", reason="numpy is not installed (pip install 'agentracer-mas[adapt]')")
 pytest.importorskip("scipy", reason="scipy is not installed (pip install 'agentracer-mas[adapt]')")
 
-CHECKED, SHAPE = "makes facts up", "rare worker"
+CHECKED, SHAPE = "admits_assumed_facts", "rare_worker"
 
 
 def runs(feature, count=12):
@@ -42,7 +42,7 @@ def moved(feature, scale=1.0, **settings):
 
 def test_checked_content_moves_farther_than_shape_where_a_model_is_adapted():
     assert moved(CHECKED) > 2 * moved(SHAPE) > 0
-    assert moved(CHECKED, looseness=1.0) == pytest.approx(moved(SHAPE), rel=0.5)
+    assert moved(CHECKED, content_scale=1.0) == pytest.approx(moved(SHAPE), rel=0.5)
 
 
 def test_a_small_fraction_is_held_less_than_a_feature_that_is_there_or_not():
@@ -50,8 +50,13 @@ def test_a_small_fraction_is_held_less_than_a_feature_that_is_there_or_not():
 
 
 def test_a_value_written_in_another_way_is_no_change():
-    values = Values()
-    values.read(0, "the ratio is 1.0", given=False)
-    assert values.read(1, "the ratio is 1", given=False) is None
-    changed = values.read(2, "the ratio is 2", given=False)
+    values = NamedValues()
+    values.update(0, "the ratio is 1.0", from_outside=False)
+    assert values.update(1, "the ratio is 1", from_outside=False) is None
+    changed = values.update(2, "the ratio is 2", from_outside=False)
     assert (changed.before, changed.value) == ("1", "2")
+
+
+def test_a_feature_that_is_not_in_the_catalogue_cannot_be_trained_on():
+    with pytest.raises(ValueError, match="no feature is called 'wrong_calcluation'"):
+        fit_path(runs("wrong_calcluation"), [10.0])

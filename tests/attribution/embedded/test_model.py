@@ -54,7 +54,7 @@ def test_the_model_card_is_made_from_the_results(monkeypatch):
 def test_the_weights_keep_their_signs_and_name_known_features():
     weights = shipped_model().weights
     for name, weight in weights.items():
-        assert catalogue.base_name(name) in catalogue.CATALOGUE
+        assert catalogue.feature_of(name) in catalogue.CATALOGUE.values()
         low, high = catalogue.bounds(name)
         assert low is None or weight >= low
         assert high is None or weight <= high
@@ -86,7 +86,7 @@ def test_a_file_comes_back_as_it_was_written(tmp_path):
     [
         ("", "not JSON"),
         ("[]", "not a model"),
-        ('{"format": "agentracer-embedded"}', "made for version"),
+        ('{"format": "agentracer-embedded"}', "made for format"),
         (None, "a field is missing"),
     ],
 )

@@ -142,7 +142,7 @@ def test_evidence_comes_from_what_lifted_the_score_and_shows_it():
     last = next(c for c in attribute(run).candidates if c.step == 4)
     says = " | ".join(e.says for e in last.evidence)
     assert "it says 5371, the result at step 3 says 5731" in says
-    assert "gets a sum wrong: it comes to 5391" in says
+    assert "states a wrong calculation: its left side is 5391" in says
     for piece in last.evidence:
         assert piece.quote in run.observed.text(piece.step)
 
@@ -151,8 +151,8 @@ def test_a_briefing_that_holds_the_answer_already_says_which():
     briefing = ("counter", f"# Task\n{TASK}\nResults of the last try: there are 5731.")
     run = trace_of(briefing, *CHAT[1:], answer="5731")
     first = next(c for c in attribute(run, model="embedded:in-domain").candidates if c.step == 0)
-    held = next(e for e in first.evidence if "before anyone has worked" in e.says)
-    assert held.says.endswith("holds the answer before anyone has worked: 5731")
+    held = next(e for e in first.evidence if "before any agent has worked" in e.says)
+    assert held.says.endswith("contains the answer before any agent has worked: 5731")
     assert "5731" in held.quote
 
 
@@ -167,7 +167,7 @@ def test_features_that_show_as_evidence_really_lift():
     features = Features(trace_of(*CHAT, answer="5371").observed)
     ranking = rank(features, shipped_model())
     lifts = ranking.contributions(features.row(4))
-    assert lifts["wrong sum"] > 0
+    assert lifts["wrong_calculation"] > 0
     assert list(lifts.values()) == sorted(lifts.values(), reverse=True)
 
 

@@ -28,11 +28,11 @@ SHIPPED = {"": DEFAULT, "transfer": "transfer", "in-domain": "in_domain"}
 """The arguments that ask for weights in the package, and what those are called there."""
 
 _EXPLAINED = 10  # candidates with evidence; the rest of the ranking goes without
-_LISTED = 1_000  # candidates of a very long run; nobody looks further down
+_LISTED = 1_000  # candidates of a very long run
 
 
 class EmbeddedBackend(Backend):
-    """The trained ranker, or the rule list; see the module.
+    """The trained ranker, or the rule list.
 
     Args:
         argument: what follows `embedded:` in a spec: nothing, `rules`, `transfer`, `in-domain`, or
@@ -41,7 +41,8 @@ class EmbeddedBackend(Backend):
             verdicts to be wrong. Without it every failed run gets a list.
 
     Attributes:
-        trained_ids: of the traces whose labels the model has seen, as far as it tells.
+        trained_ids: ids of the traces to whose labels the model was fitted, as far as its file
+            lists them.
 
     Raises:
         UnknownModel: there is no readable model at the path.
@@ -67,8 +68,8 @@ class EmbeddedBackend(Backend):
         features = Features(run)
         ranking = rank(features, self.model)
         versions = {"weights": self.model.name, "features": FEATURES_VERSION}
-        # Whether the run failed at all is not asked here: the model only saw failed ones.
-        calibrated = ranking.strange is None and run.outcome.success is False
+        # The model was calibrated on failed runs alone.
+        calibrated = ranking.out_of_distribution is None and run.outcome.success is False
         needed = self._needed(self.model)
         candidates = _candidates(features, ranking)
         unsure = ranking.confidence < needed
@@ -78,8 +79,9 @@ class EmbeddedBackend(Backend):
             agents=ranking.agents,
             confidence=ranking.confidence,
             calibrated=calibrated,
-            # Of a strange run nobody has measured what the set would hold.
-            likely_steps=tuple(ranking.likely) if ranking.strange is None else (),
+            # What the set would hold was not measured on runs out of distribution.
+            likely_steps=tuple(ranking.likely) if ranking.out_of_distribution is None else (),
+            coverage=self.model.calibration.coverage,
             reason=_reason(run, ranking, candidates[0]),
             abstain_reason=self._unsure(ranking.confidence, needed) if unsure else None,
             versions=versions,
@@ -101,10 +103,10 @@ class EmbeddedBackend(Backend):
         return 0.0 if self.target_error is None else model.calibration.threshold(self.target_error)
 
     def _unsure(self, confidence: float, needed: float) -> str:
-        error = f"at most {self.target_error:.0%} wrong verdicts"
+        target = f"at most {self.target_error:.0%} wrong verdicts"
         if needed > 1:
-            return f"no measured confidence promises {error}"
-        return f"the confidence of {confidence:.2f} is below the {needed:.2f} needed for {error}"
+            return f"no confidence was measured at which {target} remained"
+        return f"the confidence of {confidence:.2f} is below the {needed:.2f} needed for {target}"
 
 
 def _model(argument: str) -> Model:
@@ -120,12 +122,12 @@ def _model(argument: str) -> Model:
 
 
 def _candidates(features: Features, ranking: Ranking) -> tuple[Candidate, ...]:
-    steps = features.run.steps
-    found = []
-    for place, index in enumerate(ranking.order[:_LISTED]):
-        explained = place < _EXPLAINED
+    steps = features.context.run.steps
+    candidates = []
+    for position, index in enumerate(ranking.order[:_LISTED]):
+        explained = position < _EXPLAINED
         reason, evidence = explain(features, ranking, index) if explained else ("", ())
-        found.append(
+        candidates.append(
             Candidate(
                 agent=steps[index].agent,
                 step=index,
@@ -134,14 +136,14 @@ def _candidates(features: Features, ranking: Ranking) -> tuple[Candidate, ...]:
                 evidence=evidence,
             )
         )
-    return tuple(found)
+    return tuple(candidates)
 
 
 def _reason(run: Observed, ranking: Ranking, first: Candidate) -> str:
-    """Why this step, and what keeps its confidence from being calibrated."""
+    """Why this step is suspected, and why its confidence is uncalibrated if it is."""
     parts = [first.reason]
-    if ranking.strange is not None:
-        parts.append(f"uncalibrated: {ranking.strange}")
+    if ranking.out_of_distribution is not None:
+        parts.append(f"uncalibrated: {ranking.out_of_distribution}")
     elif run.outcome.success is None:
-        parts.append("uncalibrated: nobody said whether this run failed")
+        parts.append("uncalibrated: the trace does not say whether this run failed")
     return "; ".join(parts)

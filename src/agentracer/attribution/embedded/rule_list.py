@@ -1,13 +1,13 @@
-"""The rule list: which step to look at first, in words, and how often that was right.
+"""The rule list: which step to look at first, why, and how often that was right.
 
 Five rules, tried in order; the first whose condition holds names the step. The first two need
-recorded errors, which imported logs do not hold, so they are not measured. The rules read the
-shape of a run, not its meaning: they say where errors of such runs were found most often, and
-cannot know whether a step is wrong. Replay can (`agentracer.replay.verify`).
+recorded errors, which imported logs do not have, so they are not measured. The rules read the shape
+of a run, not its meaning: they say where the errors of such runs were found most often, and cannot
+know whether a step is wrong. Replay can (`agentracer.replay.verify`).
 
 What was tried and left out, since it found no more on the development half: the step before the
-first failed execution, the step before the manager first complains, the first step that holds the
-final answer. The last is still given as evidence.
+first failed execution, the step before the manager first complains, the first step that contains
+the final answer. The last is still given as evidence.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from agentracer.attribution.embedded.text.signals import Signals
 
-__all__ = ["MEASURED", "RULES", "SHORTLIST", "Measured", "Rule", "contributes", "ranking"]
+__all__ = ["MEASURED", "RULES", "SHORTLIST", "Measured", "Rule", "contributes", "rank_by_rules"]
 
 SHORTLIST = 5
 """Ranks that were measured."""
@@ -31,12 +31,12 @@ FEW_FACTS = 2
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule, and the sentence that explains it.
+    """A rule of the list.
 
     Attributes:
         name: key in `MEASURED`.
-        because: why this step, in a sentence.
-        find: the step it names, or None where it does not apply.
+        because: why the step that it names is suspected, in a sentence.
+        find: returns the step that it names, or None where it does not apply.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Measured:
-    """How a rule did on the 94 logs of Who&When's development half where it fired.
+    """How a rule did on the 94 logs of Who&When's development half where it applied.
 
     A hit is the labelled step together with the labelled agent.
 
     Attributes:
-        runs: logs in which the rule fired.
+        runs: logs in which the rule applied.
         first: logs with the hit at rank 1.
         listed: logs with the hit among the first five.
     """
@@ -86,23 +86,12 @@ found in 28 + 11 of the 64 + 30 logs instead of 31 + 12. At 8 runs the half-widt
 def _raised(signals: Signals) -> int | None:
     if signals.run.outcome.ending != "raised":
         return None
-    broken = [step.index for step in signals.run.steps if step.error is not None]
-    return broken[-1] if broken else None
+    raising = [step.index for step in signals.run.steps if step.error is not None]
+    return raising[-1] if raising else None
 
 
 def _failed_call(signals: Signals) -> int | None:
-    """The first failed call that was not made good by a later one of the same agent and tool."""
-    last_success: dict[tuple[str, str], int] = {}
-    for step in signals.run.steps:
-        for call in step.tool_calls:
-            if call.error is None:
-                last_success[step.agent, call.name] = step.index
-    for step in signals.run.steps:
-        for call in step.tool_calls:
-            made_good = last_success.get((step.agent, call.name), -1) >= step.index
-            if call.error is not None and not made_good:
-                return step.index
-    return None
+    return next(iter(signals.unrecovered_calls), None)
 
 
 def _turns(signals: Signals) -> list[int]:
@@ -121,9 +110,9 @@ def _first_result(signals: Signals) -> int | None:
 
 def _first_contribution(signals: Signals) -> int | None:
     steps = [step.index for step in signals.workers] or [s.index for s in signals.run.steps]
-    done = next((index for index in steps if contributes(signals, index)), None)
-    if done is not None:
-        return done
+    contribution = next((index for index in steps if contributes(signals, index)), None)
+    if contribution is not None:
+        return contribution
     return next((index for index in steps if index != signals.briefing), steps[0])
 
 
@@ -138,7 +127,8 @@ RULES = (
     Rule("raised", "the run ended with the error that this step raised", _raised),
     Rule(
         "failed call",
-        "a tool call of this step failed and was not made good; what follows lacks its result",
+        "a tool call of this step failed and none like it succeeded later; what follows lacks its "
+        "result",
         _failed_call,
     ),
     Rule(
@@ -148,28 +138,28 @@ RULES = (
     ),
     Rule(
         "first result",
-        "a long delegated run was mostly sent astray by the first result of a worker",
+        "in a long delegated run the error was mostly in the first result of a worker",
         _first_result,
     ),
     Rule(
         "first contribution",
-        "the first step that writes code, or states facts which neither the task nor an earlier "
-        "step held; what follows builds on it",
+        "the first step that writes code, or states facts that occur neither in the task nor in "
+        "an earlier step; what follows builds on it",
         _first_contribution,
     ),
 )
 
 
-def ranking(signals: Signals) -> tuple[Rule, list[int]]:
-    """The rule that fires, and every step, most suspicious first.
+def rank_by_rules(signals: Signals) -> tuple[Rule, list[int]]:
+    """The rule that applies, and every step, most suspicious first.
 
     After the step that the rule names come the workers' other steps, those nearest to it first,
     then the instructions of managers, the briefing, and at last executions and the user.
     """
-    rule, first = next((rule, found) for rule in RULES if (found := rule.find(signals)) is not None)
+    rule, first = next((rule, step) for rule in RULES if (step := rule.find(signals)) is not None)
     near = sorted(_turns(signals), key=lambda index: abs(index - first))
-    chatter = signals.executors | signals.users
-    others = [step for step in signals.run.steps if step.agent not in chatter]
+    reporting = signals.executors | signals.users
+    others = [step for step in signals.run.steps if step.agent not in reporting]
     instructions = [step.index for step in others if step.to is not None]
     rest = [step.index for step in others] + [step.index for step in signals.run.steps]
     return rule, list(dict.fromkeys([first, *near, *instructions, *rest]))

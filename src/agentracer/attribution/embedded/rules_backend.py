@@ -1,17 +1,25 @@
 """The rule list as a backend of its own: `embedded:rules`. A baseline, and a second opinion.
 
-Its confidence is the measured hit rate of the rule that fired; on runs of another shape than the
-measured ones it says so (`calibrated` is False).
+Its confidence is the measured hit rate of the rule that applies; on runs of another shape than the
+measured ones the verdict is uncalibrated.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from agentracer.attribution.backends import Judgement
-from agentracer.attribution.embedded.explanation import answer_source, evidence
-from agentracer.attribution.embedded.rule_list import MEASURED, Rule, ranking
+from agentracer.attribution.embedded.explanation import answer_evidence
+from agentracer.attribution.embedded.rule_list import FEW_FACTS, MEASURED, Rule, rank_by_rules
+from agentracer.attribution.embedded.text.quotes import (
+    LONGEST_QUOTE,
+    answer_source,
+    code_line,
+    line_at,
+)
 from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.trace import Observed
-from agentracer.verdict import Candidate
+from agentracer.verdict import Candidate, Evidence
 
 __all__ = ["RULES_VERSION", "judge_by_rules"]
 
@@ -19,24 +27,25 @@ RULES_VERSION = "1"
 """Changes whenever the same run may get another verdict."""
 
 _EXPLAINED = 10  # candidates with evidence; the rest of the ranking goes without
+_EXAMPLES = 4  # facts named in one piece of evidence
 _MEASURED_LENGTHS = range(5, 131)  # steps of the logs that the rules were measured on
 
 
 def judge_by_rules(run: Observed) -> Judgement:
     """Rank the steps of a run by the rule list. O(length of its text)."""
     signals = Signals(run)
-    rule, order = ranking(signals)
+    rule, order = rank_by_rules(signals)
     source = answer_source(signals)
     candidates = tuple(
         _candidate(signals, rule, rank, index, source) for rank, index in enumerate(order)
     )
     measured = MEASURED[rule.name]
-    known = measured.rate(0)
+    hit_rate = measured.rate(0)
     return Judgement(
         candidates=candidates,
         agents=_shares(candidates),
-        # Where nothing was measured, the only honest figure is that of a blind guess.
-        confidence=1 / len(run.steps) if known is None else known,
+        # Where nothing was measured, the confidence is that of a uniform guess.
+        confidence=1 / len(run.steps) if hit_rate is None else hit_rate,
         calibrated=measured.runs > 0 and _is_like_the_measured(signals),
         versions={"rules": RULES_VERSION},
     )
@@ -57,8 +66,31 @@ def _candidate(
         step=index,
         probability=measured.rate(rank),
         reason=reason,
-        evidence=evidence(signals, index, source) if rank < _EXPLAINED else (),
+        evidence=tuple(_evidence(signals, index, source)) if rank < _EXPLAINED else (),
     )
+
+
+def _evidence(signals: Signals, index: int, source: int | None) -> Iterator[Evidence]:
+    """What is observable about a step; `source` is the result of `answer_source`."""
+    step, text = signals.run.steps[index], signals.texts[index]
+    if step.error is not None:
+        message = step.error.message[:LONGEST_QUOTE]
+        yield Evidence(step=index, says=f"raised {step.error.type}: {message}")
+    if signals.code[index]:
+        act = "calls a tool" if step.tool_calls else "writes code"
+        yield Evidence(step=index, says=act, quote=code_line(text))
+    facts = signals.new_facts[index]
+    if index != signals.briefing and len(facts) >= FEW_FACTS:
+        some = ", ".join(facts[:_EXAMPLES]) + (", …" if len(facts) > _EXAMPLES else "")
+        says = f"brings {len(facts)} figures or names that do not occur before: {some}"
+        yield Evidence(step=index, says=says, quote=line_at(text, text.find(facts[0])))
+    after = index if index in signals.failures else index + 1
+    if signals.code[index] and after in signals.failures and step.error is None:
+        failed = signals.texts[after]
+        quote = line_at(failed, failed.find("Error"))
+        yield Evidence(step=after, says="its execution failed", quote=quote)
+    if index == source:
+        yield answer_evidence(signals.run.outcome.answer, text, index)
 
 
 def _shares(candidates: tuple[Candidate, ...]) -> dict[str, float]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agentracer.attribution.embedded.explanation import answer_source
-from agentracer.attribution.embedded.rule_list import ranking
+from agentracer.attribution.embedded.rule_list import rank_by_rules
+from agentracer.attribution.embedded.text.quotes import answer_source
 from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.attribution.embedded.text.step_facts import read_run
 
@@ -40,13 +40,13 @@ def _before_failure(signals: Signals) -> list[int]:
 def _answer(signals: Signals) -> list[int]:
     """The first step that holds the whole answer; else those that bring parts of it up."""
     whole = answer_source(signals)
-    parts = [i for i, step in enumerate(read_run(signals).steps) if step.first_holds]
+    parts = [i for i, step in enumerate(read_run(signals).steps) if step.new_answer_share]
     found = parts if whole is None else [whole, *parts]
     return list(dict.fromkeys(found))
 
 
 def _rule_list(signals: Signals) -> list[int]:
-    return ranking(signals)[1]
+    return rank_by_rules(signals)[1]
 
 
 HEURISTICS: dict[str, Callable[[Signals], list[int]]] = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import isfinite
+
+from agentracer.arithmetic import Grammar, evaluate, without_leading_zeros
 
 __all__ = ["UNDEFINED", "calculate", "same_number", "substituted"]
 
@@ -14,24 +14,14 @@ UNDEFINED = "undefined"
 """What an expression that cannot be worked out gives."""
 
 _MAX_LENGTH = 200
-_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
+_GRAMMAR = Grammar()  # numbers, parentheses and + - * / alone
 
 
 def calculate(expression: str) -> str:
     """The value of an expression with + - * / and parentheses, with at most four decimals."""
-    plain = re.sub(r"\b0+(?=\d)", "", expression.strip())
-    if len(plain) > _MAX_LENGTH:
-        return UNDEFINED
-    try:
-        value = _value(ast.parse(plain, mode="eval").body)
-    except (SyntaxError, ValueError, ZeroDivisionError, OverflowError, RecursionError, MemoryError):
-        return UNDEFINED
-    if not isfinite(value):
+    plain = without_leading_zeros(expression.strip())
+    value = evaluate(plain, _GRAMMAR) if len(plain) <= _MAX_LENGTH else None
+    if value is None or not isfinite(value):
         return UNDEFINED
     return f"{value:.4f}".rstrip("0").rstrip(".").replace("-0", "0", int(abs(value) < 5e-5))
 
@@ -53,13 +43,3 @@ def same_number(one: str, other: str) -> bool:
     except ValueError:
         return False
     return abs(a - b) <= 1e-3 * max(1.0, abs(b) / 100)
-
-
-def _value(node: ast.expr) -> float:
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return float(node.value)  # type: ignore[arg-type]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_value(node.operand)
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        return _OPERATORS[type(node.op)](_value(node.left), _value(node.right))
-    raise ValueError("not plain arithmetic")

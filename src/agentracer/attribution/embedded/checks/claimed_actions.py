@@ -1,8 +1,8 @@
-"""Holds what a step claims to have done against what it did.
+"""Compare what a step claims to have done with what it did.
 
-A step that says "I have verified the schedule", ran no code, called no tool and had no result
-before it, tells of a deed that nobody did. The words are those of any report in English; whether a
-step acted, and whether anything came from outside, is read from the run.
+A step that says "I have verified the schedule" although it ran no code, called no tool and had no
+result before it claims an action that was not taken. The words are those of any report in English;
+whether a step acted, and whether anything came from outside, is read from the run.
 """
 
 from __future__ import annotations
@@ -11,150 +11,203 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentracer.attribution.embedded.checks.findings import Notes, add_note
-from agentracer.attribution.embedded.text.assignments import as_text, prose
-from agentracer.attribution.embedded.text.lexicon import CLASSES
-from agentracer.attribution.embedded.text.signals import NOTHING_TO_RUN, REPORT_HEAD, Signals
+from agentracer.attribution.embedded.checks.findings import FindingLog
+from agentracer.attribution.embedded.kinds import FindingKinds
+from agentracer.attribution.embedded.text.lexicon import WORD_CLASSES
+from agentracer.attribution.embedded.text.signals import Signals
+from agentracer.attribution.embedded.text.system_conventions import (
+    AGREEMENT_PHRASES,
+    BROWSER_ACTION,
+    CONCLUSION_PHRASES,
+    HANDED_OVER_MATERIAL,
+    NOTHING_TO_RUN,
+    REPORT_HEAD,
+)
+from agentracer.attribution.embedded.text.unwrap import as_text, without_code_and_logs
+from agentracer.trace import Step
 
-__all__ = ["watch_conduct"]
+__all__ = ["KINDS", "check_actions"]
+
+KINDS = FindingKinds()
+"""What this check reports."""
+
+_UNSUPPORTED_ACTION_CLAIM = KINDS.against(
+    "unsupported_action_claim",
+    "claims a look-up or check that no step of the run made",
+    prior=0.0,
+    detail="{phrase}",
+)
+_CONCLUDES = KINDS.either("concludes", "draws a conclusion", detail="{phrase}")
+_CONCLUDES_WITHOUT_LOOKUP = KINDS.against(
+    "concludes_without_lookup",
+    "concludes before anything was looked up or run",
+    prior=0.0,
+    detail="{phrase}",
+)
+_ADMITS_ASSUMED_FACTS = KINDS.against(
+    "admits_assumed_facts",
+    "brings facts or a conclusion that it says it assumed",
+    prior=0.0,
+    detail="{phrase}",
+    topic="invention",
+)
+_ADMITS_MANUAL_WORK = KINDS.against(
+    "admits_manual_work",
+    "brings facts or a conclusion that it says it found by hand",
+    prior=0.0,
+    detail="{phrase}",
+)
+_AGREES = KINDS.in_favour("agrees")
+_ONLY_ANNOUNCES = KINDS.in_favour("only_announces")
+_ONLY_CLOSES = KINDS.in_favour("only_closes")
 
 _LONGEST = 4_000  # characters of a step that are looked at
-_FEW = 8  # words below which a step says nothing
-_FACTS = 4  # new figures or names with which a step brings something
-_MANY = 3  # words of agreement in a step that does nothing else
+_FEW_WORDS = 8  # below which a step says nothing
+_NEW_FACTS = 4  # figures or names with which a step contributes something
+_AGREEMENTS = 3  # phrases of agreement in a step that does nothing else
+_WORDS_PER_INTENTION = 40  # in a step that holds little but intentions
+_SHORT_STEP = 20  # words by which the length of short steps is raised
 
-# All of these read lower-case text. They start with letters and not with \b, by which Python finds
-# the places to try three times as fast.
-_IDLE = re.compile(NOTHING_TO_RUN)
-_LOOK = (
+# All of these match lower-case text. They start with letters and not with \b, with which Python
+# takes three times as long to find where to try; `_starts_word` checks the boundary instead.
+_NOTHING_TO_RUN = re.compile(NOTHING_TO_RUN)
+_LOOK_UP = (
     r"(?:verif|review|check|examin|confirm|search|inspect|analy[sz]|watch|read|view|access|visit|"
     r"consult|cross-?referenc|gather|collect|retriev|transcrib|compil|compar|identif|locat|found\b)"
 )
-_DEED = re.compile(
-    rf"(?:i|we)(?:'ve| have)(?: \w+ly| already| now| just)? {_LOOK}\w*"
+_ACTION = re.compile(
+    rf"(?:i|we)(?:'ve| have)(?: \w+ly| already| now| just)? {_LOOK_UP}\w*"
     r"|i (?:\w+ly )?(?:found|checked|reviewed|verified|searched|examined|watched|read|looked)\b"
-    rf"|(?:on|after) (?:\w+ )?{_LOOK}\w*ing\b"
-    r"|here (?:is|are) the (?:\w+ ){0,3}(?:transcript(?:ion)?|results?|details|findings?|data|"
-    r"lyrics|text|information)\b"
+    rf"|(?:on|after) (?:\w+ )?{_LOOK_UP}\w*ing\b"
+    rf"|{HANDED_OVER_MATERIAL}"
     r"|(?:from|based on) (?:my|our|the) (?:\w+ )?(?:search|review|research|inspection|analysis)"
 )
-_INTENT = re.compile(
+_INTENTION = re.compile(
     r"(?:i|we)(?:'ll| will| shall| can| need to| should| am going to|'m going to)\b"
     r"|let(?:'s| us| me)\b|next\b|hold on\b|stand ?by\b"
     r"|please (?:run|execute|wait|provide|confirm)\b"
 )
-_CONCLUDES = re.compile(
-    r"(?:therefore|thus|hence|in conclusion|we conclude|conclude that|the result is|boxed"
+_CONCLUSION = re.compile(
+    r"(?:therefore|thus|hence|in conclusion|we conclude|conclude that|the result is"
+    rf"|{CONCLUSION_PHRASES}"
     r"|final (?:answer|result|output|list)|the (?:correct )?answer (?:is|to))\b"
 )
-# How agents that drive a browser report what they did: the page that follows is what they saw.
-_BROWSES = re.compile(
-    r"\s*(?:i (?:clicked|typed|scrolled|hovered|opened|visited|navigated|pressed|selected|waited)\b"
-    r"|address: \S)"
-)
-_BY_HAND = re.compile(r"manual(?:ly)?\b|by hand\b")
-_INVENTS = re.compile(rf"(?:{'|'.join(sorted(CLASSES['invents']))})\b")
-_AGREES = re.compile(
+_MANUAL = re.compile(r"manual(?:ly)?\b|by hand\b")
+_INVENTION = re.compile(rf"(?:{'|'.join(sorted(WORD_CLASSES['invents']))})\b")
+_AGREEMENT = re.compile(
     r"agree with\b|i agree\b|seems? (?:to be )?(?:correct|accurate|right|sound)\b"
     r"|(?:is|are) (?:all )?(?:correct|accurate|consistent|valid)\b"
-    r"|confirm(?:s|ed)? (?:that|the|to be)\b|aligns? with\b|- correct\b"
+    rf"|confirm(?:s|ed)? (?:that|the|to be)\b|aligns? with\b|{AGREEMENT_PHRASES}"
 )
-
-
-def watch_conduct(signals: Signals, texts: Sequence[str], new: Sequence[int]) -> list[Notes]:
-    """Note for every step what it claims to have done and did not.
-
-    Args:
-        signals: of the run.
-        texts: what each step wrote, unwrapped (see `statements.plain`).
-        new: number of facts in each step that nothing before it held.
-    """
-    notes: list[Notes] = [{} for _ in texts]
-    failures, task = frozenset(signals.failures), signals.run.task.lower()
-    before = _Before()
-    for step, text in zip(signals.run.steps, texts, strict=True):
-        brings = new[step.index] >= _FACTS
-        if step.agent in signals.users:
-            before.said |= brings
-            continue
-        if step.agent in signals.executors or step.kind == "tool":
-            idle = _IDLE.search(text[:REPORT_HEAD].lower()) is not None
-            before.result = step.index not in failures and not idle
-            before.looked |= before.result
-            continue
-        browsed = _BROWSES.match(text[:REPORT_HEAD].lower()) is not None
-        got = browsed or any(as_text(call.result) for call in step.tool_calls)
-        before.looked |= got
-        if step.index != signals.briefing:
-            claimed = prose(text[:_LONGEST])
-            noted = notes[step.index]
-            _judge(noted, claimed, before, acts=signals.code[step.index] or browsed)
-            if (brings or "concludes" in noted) and not browsed:
-                _judge_sources(noted, text[:_LONGEST].lower(), task)
-        before.result = got
-        before.said |= brings or step.index != signals.briefing
-    return notes
 
 
 @dataclass
 class _Before:
-    """What there was before a step.
+    """What happened before a step.
 
     Attributes:
-        looked: whether anything came from outside at all.
-        result: whether a result came from outside right before.
-        said: whether somebody has said something that one can agree with: the task alone, and a
-            briefing that brings nothing, are none.
+        looked_up: whether anything came from outside at all.
+        result: whether the step right before brought a result from outside.
+        contributed: whether any step made a statement that one can agree with: the task alone, and
+            a briefing without new facts, are none.
     """
 
-    looked: bool = False
+    looked_up: bool = False
     result: bool = False
-    said: bool = False
+    contributed: bool = False
 
 
-def _judge(notes: Notes, claimed: str, before: _Before, *, acts: bool) -> None:
-    said = claimed.lower().replace("’", "'")
-    written = claimed if len(claimed) == len(said) else said  # a few letters are two in lower case
-    deed, concludes = (_found(pattern, said, written) for pattern in (_DEED, _CONCLUDES))
-    if deed and not acts and not before.result:
-        add_note(notes, "claims a deed nobody did", 1, deed)
-    if concludes:
-        add_note(notes, "concludes", 1, concludes)
-        if not before.looked and not acts:
-            add_note(notes, "concludes without a look", 1, concludes)
-    if before.said:
-        add_note(notes, "agrees", min(_count(_AGREES, said) / _MANY, 1))
-    if acts:
-        return
-    words = said.count(" ") + 1
-    if words < _FEW:
-        add_note(notes, "only closes", 1)
-    elif not concludes and not deed:
-        # Where every 40th word or so is an intention, the step holds little else.
-        add_note(notes, "only announces", min(40 * _count(_INTENT, said) / (words + 20), 1))
+def check_actions(signals: Signals, texts: Sequence[str], new_facts: Sequence[int]) -> FindingLog:
+    """Compare the claims of each step with its actions.
 
-
-def _judge_sources(notes: Notes, said: str, task: str) -> None:
-    """Note a step that brings something from where, by its own words, nothing can come.
-
-    Words of the task say nothing: it may ask for a sample, or for an assumption.
+    Args:
+        signals: of the run.
+        texts: what each step wrote, unwrapped (see `unwrap_json`).
+        new_facts: number of facts in each step that occur nowhere earlier.
     """
-    for name, pattern in (("makes facts up", _INVENTS), ("works by hand", _BY_HAND)):
-        words = (m[0] for m in pattern.finditer(said) if _starts_word(said, m.start()))
-        found = next((word for word in words if word not in task), None)
-        if found:
-            add_note(notes, name, 1, found)
+    return _Check(signals, texts, new_facts).findings
 
 
-def _found(pattern: re.Pattern[str], said: str, written: str) -> str | None:
+class _Check:
+    def __init__(self, signals: Signals, texts: Sequence[str], new_facts: Sequence[int]) -> None:
+        self.signals = signals
+        self.findings = FindingLog(KINDS, len(texts))
+        self.failures, self.task = frozenset(signals.failures), signals.run.task.lower()
+        self.before = _Before()
+        for step, text, new in zip(signals.run.steps, texts, new_facts, strict=True):
+            contributes = new >= _NEW_FACTS
+            if step.agent in signals.users:
+                self.before.contributed |= contributes
+            elif step.agent in signals.executors or step.kind == "tool":
+                self._read_report(step, text)
+            else:
+                self._compare(step, text, contributes=contributes)
+
+    def _read_report(self, step: Step, text: str) -> None:
+        idle = _NOTHING_TO_RUN.search(text[:REPORT_HEAD].lower()) is not None
+        self.before.result = step.index not in self.failures and not idle
+        self.before.looked_up |= self.before.result
+
+    def _compare(self, step: Step, text: str, *, contributes: bool) -> None:
+        before, briefing = self.before, step.index == self.signals.briefing
+        browsed = BROWSER_ACTION.match(text[:REPORT_HEAD].lower()) is not None
+        result = browsed or any(as_text(call.result) for call in step.tool_calls)
+        before.looked_up |= result
+        if not briefing:
+            acts = self.signals.code[step.index] or browsed
+            prose = without_code_and_logs(text[:_LONGEST])
+            concludes = self._compare_claims(step.index, prose, acts=acts)
+            if (contributes or concludes) and not browsed:
+                self._read_admissions(step.index, text[:_LONGEST].lower())
+        before.result = result
+        before.contributed |= contributes or not briefing
+
+    def _compare_claims(self, index: int, prose: str, *, acts: bool) -> bool:
+        """Report the claims of a step; whether it concludes."""
+        lower = prose.lower().replace("’", "'")
+        original = prose if len(prose) == len(lower) else lower  # lower case may be longer
+        action, conclusion = (_phrase(p, lower, original) for p in (_ACTION, _CONCLUSION))
+        if action and not acts and not self.before.result:
+            self.findings.add(index, _UNSUPPORTED_ACTION_CLAIM, phrase=action)
+        if conclusion:
+            self.findings.add(index, _CONCLUDES, phrase=conclusion)
+            if not self.before.looked_up and not acts:
+                self.findings.add(index, _CONCLUDES_WITHOUT_LOOKUP, phrase=conclusion)
+        if self.before.contributed:
+            agreements = _count(_AGREEMENT, lower)
+            self.findings.add(index, _AGREES, min(agreements / _AGREEMENTS, 1))
+        words = lower.count(" ") + 1
+        if not acts and words < _FEW_WORDS:
+            self.findings.add(index, _ONLY_CLOSES)
+        elif not acts and not conclusion and not action:
+            intentions = _WORDS_PER_INTENTION * _count(_INTENTION, lower)
+            self.findings.add(index, _ONLY_ANNOUNCES, min(intentions / (words + _SHORT_STEP), 1))
+        return bool(conclusion)
+
+    def _read_admissions(self, index: int, lower: str) -> None:
+        """Report a step that brings something it says it assumed, or found by hand.
+
+        Words of the task do not count: it may ask for a sample, or for an assumption.
+        """
+        for kind, pattern in (
+            (_ADMITS_ASSUMED_FACTS, _INVENTION),
+            (_ADMITS_MANUAL_WORK, _MANUAL),
+        ):
+            words = (m[0] for m in pattern.finditer(lower) if _starts_word(lower, m.start()))
+            own = next((word for word in words if word not in self.task), None)
+            if own:
+                self.findings.add(index, kind, phrase=own)
+
+
+def _phrase(pattern: re.Pattern[str], lower: str, original: str) -> str | None:
     """The first match that starts a word, as it was written."""
-    starts = (m for m in pattern.finditer(said) if _starts_word(said, m.start()))
-    return next((written[match.start() : match.end()] for match in starts), None)
+    matches = (m for m in pattern.finditer(lower) if _starts_word(lower, m.start()))
+    return next((original[match.start() : match.end()] for match in matches), None)
 
 
-def _count(pattern: re.Pattern[str], said: str) -> int:
-    return sum(_starts_word(said, match.start()) for match in pattern.finditer(said))
+def _count(pattern: re.Pattern[str], lower: str) -> int:
+    return sum(_starts_word(lower, match.start()) for match in pattern.finditer(lower))
 
 
-def _starts_word(text: str, place: int) -> bool:
-    return not (place and text[place - 1].isalnum())
+def _starts_word(text: str, position: int) -> bool:
+    return not (position and text[position - 1].isalnum())

@@ -1,140 +1,171 @@
-"""Follows functions through a run: which version was tested, which handed on, which left out.
+"""Follow functions through a run: which version was tested, submitted, or left out.
 
 Code is parsed, never run. Two versions are the same if they differ in layout and comments only.
 """
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentracer.attribution.embedded.checks.findings import Notes, add_note
-from agentracer.attribution.embedded.text.assignments import as_text
-from agentracer.attribution.embedded.text.code import code_blocks
-from agentracer.trace import Observed, Step
+from agentracer.attribution.embedded.checks.findings import FindingLog
+from agentracer.attribution.embedded.kinds import FindingKinds
+from agentracer.attribution.embedded.text.code import code_blocks, function_bodies
+from agentracer.attribution.embedded.text.system_conventions import REQUESTED_FUNCTION
+from agentracer.attribution.embedded.text.unwrap import argument_texts, as_text
+from agentracer.trace import Observed, Step, ToolCall
 
-__all__ = ["follow_versions"]
+__all__ = ["KINDS", "check_code"]
 
-_LONGEST = 20_000
-_FUNCTIONS = 100  # names that are followed
-_CALLED_FOR = re.compile(r"[`\s]([a-zA-Z_]\w*)\([^()\n]*\)`|\bdef ([a-zA-Z_]\w*)\(")
-_BAD = re.compile(r"\b(?:fail|failed|error|exception|traceback|raises)\b", re.IGNORECASE)
-_GOOD = re.compile(r"\b(?:pass|passed|ok|success|succeeded)\b", re.IGNORECASE)
+KINDS = FindingKinds()
+"""What this check reports."""
+
+_FUNCTIONS = "functions"  # a kind of content, by the name that model files give it
+
+_FIRST_VERSION = KINDS.either(
+    "first_version", "is the first to write this function", detail="{name}", content=_FUNCTIONS
+)
+_UNTESTED_CODE = KINDS.either(
+    "untested_code", "submits a function that was not run", detail="{name}", content=_FUNCTIONS
+)
+_UNCHANGED_CODE = KINDS.in_favour("unchanged_code", content=_FUNCTIONS)
+_SUBMITS_FAILED_CODE = KINDS.against(
+    "submits_failed_code", "submits code that had failed", detail="{name}"
+)
+_DIFFERS_FROM_TESTED = KINDS.against(
+    "differs_from_tested_code", "submits other code than was tested", detail="{name}"
+)
+_DIFFERS_FROM_PREVIOUS = KINDS.either(
+    "differs_from_previous_code", "changes code that was submitted before", detail="{name}"
+)
+_REWRITES_WORKING_CODE = KINDS.either(
+    "rewrites_working_code", "rewrites code that had worked", detail="{name}"
+)
+_RUNS_CODE = KINDS.either("runs_code", "runs its code", detail="{name}", content=_FUNCTIONS)
+_CODE_FAILS = KINDS.either("code_fails", "runs code that fails", detail="{name}")
+_CODE_WORKS = KINDS.either("code_works")
+_OMITS_WRITTEN_FUNCTIONS = KINDS.against(
+    "omits_written_functions", "leaves out functions that were written", detail="{names}"
+)
+_LACKS_REQUESTED_FUNCTIONS = KINDS.either(
+    "lacks_requested_functions",
+    "ends without functions that the task asks for",
+    detail="{names}",
+)
+_HAS_REQUESTED_FUNCTIONS = KINDS.either("has_requested_functions")
+
+_LONGEST_TASK = 20_000  # characters in which requested functions are looked for
+_MOST_BLOCKS = 8  # of code in one step
+_MOST_FUNCTIONS = 100  # that are followed
+_FAILED = re.compile(r"\b(?:fail|failed|error|exception|traceback|raises)\b", re.IGNORECASE)
+_PASSED = re.compile(r"\b(?:pass|passed|ok|success|succeeded)\b", re.IGNORECASE)
 
 
 @dataclass(slots=True)
 class _Version:
+    """The latest version of a function.
+
+    Attributes:
+        body: its syntax tree as text.
+        tested: whether a tool ran it.
+        failed: whether that failed.
+    """
+
     body: str
-    step: int
-    tried: bool = False
+    tested: bool = False
     failed: bool = False
 
+    @property
+    def works(self) -> bool:
+        return self.tested and not self.failed
 
-def follow_versions(run: Observed, texts: Sequence[str]) -> list[Notes]:
-    """Note for every step how its code relates to the versions before it.
+
+def check_code(run: Observed, texts: Sequence[str]) -> FindingLog:
+    """Check how the code of each step relates to earlier versions.
 
     Args:
         run: the run.
-        texts: what each step wrote, unwrapped (see `statements.plain`).
+        texts: what each step wrote, unwrapped (see `unwrap_json`).
     """
-    return _Follower(run, texts).notes
+    return _Check(run, texts).findings
 
 
-class _Follower:
+class _Check:
     def __init__(self, run: Observed, texts: Sequence[str]) -> None:
-        self.notes: list[Notes] = [{} for _ in run.steps]
+        self.findings = FindingLog(KINDS, len(run.steps))
         self.latest: dict[str, _Version] = {}
-        self.tries = False
+        self.any_tested = False
         last: tuple[int, set[str]] | None = None
         for step, text in zip(run.steps, texts, strict=True):
-            handed = self._handed(text) if "def " in text else {}
-            if handed:
-                self._hand(step.index, handed)
-                last = step.index, set(handed)
-            self._try(step)
+            submitted = _submitted(text)
+            if submitted:
+                self._submit(step.index, submitted)
+                last = step.index, set(submitted)
+            for call in step.tool_calls:
+                self._test(step, call)
         if last is not None:
-            self._left_out(run, *last)
+            self._compare_with_task(run.task, *last)
 
-    def _note(self, index: int, name: str, weight: float = 1.0, detail: str = "") -> None:
-        add_note(self.notes[index], name, weight, detail)
+    def _submit(self, index: int, submitted: dict[str, str]) -> None:
+        for name, body in submitted.items():
+            previous = self.latest.get(name)
+            if previous is None:
+                kind = _UNTESTED_CODE if self.any_tested else _FIRST_VERSION
+                self.findings.add(index, kind, name=name)
+                self._store(name, _Version(body))
+            elif previous.body == body:
+                self.findings.add(index, _UNCHANGED_CODE)
+                if previous.failed:
+                    self.findings.add(index, _SUBMITS_FAILED_CODE, name=name)
+            else:
+                if previous.works:
+                    self.findings.add(index, _DIFFERS_FROM_TESTED, name=name)
+                elif not previous.tested:
+                    self.findings.add(index, _DIFFERS_FROM_PREVIOUS, name=name)
+                self._store(name, _Version(body))
 
-    def _handed(self, text: str) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for _, code in code_blocks(text)[:8]:
-            found.update(_functions(code))
-        return found
+    def _test(self, step: Step, call: ToolCall) -> None:
+        for text in argument_texts(call.arguments):
+            for name, body in function_bodies(text).items():
+                self.any_tested = True
+                result = as_text(call.result)
+                failed = call.error is not None or bool(_FAILED.search(result))
+                passed = not failed and bool(_PASSED.search(result))
+                previous = self.latest.get(name)
+                if previous is not None and previous.works and previous.body != body:
+                    self.findings.add(step.index, _REWRITES_WORKING_CODE, name=name)
+                self.findings.add(step.index, _RUNS_CODE, name=name)
+                self.findings.add(step.index, _CODE_FAILS, failed, name=name)
+                self.findings.add(step.index, _CODE_WORKS, passed)
+                self._store(name, _Version(body, tested=True, failed=failed))
 
-    def _hand(self, index: int, handed: dict[str, str]) -> None:
-        for name, body in handed.items():
-            known = self.latest.get(name)
-            if known is None:
-                if len(self.latest) < _FUNCTIONS:
-                    self.latest[name] = _Version(body, index)
-                self._note(index, "code never tried" if self.tries else "first code of it", 1, name)
-                continue
-            if known.body == body:
-                self._note(index, "same code", 1, name)
-                if known.failed:
-                    self._note(index, "hands in what failed", 1, name)
-                continue
-            if known.tried and not known.failed:
-                self._note(index, "other code than tried", 1, name)
-            elif not known.tried:
-                self._note(index, "other code than before", 1, name)
-            self.latest[name] = _Version(body, index)
+    def _store(self, name: str, version: _Version) -> None:
+        if name in self.latest or len(self.latest) < _MOST_FUNCTIONS:
+            self.latest[name] = version
 
-    def _try(self, step: Step) -> None:
-        for call in step.tool_calls:
-            for text in _sources(call.arguments):
-                for name, body in _functions(text).items():
-                    self.tries = True
-                    result = as_text(call.result)
-                    failed = call.error is not None or bool(_BAD.search(result))
-                    known = self.latest.get(name)
-                    if (
-                        known is not None
-                        and known.tried
-                        and not known.failed
-                        and known.body != body
-                    ):
-                        self._note(step.index, "rewrites what worked", 1, name)
-                    self._note(step.index, "tries code", 1, name)
-                    self._note(step.index, "code fails", failed, name)
-                    self._note(
-                        step.index, "code works", not failed and bool(_GOOD.search(result)), name
-                    )
-                    if name in self.latest or len(self.latest) < _FUNCTIONS:
-                        self.latest[name] = _Version(body, step.index, tried=True, failed=failed)
-
-    def _left_out(self, run: Observed, index: int, held: set[str]) -> None:
-        wanted = {one or other for one, other in _CALLED_FOR.findall(run.task[:_LONGEST])}
-        missing = sorted((wanted | set(self.latest)) & wanted - held) if wanted else []
-        made = [name for name in missing if name in self.latest]
-        if made and len(held) > 0:
-            self._note(
-                index, "leaves out made code", len(made) / max(len(wanted), 1), ", ".join(made)
-            )
-        rest = [name for name in missing if name not in self.latest]
-        if rest:
-            self._note(index, "ends without code", len(rest) / max(len(wanted), 1), ", ".join(rest))
-        if wanted and not missing:
-            self._note(index, "has all code")
+    def _compare_with_task(self, task: str, index: int, submitted: set[str]) -> None:
+        """Compare the last submission with the functions that the task asks for."""
+        matches = REQUESTED_FUNCTION.findall(task[:_LONGEST_TASK])
+        requested = {called or defined for called, defined in matches}
+        if not requested:
+            return
+        missing = sorted(requested - submitted)
+        written = [name for name in missing if name in self.latest]
+        never_written = [name for name in missing if name not in self.latest]
+        for kind, names in (
+            (_OMITS_WRITTEN_FUNCTIONS, written),
+            (_LACKS_REQUESTED_FUNCTIONS, never_written),
+        ):
+            share = len(names) / len(requested)
+            self.findings.add(index, kind, share, names=", ".join(names))
+        self.findings.add(index, _HAS_REQUESTED_FUNCTIONS, not missing)
 
 
-def _functions(code: str) -> dict[str, str]:
-    if "def " not in code or len(code) > _LONGEST:
-        return {}
-    try:
-        tree = ast.parse(code.replace("\\", "/") if "\\" in code else code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
-    return {node.name: ast.dump(node) for node in tree.body if isinstance(node, ast.FunctionDef)}
-
-
-def _sources(arguments: object) -> Iterator[str]:
-    values = arguments.values() if isinstance(arguments, dict) else [arguments]
-    for value in values:
-        if isinstance(value, str) and "def " in value:
-            yield value
+def _submitted(text: str) -> dict[str, str]:
+    """The functions in the code blocks of a text -> their bodies."""
+    functions: dict[str, str] = {}
+    if "def " in text:
+        for _, code in code_blocks(text)[:_MOST_BLOCKS]:
+            functions.update(function_bodies(code))
+    return functions

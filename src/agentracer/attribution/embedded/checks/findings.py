@@ -1,30 +1,91 @@
-"""What the checks of a run noted at its steps, and where all of them are gathered."""
+"""What checks report of the steps of a run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Note", "Notes", "add_note"]
+from agentracer.attribution.embedded.kinds import FindingKind, FindingKinds
+
+__all__ = ["Finding", "FindingLog", "StepFindings", "merge"]
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """Something noted at a step.
+class Finding:
+    """A finding of one step.
 
     Attributes:
-        weight: how much of it there is; 1 where it is a matter of yes or no.
-        detail: what exactly, to be read after what the feature says.
+        kind: what was found.
+        amount: how much of it there is; 1 where it is a matter of yes or no.
+        detail: what exactly, in words; may be empty.
+        anchor: text of the step in whose line the finding is; may be empty.
+        quote: text of the step that is the finding itself; may be empty.
     """
 
-    weight: float
+    kind: FindingKind
+    amount: float
     detail: str = ""
+    anchor: str = ""
+    quote: str = ""
 
 
-Notes = dict[str, Note]
-"""What was noted at a step, by the name of the feature."""
+StepFindings = dict[FindingKind, Finding]
+"""The findings of one step; at most one of a kind, in the order in which they were reported."""
 
 
-def add_note(notes: Notes, name: str, weight: float, detail: str = "") -> None:
-    """Note something, unless there is nothing of it or it was noted before."""
-    if weight and name not in notes:
-        notes[name] = Note(float(weight), detail)
+class FindingLog:
+    """Collects what one check finds in a run.
+
+    Args:
+        kinds: those that the check declares.
+        steps: number of steps of the run.
+
+    Attributes:
+        steps: the findings of each step.
+    """
+
+    def __init__(self, kinds: FindingKinds, steps: int) -> None:
+        self._kinds = kinds
+        self.steps: list[StepFindings] = [{} for _ in range(steps)]
+
+    def add(
+        self,
+        index: int,
+        kind: FindingKind,
+        amount: float = 1.0,
+        *,
+        anchor: str = "",
+        quote: str = "",
+        **fields: object,
+    ) -> None:
+        """Report a finding, unless its amount is 0 or the step has one of this kind already.
+
+        Args:
+            index: the step.
+            kind: what was found.
+            amount: how much of it there is.
+            anchor: see `Finding`; by default the detail up to its first comma.
+            quote: see `Finding`.
+            fields: those of the kind's template for the detail.
+
+        Raises:
+            ValueError: the check does not declare this kind.
+            KeyError: a field of the template is not given.
+        """
+        if kind not in self._kinds:
+            raise ValueError(f"the finding {kind.name!r} is not declared by this check")
+        if amount and kind not in self.steps[index]:
+            detail = kind.detail.format(**fields)
+            anchor = anchor or detail.split(",", 1)[0]
+            self.steps[index][kind] = Finding(kind, float(amount), detail, anchor, quote)
+
+
+def merge(logs: Sequence[FindingLog]) -> list[StepFindings]:
+    """Merge the findings of several checks of one run, step by step."""
+    merged: list[StepFindings] = []
+    for findings in zip(*(log.steps for log in logs), strict=True):
+        step: StepFindings = {}
+        for reported in findings:
+            step.update(reported)
+        merged.append(step)
+    return merged

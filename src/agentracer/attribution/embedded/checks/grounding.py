@@ -1,205 +1,252 @@
-"""Compares what a step asks for, what it gets, and what it then says.
+"""Check what a step asks tools for, what it gets, and what it then states.
 
-A document that does not hold the name that was searched for, a second-best hit that was opened, a
-claim that no result holds, or that stands in another sentence than the one that answers the
-question: each is noted at the step that did it. Linear in the text of the run.
+Reported at the step at fault: a document that lacks the name that was searched for, a second-best
+hit that was opened, a claim that no result supports, or that is taken from another sentence than
+the one that answers the query. Linear in the text of the run.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agentracer.attribution.embedded.checks.findings import Notes, add_note
+from agentracer.attribution.embedded.checks.findings import FindingLog
+from agentracer.attribution.embedded.kinds import FindingKinds
 from agentracer.attribution.embedded.text.assignments import (
-    as_text,
-    evaluate,
-    names_in,
-    number,
-    statements,
+    assignments,
+    formula_value,
+    parse_number,
+    variable_names,
 )
+from agentracer.attribution.embedded.text.unwrap import argument_texts, as_text
 from agentracer.trace import Observed, Step, ToolCall
 
-__all__ = ["compare_sources"]
+__all__ = ["KINDS", "check_sources"]
 
-_LONGEST = 20_000  # characters of a result that are looked at
-_SENTENCES = 200  # of a result
-_CLAIMS = 10  # of a step that are looked up
-_KEPT = 6  # results that a claim may rest on
+KINDS = FindingKinds()
+"""What this check reports."""
+
+_CLAIMS = "claims on sources"  # a kind of content, by the name that model files give it
+
+_EMPTY_RESULT = KINDS.either("empty_result", "asks a tool and gets no result", detail="{query}")
+_SAME_RESULT = KINDS.against(
+    "same_result_as_other_call",
+    "gets the result that a call with another query returned",
+    detail="{query}",
+)
+_SKIPS_FIRST_HIT = KINDS.against("skips_first_hit", "passes over the first hit", detail="{hit}")
+_SKIPS_BETTER_HIT = KINDS.against(
+    "skips_better_hit", "passes over a hit that fits the query better", detail="{hit}"
+)
+_PICKS_BEST_HIT = KINDS.in_favour("picks_best_hit")
+_LACKS_QUERIED_NAMES = KINDS.against(
+    "result_lacks_queried_names",
+    "reads a result without the names that were asked for",
+    detail="{names}",
+)
+_CLAIM_WITHOUT_LOOKUP = KINDS.against(
+    "claim_without_lookup",
+    "states something without having looked it up",
+    detail="{claim}",
+    content=_CLAIMS,
+)
+_CLAIM_IN_NO_RESULT = KINDS.against(
+    "claim_in_no_result",
+    "states something that none of its results contains",
+    detail="{claim}",
+    content=_CLAIMS,
+)
+_CLAIM_IN_RESULT = KINDS.either("claim_in_result", content=_CLAIMS)
+_CLAIM_FROM_UNRELATED_SENTENCE = KINDS.against(
+    "claim_from_unrelated_sentence",
+    "takes its claim from a sentence that fits the query less than another",
+    detail="{sentence}",
+)
+_CLAIM_ANSWERS_QUERY = KINDS.in_favour("claim_answers_query")
+_TRUNCATED_NAME = KINDS.against("truncated_name", "states only a part of a name", detail="{name}")
+
+_LONGEST_RESULT = 20_000  # characters that are looked at
+_LONGEST_QUERY = 500
+_LONGEST_PICK = 80  # characters of a query that may pick a hit
+_SHORTEST_RESULT = 12  # characters; two shorter ones may be equal by chance
+_MOST_SENTENCES = 200  # of a result
+_MOST_CLAIMS = 10  # of a step that are compared
+_KEPT_RESULTS = 6  # that a claim may rest on
+_EARLIER_QUERIES = 2  # in which the names that a result should contain are looked for
 _STEM = 4  # letters by which `died` and `dies` are the same
+_SHOWN = 80  # characters of a query, hit or claim
+_SHOWN_UNSOURCED = 60
 _WORD = re.compile(r"[^\W\d_]+")
-_PROPER = re.compile(r"\b[A-Z][a-z]+\b")
-_END = re.compile(r"(?<=[.!?])\s+|\n+")
-_SIMPLE = frozenset(re.findall(r"\w+", "the of a an and in to is was for with by on at from"))
-_EMPTY = re.compile(r"\W*(?:nothing|no |none|not |null|undefined|\[\]|\{\})", re.IGNORECASE)
+_PROPER_NAME = re.compile(r"\b[A-Z][a-z]+\b")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_FUNCTION_WORDS = frozenset(
+    re.findall(r"\w+", "the of a an and in to is was for with by on at from")
+)
+_NO_RESULT = re.compile(r"\W*(?:nothing|no |none|not |null|undefined|\[\]|\{\})", re.IGNORECASE)
 
 
 @dataclass(slots=True)
-class _Asked:
-    """A call of an agent, as far as a later one or a claim is compared with it."""
+class _Lookup:
+    """A call of an agent: its query and its result, empty if it failed."""
 
     query: str
     result: str
 
 
 @dataclass(slots=True)
-class _Desk:
-    """What an agent has before it since it last stated something."""
+class _Sources:
+    """What an agent has looked up since it last stated something."""
 
     queries: list[str] = field(default_factory=list)
-    results: list[_Asked] = field(default_factory=list)
+    lookups: list[_Lookup] = field(default_factory=list)
 
 
-def compare_sources(run: Observed, texts: Sequence[str]) -> list[Notes]:
-    """Note for every step how it used what tools returned.
+def check_sources(run: Observed, texts: Sequence[str]) -> FindingLog:
+    """Check how each step used what tools returned.
 
     Args:
         run: the run.
-        texts: what each step wrote, unwrapped (see `statements.plain`).
+        texts: what each step wrote, unwrapped (see `unwrap_json`).
     """
-    return _Comparer(run, texts).notes
+    return _Check(run, texts).findings
 
 
-class _Comparer:
+class _Check:
     def __init__(self, run: Observed, texts: Sequence[str]) -> None:
-        self.notes: list[Notes] = [{} for _ in run.steps]
-        self.desks: dict[str, _Desk] = {}
-        self.seen: dict[tuple[str, str], str] = {}
-        self.tools_used = any(step.tool_calls for step in run.steps)
+        self.findings = FindingLog(KINDS, len(run.steps))
+        self.sources: dict[str, _Sources] = {}
+        self.first_query: dict[tuple[str, str], str] = {}  # (tool, result) -> its first query
+        self.uses_tools = any(step.tool_calls for step in run.steps)
         self.claimed: set[str] = set()
-        self.sums: set[str] = set()
-        known = run.task.casefold()
+        self.computed: set[str] = set()  # names that are defined by a formula
+        task = run.task.casefold()
         for step, text in zip(run.steps, texts, strict=True):
-            desk = self.desks.setdefault(step.agent, _Desk())
-            self._claims(step, text, desk, known)
+            sources = self.sources.setdefault(step.agent, _Sources())
+            self._compare_claims(step, text, sources, task)
             for call in step.tool_calls:
-                self._call(step, call, desk)
+                self._compare_call(step, call, sources)
 
-    def _note(self, index: int, name: str, weight: float = 1.0, detail: str = "") -> None:
-        add_note(self.notes[index], name, weight, detail)
-
-    def _call(self, step: Step, call: ToolCall, desk: _Desk) -> None:
-        asked = " ".join(_strings(call.arguments))[:500]
-        result = as_text(call.result)[:_LONGEST] if call.error is None else ""
-        if call.error is not None or not result.strip() or _EMPTY.match(result):
-            self._note(step.index, "gets nothing", 1, asked[:80])
+    def _compare_call(self, step: Step, call: ToolCall, sources: _Sources) -> None:
+        query = " ".join(argument_texts(call.arguments, numbers=True))[:_LONGEST_QUERY]
+        result = as_text(call.result)[:_LONGEST_RESULT] if call.error is None else ""
+        if call.error is not None or not result.strip() or _NO_RESULT.match(result):
+            self.findings.add(step.index, _EMPTY_RESULT, query=query[:_SHOWN])
         else:
-            self._same_as_before(step.index, call.name, asked, result)
-            self._choice(step.index, asked, desk)
-            self._about(step.index, asked, result, desk)
-        desk.queries.append(asked)
-        desk.results = [*desk.results, _Asked(asked, result)][-_KEPT:]
+            self._compare_results(step.index, call.name, query, result)
+            self._compare_pick(step.index, query, sources)
+            self._compare_names(step.index, query, result, sources)
+        sources.queries.append(query)
+        sources.lookups = [*sources.lookups, _Lookup(query, result)][-_KEPT_RESULTS:]
 
-    def _same_as_before(self, index: int, tool: str, asked: str, result: str) -> None:
-        before = self.seen.setdefault((tool, result), asked)
-        if before != asked and len(result) > 12:
-            self._note(index, "result of another call", 1, asked[:80])
+    def _compare_results(self, index: int, tool: str, query: str, result: str) -> None:
+        first = self.first_query.setdefault((tool, result), query)
+        if first != query and len(result) > _SHORTEST_RESULT:
+            self.findings.add(index, _SAME_RESULT, query=query[:_SHOWN])
 
-    def _choice(self, index: int, asked: str, desk: _Desk) -> None:
-        """What was picked of the list that the call before returned."""
-        if not desk.results or not asked or len(asked) > 80:
+    def _compare_pick(self, index: int, query: str, sources: _Sources) -> None:
+        """Compare what was picked from the list that the call before returned with the others."""
+        if not sources.lookups or not query or len(query) > _LONGEST_PICK:
             return
-        before = desk.results[-1]
-        lines = [line for line in before.result.split("\n") if line.strip()][:_SENTENCES]
-        places = [place for place, line in enumerate(lines) if asked in line]
-        if not places or len(lines) < 2:
+        before = sources.lookups[-1]
+        hits = [line for line in before.result.split("\n") if line.strip()][:_MOST_SENTENCES]
+        picked = next((place for place, hit in enumerate(hits) if query in hit), None)
+        if picked is None or len(hits) < 2:
             return
         wanted = _stems(before.query)
-        fits = [len(wanted & _stems(line)) for line in lines]
-        picked = fits[places[0]]
-        self._note(index, "passes over the first hit", places[0] > 0, lines[0][:80])
-        if picked < max(fits):
-            detail = lines[fits.index(max(fits))][:80]
-            self._note(
-                index, "passes over a better hit", (max(fits) - picked) / len(wanted), detail
-            )
+        fits = [len(wanted & _stems(hit)) for hit in hits]
+        best = max(fits)
+        self.findings.add(index, _SKIPS_FIRST_HIT, picked > 0, hit=hits[0][:_SHOWN])
+        if fits[picked] < best:
+            share = (best - fits[picked]) / len(wanted)
+            self.findings.add(index, _SKIPS_BETTER_HIT, share, hit=hits[fits.index(best)][:_SHOWN])
         else:
-            self._note(index, "takes the best hit")
+            self.findings.add(index, _PICKS_BEST_HIT)
 
-    def _about(self, index: int, asked: str, result: str, desk: _Desk) -> None:
-        """Whether a result is about the names that were asked for."""
-        asking = (q for q in reversed([*desk.queries[-2:], asked]) if "\n" not in q)
-        query = next((q for q in asking if _PROPER.search(q)), "")  # several lines are code
-        names = set(_PROPER.findall(query))
+    def _compare_names(self, index: int, query: str, result: str, sources: _Sources) -> None:
+        """Whether a result contains the names that were asked for."""
+        recent = reversed([*sources.queries[-_EARLIER_QUERIES:], query])
+        queries = (q for q in recent if "\n" not in q)  # several lines are code
+        named = next((q for q in queries if _PROPER_NAME.search(q)), "")
+        names = set(_PROPER_NAME.findall(named))
         if names:
             absent = {name for name in names if name not in result}
-            detail = ", ".join(sorted(absent))
-            self._note(index, "result lacks what was asked", len(absent) / len(names), detail)
+            share = len(absent) / len(names)
+            self.findings.add(index, _LACKS_QUERIED_NAMES, share, names=", ".join(sorted(absent)))
 
-    def _claims(self, step: Step, text: str, desk: _Desk, task: str) -> None:
-        found = statements(text) if "=" in text or ":" in text else []
-        self.sums |= {one.name for one in found if one.defines and _is_sum(one.text)}
-        # What is worked out from other values is no matter for a source: the books check it.
-        stated = [one for one in found if not one.defines and one.name not in self.sums]
-        claims = [s.text for s in stated if s.text and s.text.casefold() not in self.claimed]
-        self.claimed.update(claim.casefold() for claim in claims)
+    def _compare_claims(self, step: Step, text: str, sources: _Sources, task: str) -> None:
+        claims = self._new_claims(text)
         if not claims:
             return
-        if not desk.results:
-            fresh = [c for c in claims if c.casefold() not in task]
-            # Others of this run look things up before they state them.
-            self._note(
-                step.index, "claims without a look", self.tools_used and bool(fresh), claims[0][:60]
+        if not sources.lookups:
+            fresh = [claim for claim in claims if claim.casefold() not in task]
+            # Where no agent uses tools, nothing could have been looked up.
+            unsourced = self.uses_tools and bool(fresh)
+            self.findings.add(
+                step.index, _CLAIM_WITHOUT_LOOKUP, unsourced, claim=claims[0][:_SHOWN_UNSOURCED]
             )
             return
-        for claim in claims[:_CLAIMS]:
-            held = [asked for asked in desk.results if _holds(asked.result, claim)]
-            if not held:
-                self._note(step.index, "claim in no result", 1, claim[:80])
+        for claim in claims[:_MOST_CLAIMS]:
+            holding = [lookup for lookup in sources.lookups if _contains(lookup.result, claim)]
+            if not holding:
+                self.findings.add(step.index, _CLAIM_IN_NO_RESULT, claim=claim[:_SHOWN])
             else:
-                self._note(step.index, "claim in a result")
-                self._sentence(step.index, claim, held[-1], desk)
-        desk.results, desk.queries = [], []
+                self.findings.add(step.index, _CLAIM_IN_RESULT)
+                self._compare_sentences(step.index, claim, holding[-1], sources)
+        sources.lookups, sources.queries = [], []
 
-    def _sentence(self, index: int, claim: str, held: _Asked, desk: _Desk) -> None:
-        """Whether the sentence that holds a claim is the one that answers the question."""
-        question = desk.queries[0] if desk.queries else held.query
-        asked = {
-            word
-            for word in _stems(question)
-            if word not in _stems(" ".join(_PROPER.findall(question)))
-        }
-        sentences = [s for s in _END.split(held.result) if s.strip()][:_SENTENCES]
-        fits = [len(asked & _stems(sentence)) for sentence in sentences]
-        own = max((f for f, s in zip(fits, sentences, strict=True) if _holds(s, claim)), default=0)
+    def _new_claims(self, text: str) -> list[str]:
+        """The values that a text states for the first time and that are not computed."""
+        found = assignments(text) if "=" in text or ":" in text else []
+        self.computed |= {a.name for a in found if a.defines and _is_formula(a.text)}
+        # What is computed from other values needs no source: `plan_consistency` checks it.
+        stated = [a.text for a in found if not a.defines and a.name not in self.computed]
+        claims = [text for text in stated if text and text.casefold() not in self.claimed]
+        self.claimed.update(claim.casefold() for claim in claims)
+        return claims
+
+    def _compare_sentences(
+        self, index: int, claim: str, lookup: _Lookup, sources: _Sources
+    ) -> None:
+        """Whether the sentence with a claim is the one that fits the query best."""
+        query = sources.queries[0] if sources.queries else lookup.query
+        names = _stems(" ".join(_PROPER_NAME.findall(query)))
+        wanted = _stems(query) - names
+        sentences = [s for s in _SENTENCE_END.split(lookup.result) if s.strip()][:_MOST_SENTENCES]
+        fits = [len(wanted & _stems(sentence)) for sentence in sentences]
+        own = max(
+            (f for f, s in zip(fits, sentences, strict=True) if _contains(s, claim)), default=0
+        )
         if fits and max(fits) > own:
-            detail = sentences[fits.index(max(fits))].strip()[:80]
-            self._note(
-                index, "claim of another sentence", (max(fits) - own) / max(len(asked), 1), detail
-            )
+            share = (max(fits) - own) / max(len(wanted), 1)
+            best = sentences[fits.index(max(fits))].strip()
+            self.findings.add(index, _CLAIM_FROM_UNRELATED_SENTENCE, share, sentence=best[:_SHOWN])
         elif own:
-            self._note(index, "claim answers the question")
-        longer = _longer_name(held.result, claim)
+            self.findings.add(index, _CLAIM_ANSWERS_QUERY)
+        longer = _longer_name(lookup.result, claim)
         if longer:
-            self._note(index, "cuts a name short", 1, longer)
+            self.findings.add(index, _TRUNCATED_NAME, name=longer)
 
 
-def _is_sum(text: str) -> bool:
-    return evaluate(text, dict.fromkeys(names_in(text), 1.0)) is not None
+def _is_formula(text: str) -> bool:
+    return formula_value(text, dict.fromkeys(variable_names(text), 1.0)) is not None
 
 
-def _holds(text: str, claim: str) -> bool:
+def _contains(text: str, claim: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(claim)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def _longer_name(text: str, claim: str) -> str | None:
-    """A name in the text of which the claim is only the end, wherever it stands there."""
-    if number(claim) is not None or not claim[:1].isupper():
+    """A name in the text of which the claim is only the end, wherever it occurs there."""
+    if parse_number(claim) is not None or not claim[:1].isupper():
         return None
     pattern = re.compile(rf"((?:[A-Z][a-z]+ )?)(?<!\w){re.escape(claim)}(?!\w)")
-    found = list(pattern.finditer(text))
-    if found and all(match[1] for match in found):
-        return found[0][0]
+    matches = list(pattern.finditer(text))
+    if matches and all(match[1] for match in matches):
+        return matches[0][0]
     return None
 
 
 def _stems(text: str) -> set[str]:
-    return {w[:_STEM].lower() for w in _WORD.findall(text) if w.lower() not in _SIMPLE}
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from (str(item) for item in value.values() if isinstance(item, str | int | float))
+    words = (word for word in _WORD.findall(text) if word.lower() not in _FUNCTION_WORDS)
+    return {word[:_STEM].lower() for word in words}

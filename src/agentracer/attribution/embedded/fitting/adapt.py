@@ -1,9 +1,9 @@
-"""Adapting the embedded tracer to one system: labelled traces in, a model file and figures out.
+"""Adapt the embedded tracer to one system: labelled traces in, a model file and figures out.
 
-The fit starts from the shipped weights and moves away from them as far as the labels ask for; the
-adapted model also knows the agents of the system by name and the first step numbers, since within
-one system these mean something. Labels come from replay, injection or people. Before and after are
-figures for runs that the respective model has not seen. Needs numpy and scipy.
+The fit starts from the shipped weights and moves away from them as far as the labels ask for. The
+adapted model also knows the agents of the system by name and the first steps by number, which mean
+something within one system. Labels come from replay, injection or people. The figures before and
+after are for runs that the model in question was not fitted to. Needs numpy and scipy.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ from agentracer.attribution.embedded.fitting.fit import Example, example_of, fit
 from agentracer.attribution.embedded.model.model_file import Model, shipped_model
 from agentracer.errors import FormatError
 from agentracer.formats import load_any
+from agentracer.statistics import bootstrap_interval
 from agentracer.trace import Trace
 
 __all__ = ["FEWEST", "Adaptation", "adapt", "adapt_directory"]
 
 FEWEST = 10
-"""Labelled traces below which an adapted model could not be told from luck."""
+"""Labelled traces below which an improvement could not be told from chance."""
 
 _SEEDS = range(3)
 
 
 @dataclass(frozen=True)
 class Adaptation:
-    """An adapted model, and what adapting brought.
+    """An adapted model, and how much better it is.
 
     Attributes:
         model: for `Tracer("embedded:PATH")` once saved.
         runs: labelled runs that it was made from.
         unlabelled: runs that were left out.
-        before: outcomes of the model it started from.
-        after: cross-validated outcomes of adapted models, one a seed and run.
+        before: outcomes of the model it started from, one per run.
+        after: cross-validated outcomes of adapted models, one per seed and run.
     """
 
     model: Model
@@ -92,9 +93,9 @@ def adapt(
     after = cross_validate(examples, seeds=_SEEDS, start=start)
     before = [judge(example, start) for example in examples]
     fitted = fit_model(examples, name=f"{start.name}+{len(examples)}", start=start)
-    made = Adaptation(fitted.model, len(examples), len(traces) - len(examples), before, after)
-    facts = {"start": start.name, "penalty": fitted.penalty, **made.as_dict()}
-    return replace(made, model=replace(fitted.model, trained_on={"adapted": facts}))
+    adaptation = Adaptation(fitted.model, len(examples), len(traces) - len(examples), before, after)
+    facts = {"start": start.name, "penalty": fitted.penalty, **adaptation.as_dict()}
+    return replace(adaptation, model=replace(fitted.model, trained_on={"adapted": facts}))
 
 
 def _check(examples: Sequence[Example], source: Path | str | None) -> None:
@@ -104,8 +105,9 @@ def _check(examples: Sequence[Example], source: Path | str | None) -> None:
     raise FormatError(
         f"{len(examples)} labelled traces of {len(groups)} tasks are too few to adapt to",
         source=source,
-        remedy=f"give at least {FEWEST} failed runs of 2 or more tasks with labels; "
-        "replay makes them (`agentracer replay`), or add them by hand",
+        remedy=f"give at least {FEWEST} failed runs of 2 or more tasks with labels: "
+        "`agentracer.replay.find_decisive` and `agentracer.replay.inject` make them, or add "
+        "`Trace.labels` by hand",
     )
 
 
@@ -121,13 +123,11 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 
 def _paired(before: Sequence[Outcome], after: Sequence[Outcome]) -> dict[str, float]:
-    """The gain in step accuracy with its 95 % interval, resampled over runs."""
-    from agentracer.statistics import bootstrap_interval
-
-    known = {outcome.example.id: float(outcome.step_correct) for outcome in before}
-    sums: dict[str, list[float]] = {}
+    """The gain in step accuracy, with its 95 % interval from resampling the runs."""
+    hit_before = {outcome.example.id: float(outcome.step_correct) for outcome in before}
+    hits_after: dict[str, list[float]] = {}
     for outcome in after:
-        sums.setdefault(outcome.example.id, []).append(float(outcome.step_correct))
-    gains = [sum(hits) / len(hits) - known[key] for key, hits in sums.items()]
+        hits_after.setdefault(outcome.example.id, []).append(float(outcome.step_correct))
+    gains = [sum(hits) / len(hits) - hit_before[key] for key, hits in hits_after.items()]
     low, high = bootstrap_interval(gains)
     return {"value": sum(gains) / len(gains), "low": low, "high": high}

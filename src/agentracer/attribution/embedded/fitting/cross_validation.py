@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from agentracer.attribution.embedded.fitting.fit import Example, fit_model, folds_of, scores_of
-from agentracer.attribution.embedded.model.calibration import Trust
-from agentracer.attribution.embedded.model.catalogue import CONTENT_LOOSENESS
+from agentracer.attribution.embedded.model.calibration import Shrinkage
+from agentracer.attribution.embedded.model.catalogue import CONTENT_PENALTY_SCALE
 from agentracer.attribution.embedded.model.model_file import Model
-from agentracer.attribution.embedded.model.ranker import Ranking, settle
+from agentracer.attribution.embedded.model.ranker import Ranking, ranking_of_scores
 
 __all__ = ["Outcome", "cross_validate", "judge", "shuffled"]
 
@@ -23,7 +23,13 @@ OUTER_FOLDS = 5
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a model that had not seen a run said of it."""
+    """The ranking that a model gave to a labelled run.
+
+    Attributes:
+        example: the run.
+        ranking: of its steps.
+        seed: of the cross-validation.
+    """
 
     example: Example
     ranking: Ranking
@@ -56,9 +62,10 @@ class Outcome:
 
 
 def judge(example: Example, model: Model, seed: int = 0) -> Outcome:
-    """Let a model judge one run."""
+    """Rank the steps of one run with a model."""
     scores = scores_of(example, model.weights)
-    return Outcome(example, settle(scores, example.speakers, example.shape, model), seed)
+    ranking = ranking_of_scores(scores, example.speakers, example.shape, model)
+    return Outcome(example, ranking, seed)
 
 
 def cross_validate(
@@ -66,36 +73,36 @@ def cross_validate(
     *,
     seeds: Iterable[int] = range(5),
     start: Model | None = None,
-    trust: Trust | None = None,
+    shrinkage: Shrinkage | None = None,
     folds: int = OUTER_FOLDS,
     penalties: Sequence[float] | None = None,
-    looseness: float = CONTENT_LOOSENESS,
+    content_scale: float = CONTENT_PENALTY_SCALE,
 ) -> list[Outcome]:
-    """Judge every example, once a seed, by a model that saw no run of its question."""
+    """Judge every example, once a seed, by a model that was fitted to no run of its question."""
     outcomes = []
     for seed in seeds:
-        place = folds_of(examples, seed, folds)
-        for fold in sorted(set(place)):
-            seen = [e for e, f in zip(examples, place, strict=True) if f != fold]
+        fold_of = folds_of(examples, seed, folds)
+        for fold in sorted(set(fold_of)):
+            seen = [e for e, f in zip(examples, fold_of, strict=True) if f != fold]
             model = fit_model(
                 seen,
                 name=f"fold {fold}",
                 seed=seed,
                 start=start,
-                trust=trust,
+                shrinkage=shrinkage,
                 penalties=penalties,
-                looseness=looseness,
+                content_scale=content_scale,
             ).model
-            held_out = (e for e, f in zip(examples, place, strict=True) if f == fold)
+            held_out = (e for e, f in zip(examples, fold_of, strict=True) if f == fold)
             outcomes += [judge(example, model, seed) for example in held_out]
     return outcomes
 
 
 def shuffled(examples: Sequence[Example], seed: int) -> list[Example]:
-    """The same runs, each with a step of its own drawn at random as its label."""
+    """The same runs, each labelled with one of its steps at random."""
     draw = random.Random(seed)  # noqa: S311 - a permutation test, not a secret
-    changed = []
+    relabelled = []
     for example in examples:
         step = draw.randrange(len(example.rows))
-        changed.append(replace(example, step=step, agent=example.speakers[step]))
-    return changed
+        relabelled.append(replace(example, step=step, agent=example.speakers[step]))
+    return relabelled

@@ -1,9 +1,10 @@
 """What a probability of the ranker is worth: measured on runs that it was not trained on.
 
-Temperature, conformal step set and abstention thresholds are fitted to held-out predictions
-(`HeldOut`). A run that the training runs do not cover is *strange*, by its shape or by the kinds of
-content that it has or lacks: then the probabilities are drawn towards a blind guess as far as was
-measured on such runs (`Trust`), and the verdict is called uncalibrated.
+Temperature, conformal step set and abstention thresholds were fitted to held-out predictions (see
+`fitting.calibration`). A run that the training runs do not cover is out of distribution, by its
+shape or by the kinds of content that it has or lacks: then the probabilities are drawn towards a
+uniform guess as far as was measured on such runs (`Shrinkage`), and the verdict is called
+uncalibrated.
 """
 
 from __future__ import annotations
@@ -13,32 +14,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentracer.attribution.embedded.model.out_of_distribution import Shapes
+from agentracer.attribution.embedded.model.out_of_distribution import DistributionCheck
+from agentracer.verdict import LIKELY_STEPS_COVERAGE
 
-__all__ = ["Calibration", "HeldOut", "Trust", "fit_calibration"]
+__all__ = ["Calibration", "Shrinkage", "calibrated", "log_odds", "softmax"]
 
-_COVERAGE = 0.8
-_DRAW = 10.0  # pulls the confidence curve towards leaving the probability as it is
-_TARGETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-_TEMPERATURES = [0.5 * 1.05**power for power in range(45)]  # 0.5 to 4.3
-_FEWEST = 8  # held-out runs above a threshold that a promise may rest on
+_NO_THRESHOLD = 1.01  # a confidence that no verdict reaches
+_EXTREME = 1e-4  # probabilities nearer to 0 or 1 are taken for this near
+
+
+def softmax(scores: Sequence[float], temperature: float) -> list[float]:
+    """The distribution over steps that belongs to their scores."""
+    top = max(scores)
+    raised = [math.exp((score - top) / temperature) for score in scores]
+    total = math.fsum(raised)
+    return [value / total for value in raised]
+
+
+def log_odds(probability: float) -> float:
+    """The log odds of a probability, which is kept away from 0 and 1."""
+    inside = min(max(probability, _EXTREME), 1 - _EXTREME)
+    return math.log(inside / (1 - inside))
+
+
+def calibrated(probability: float, offset: float, slope: float) -> float:
+    """The probability whose log odds are `offset + slope * log odds` of another."""
+    return 1 / (1 + math.exp(-(offset + slope * log_odds(probability))))
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """The scores that a model gave to the steps of a run it had not seen, and the right step."""
-
-    scores: Sequence[float]
-    step: int
-
-
-@dataclass(frozen=True)
-class Trust:
-    """Weights of the model against a blind guess in strange runs.
+class Shrinkage:
+    """Weights of the model against a uniform guess in runs out of distribution.
 
     Attributes:
-        shape: where the shape is strange.
-        content: where a kind of content is (sums, say, where no training run had any).
+        shape: where the shape of a run is new.
+        content: where its kinds of content are (sums, say, where no training run had any).
     """
 
     shape: float = 1.0
@@ -47,41 +57,40 @@ class Trust:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """How scores become probabilities, and what they promise.
+    """How scores become probabilities, and what these mean.
 
     Attributes:
         temperature: scores are divided by it.
         offset: of the confidence curve: the log odds that the first step is right are
             `offset + slope * log odds of its probability`.
         slope: see `offset`.
-        set_mass: a step belongs to the 80 % set if no more mass than this is ranked before it.
+        coverage: share of held-out runs whose right step is among the likely ones.
+        set_mass: a step is among the likely ones if no more mass than this is ranked before it.
         thresholds: target error -> confidence from which the error stayed below the target.
-        trust: weights of the model against a blind guess in a strange run.
-        shapes: of the runs that all this was measured on.
+        shrinkage: weights of the model in a run out of distribution.
+        distribution: of the runs that all this was measured on.
         runs: how many there were.
     """
 
     temperature: float = 1.0
     offset: float = 0.0
     slope: float = 1.0
-    set_mass: float = _COVERAGE
+    coverage: float = LIKELY_STEPS_COVERAGE
+    set_mass: float = LIKELY_STEPS_COVERAGE
     thresholds: dict[float, float] = field(default_factory=dict)
-    trust: Trust = Trust()
-    shapes: Shapes = field(default_factory=Shapes)
+    shrinkage: Shrinkage = Shrinkage()
+    distribution: DistributionCheck = field(default_factory=DistributionCheck)
     runs: int = 0
 
-    def strangeness(self, shape: dict[str, float]) -> str | None:
-        """How a run differs from those that this was measured on; None if it does not."""
-        return self.shapes.strangeness(shape)
-
-    def trusted(self, shape: dict[str, float]) -> float:
-        """How far to trust the model on a strange run."""
-        strange_content = self.shapes.strange_content(shape)
-        return min(self.trust.shape, self.trust.content) if strange_content else self.trust.shape
+    def model_weight(self, shape: dict[str, float]) -> float:
+        """The weight of the model against a uniform guess in a run out of distribution."""
+        if self.distribution.has_new_content(shape):
+            return min(self.shrinkage.shape, self.shrinkage.content)
+        return self.shrinkage.shape
 
     def confidence(self, probability: float) -> float:
-        """How sure to be of a first step that has this probability."""
-        return _curve(_log_odds(probability), self.offset, self.slope)
+        """The probability that a first step of this probability is right."""
+        return calibrated(probability, self.offset, self.slope)
 
     def threshold(self, target_error: float) -> float:
         """The confidence from which at most this share was wrong; 1.01 if there is none.
@@ -89,24 +98,26 @@ class Calibration:
         Between two measured targets the stricter one holds.
         """
         met = [low for target, low in self.thresholds.items() if target <= target_error + 1e-9]
-        return min(met, default=1.01)
+        return min(met, default=_NO_THRESHOLD)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON data."""
+        check = self.distribution
         return {
             "temperature": round(self.temperature, 4),
             "offset": round(self.offset, 4),
             "slope": round(self.slope, 4),
+            "coverage": self.coverage,
             "set_mass": round(self.set_mass, 4),
             "thresholds": {str(k): round(v, 4) for k, v in sorted(self.thresholds.items())},
-            "trust": {"shape": self.trust.shape, "content": self.trust.content},
+            "shrinkage": {"shape": self.shrinkage.shape, "content": self.shrinkage.content},
             "runs": self.runs,
-            "shapes": {
-                "names": self.shapes.names,
-                "scales": [round(scale, 4) for scale in self.shapes.scales],
-                "limit": round(self.shapes.limit, 4) if self.shapes.points else None,
-                "contents": self.shapes.contents,
-                "points": [[round(x, 4) for x in point] for point in self.shapes.points],
+            "distribution": {
+                "names": check.names,
+                "scales": [round(scale, 4) for scale in check.scales],
+                "limit": round(check.limit, 4) if check.points else None,
+                "contents": check.contents,
+                "points": [[round(x, 4) for x in point] for point in check.points],
             },
         }
 
@@ -117,8 +128,8 @@ class Calibration:
         Raises:
             KeyError, TypeError, ValueError: it is not what `as_dict` writes.
         """
-        shapes = data["shapes"]
-        limit = shapes["limit"]
+        check, shrinkage = data["distribution"], data["shrinkage"]
+        limit = check["limit"]
         temperature = float(data["temperature"])
         if not temperature > 0:
             raise ValueError("the temperature must be positive")
@@ -126,115 +137,16 @@ class Calibration:
             temperature=temperature,
             offset=float(data["offset"]),
             slope=float(data["slope"]),
+            coverage=float(data["coverage"]),
             set_mass=float(data["set_mass"]),
             thresholds={float(k): float(v) for k, v in data["thresholds"].items()},
-            trust=Trust(float(data["trust"]["shape"]), float(data["trust"]["content"])),
+            shrinkage=Shrinkage(float(shrinkage["shape"]), float(shrinkage["content"])),
             runs=int(data["runs"]),
-            shapes=Shapes(
-                names=[str(name) for name in shapes["names"]],
-                scales=[float(scale) for scale in shapes["scales"]],
-                points=[[float(x) for x in point] for point in shapes["points"]],
+            distribution=DistributionCheck(
+                names=[str(name) for name in check["names"]],
+                scales=[float(scale) for scale in check["scales"]],
+                points=[[float(x) for x in point] for point in check["points"]],
                 limit=math.inf if limit is None else float(limit),
-                contents=[[str(kind) for kind in kinds] for kinds in shapes["contents"]],
+                contents=[[str(kind) for kind in kinds] for kinds in check["contents"]],
             ),
         )
-
-
-def fit_calibration(
-    held_out: Sequence[HeldOut], *, shapes: Shapes | None = None, trust: Trust | None = None
-) -> Calibration:
-    """Fit to predictions of runs that the model behind them had not seen.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if not held_out:
-        raise ValueError("calibration needs held-out predictions")
-    temperature = min(_TEMPERATURES, key=lambda t: (_loss(held_out, t), abs(math.log(t))))
-    tops, masses = [], []
-    for run in held_out:
-        probabilities = _softmax(run.scores, temperature)
-        best = max(range(len(probabilities)), key=lambda i: (probabilities[i], -i))
-        tops.append((probabilities[best], best == run.step))
-        masses.append(_mass_before(probabilities, run.step))
-    offset, slope = _fit_curve(tops)
-    tops = [(_curve(_log_odds(top), offset, slope), right) for top, right in tops]
-    return Calibration(
-        temperature=temperature,
-        offset=offset,
-        slope=slope,
-        set_mass=_conformal(masses),
-        thresholds=_thresholds(tops),
-        trust=trust or Trust(),
-        shapes=shapes or Shapes(),
-        runs=len(held_out),
-    )
-
-
-def _softmax(scores: Sequence[float], temperature: float) -> list[float]:
-    top = max(scores)
-    raised = [math.exp((score - top) / temperature) for score in scores]
-    total = math.fsum(raised)
-    return [value / total for value in raised]
-
-
-def _loss(held_out: Sequence[HeldOut], temperature: float) -> float:
-    """Mean of -log of what the right step was given."""
-    total = 0.0
-    for run in held_out:
-        top = max(run.scores)
-        spread = math.fsum(math.exp((score - top) / temperature) for score in run.scores)
-        total += math.log(spread) - (run.scores[run.step] - top) / temperature
-    return total / len(held_out)
-
-
-def _log_odds(probability: float) -> float:
-    inside = min(max(probability, 1e-4), 1 - 1e-4)
-    return math.log(inside / (1 - inside))
-
-
-def _curve(odds: float, offset: float, slope: float) -> float:
-    return 1 / (1 + math.exp(-(offset + slope * odds)))
-
-
-def _fit_curve(tops: Sequence[tuple[float, bool]]) -> tuple[float, float]:
-    """Logistic regression of being right on the log odds, by Newton's method."""
-    offset, slope = 0.0, 1.0
-    points = [(_log_odds(top), float(right)) for top, right in tops]
-    for _ in range(25):
-        g0, g1 = 0.3 * _DRAW * offset, _DRAW * (slope - 1)
-        h00, h01, h11 = 0.3 * _DRAW, 0.0, _DRAW
-        for odds, right in points:
-            stated = _curve(odds, offset, slope)
-            bend = stated * (1 - stated)
-            g0, g1 = g0 + stated - right, g1 + (stated - right) * odds
-            h00, h01, h11 = h00 + bend, h01 + bend * odds, h11 + bend * odds * odds
-        determinant = h00 * h11 - h01 * h01
-        offset -= (h11 * g0 - h01 * g1) / determinant
-        slope -= (h00 * g1 - h01 * g0) / determinant
-    return offset, max(slope, 0.05)
-
-
-def _mass_before(probabilities: Sequence[float], step: int) -> float:
-    """Mass of the steps that are ranked before the right one."""
-    own = probabilities[step]
-    return math.fsum(p for i, p in enumerate(probabilities) if (-p, i) < (-own, step))
-
-
-def _conformal(masses: Sequence[float]) -> float:
-    """The split-conformal quantile: covers 80 % of new runs, not only of these."""
-    rank = math.ceil((len(masses) + 1) * _COVERAGE)
-    return 1.0 if rank > len(masses) else sorted(masses)[rank - 1]
-
-
-def _thresholds(tops: Sequence[tuple[float, bool]]) -> dict[float, float]:
-    """For every target error the lowest confidence from which the error stays below it."""
-    ranked = sorted(tops, reverse=True)
-    found: dict[float, float] = {}
-    for target in _TARGETS:
-        wrong = 0
-        for count, (confidence, right) in enumerate(ranked, start=1):
-            wrong += not right
-            if count >= _FEWEST and wrong <= target * count:
-                found[target] = confidence
-    return found

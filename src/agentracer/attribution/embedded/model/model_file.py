@@ -1,4 +1,4 @@
-"""A model as a file: weights, calibration, and where both come from. JSON, never code."""
+"""A model, and its file: weights, calibration, and where both come from. JSON, never code."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from agentracer.attribution.embedded.model.calibration import Calibration
+from agentracer.attribution.embedded.model.catalogue import feature_of, is_of_one_system
 from agentracer.attribution.embedded.model.features import FEATURES_VERSION
+from agentracer.attribution.embedded.model.format_1 import upgraded
 from agentracer.errors import FormatError
 
 __all__ = ["DEFAULT", "Model", "load_model", "shipped_model"]
 
 DEFAULT = "transfer"
-"""The weights that `Tracer("embedded")` uses: the better ones on systems that neither had seen."""
+"""The weights that `Tracer("embedded")` uses: the better ones on systems held out from both."""
 
 _FORMAT = "agentracer-embedded"
-_FORMAT_VERSION = 1
-_LARGEST = 5_000_000  # bytes
+_FORMAT_VERSION = 2
+_LARGEST_FILE = 5_000_000  # bytes
 _REMEDY = "give a file written by `agentracer adapt` or training/embedded.py of this version"
 
 
@@ -30,11 +32,12 @@ class Model:
     """A trained ranker.
 
     Attributes:
-        name: what it is called in verdicts.
-        weights: of the features, by name.
-        agent_power: of the agent head; see `ranker`.
+        name: in verdicts.
+        weights: name of a feature (see `catalogue`) -> its weight.
+        agent_power: of the agent head; see `ranker`. Between its ends, 1 and infinity, chosen on
+            Who&When's development half.
         calibration: how its probabilities relate to hits.
-        trained_on: what it has seen, for people and for the model card.
+        trained_on: what it was fitted to, for people and for the model card.
     """
 
     name: str
@@ -44,9 +47,9 @@ class Model:
     trained_on: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def knows_names(self) -> bool:
+    def is_adapted(self) -> bool:
         """Whether it was adapted to one system and knows its agents by name."""
-        return any(name.startswith(("agent: ", "step: ")) for name in self.weights)
+        return any(map(is_of_one_system, self.weights))
 
     def to_json(self) -> str:
         """The file."""
@@ -68,14 +71,15 @@ class Model:
 
 
 def load_model(path: Path | str) -> Model:
-    """Read a model file. Nothing in it is ever run.
+    """Read a model file, also one written by version 0.1.0. Nothing in it is ever run.
 
     Raises:
-        FormatError: it cannot be read, is no model, or needs another version of the features.
+        FormatError: it cannot be read, is no model, names an unknown feature, or needs another
+            version of the features.
     """
     path = Path(path)
     try:
-        if path.stat().st_size > _LARGEST:
+        if path.stat().st_size > _LARGEST_FILE:
             raise FormatError("too large for a model", source=path, remedy=_REMEDY)
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -97,22 +101,31 @@ def _parse(text: str, source: str | Path) -> Model:
         raise FormatError(f"not JSON: {error}", source=source, remedy=_REMEDY) from error
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
         raise FormatError("not a model of the embedded tracer", source=source, remedy=_REMEDY)
-    versions = data.get("format_version"), data.get("features")
-    if versions != (_FORMAT_VERSION, FEATURES_VERSION):
-        problem = f"made for version {versions}, this is {(_FORMAT_VERSION, FEATURES_VERSION)}"
+    version, features = data.get("format_version"), data.get("features")
+    if version not in {1, _FORMAT_VERSION} or features != FEATURES_VERSION:
+        problem = (
+            f"made for format {version} and features {features!r}; "
+            f"this version reads formats 1 and {_FORMAT_VERSION} and features {FEATURES_VERSION!r}"
+        )
         raise FormatError(problem, source=source, remedy="train or adapt it again")
     try:
-        weights = {str(name): float(weight) for name, weight in data["weights"].items()}
-        model = Model(
-            name=str(data["name"]),
-            weights=weights,
-            agent_power=float(data["agent_power"]),
-            calibration=Calibration.from_dict(data["calibration"]),
-            trained_on=dict(data.get("trained_on", {})),
-        )
+        model = _model_of(upgraded(data) if version == 1 else data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         problem = f"a field is missing or wrong: {type(error).__name__}: {error}"
         raise FormatError(problem, source=source, remedy=_REMEDY) from error
-    if not all(map(math.isfinite, weights.values())) or not model.agent_power >= 1:
+    if not all(map(math.isfinite, model.weights.values())) or not model.agent_power >= 1:
         raise FormatError("a weight is not a finite number", source=source, remedy=_REMEDY)
     return model
+
+
+def _model_of(data: dict[str, Any]) -> Model:
+    weights = {str(name): float(weight) for name, weight in data["weights"].items()}
+    for name in weights:
+        feature_of(name)  # a ValueError for a name that no feature has
+    return Model(
+        name=str(data["name"]),
+        weights=weights,
+        agent_power=float(data["agent_power"]),
+        calibration=Calibration.from_dict(data["calibration"]),
+        trained_on=dict(data.get("trained_on", {})),
+    )

@@ -1,134 +1,145 @@
-"""What the steps of a run are to each other, before `features` turns it into numbers.
-
-Whose turn a step is, what rests on it, who complains of it, and which is the first of its kind.
-"""
+"""One run as a whole: what its steps are to each other, before `features` turns it into numbers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import chain
+from enum import StrEnum
 
-from agentracer.attribution.embedded.checks.claimed_actions import watch_conduct
-from agentracer.attribution.embedded.checks.code_history import follow_versions
-from agentracer.attribution.embedded.checks.findings import Notes
-from agentracer.attribution.embedded.checks.grounding import compare_sources
-from agentracer.attribution.embedded.checks.plan_consistency import keep_books
-from agentracer.attribution.embedded.rule_list import Rule, ranking
-from agentracer.attribution.embedded.text.assignments import plain
-from agentracer.attribution.embedded.text.lexicon import CLASSES
+from agentracer.attribution.embedded.checks import check_run
+from agentracer.attribution.embedded.kinds import FindingKind
+from agentracer.attribution.embedded.rule_list import Rule, rank_by_rules
 from agentracer.attribution.embedded.text.signals import Signals
-from agentracer.attribution.embedded.text.step_facts import Reading, read_run
+from agentracer.attribution.embedded.text.step_facts import RunFacts, read_run
 from agentracer.trace import Observed, Step
 
-__all__ = ["CLASS_PLACES", "Course"]
+__all__ = ["Role", "RunContext"]
 
-CLASS_PLACES = {name: position for position, name in enumerate(CLASSES)}
-"""Where the readings keep the count of each class of words."""
-
-_REACH = 3  # steps after a step in which others may react to it
-_ENOUGH_FACTS = 2  # new facts from which a step is the first to state some
+_REACTION_STEPS = 3  # after a step, in which others may react to it
+_PASSED_ON = 0.8  # share of its weight that a step passes on to those whose facts it uses
 
 
-class Course:
+class Role(StrEnum):
+    """What a step is in its run."""
+
+    WORKER = "worker"
+    INSTRUCTION = "instruction"  # a manager addresses another agent
+    DELIBERATION = "deliberation"  # a manager addresses no agent
+    BRIEFING = "briefing"  # the first step, if it repeats the task
+    EXECUTOR = "executor"
+    USER = "user"
+
+
+class RunContext:
     """One run, looked at as a whole. Linear in its text.
 
     Attributes:
         run: the run itself.
-        signals: roles and failures.
-        reading: what each step says.
-        kinds: what each step is: worker, instruction, deliberation, briefing, executor or user.
-        managed: whether some agents hand work to others.
-        rule: of the rule list that fires; None in a run without steps.
-        notes: what checks of the content noted at each step.
+        signals: roles of its agents, and failures.
+        facts: what each step says.
+        findings: what the checks found in each step.
+        roles: what each step is.
+        managed: whether some agents delegate work to others.
+        rule: of the rule list that applies; None in a run without steps.
         longest: size of the longest step.
         failed: steps at which something broke.
-        lost_calls: steps with a failed call that nothing made good.
-        turns: of each step, its number among the steps of its kind and among its agent's.
-        work: number of steps of workers.
+        unrecovered: steps with a failed call after which no call like it succeeded.
+        turns: of each step, its number among the steps of its role and among its agent's.
+        worker_steps: number of steps of workers.
         agent_turns: number of steps of each agent.
-        reach: how much of the end rests on each step through its facts.
+        dependence: how much of the conclusion depends on each step through its facts.
         users: how many later steps use the facts of each step.
-        reactions: words of failure or correction that others react with to each step.
+        reactions: words of failure or correction with which others react to each step.
         failures_before: failures before each step.
-        firsts: what kind of thing a run has -> the first step with it.
+        first_findings: kind of finding -> the first step with one.
     """
 
     def __init__(self, run: Observed) -> None:
         self.run, self.signals = run, Signals(run)
-        self.reading: Reading = read_run(self.signals)
-        self.notes = _noted(self.signals, self.reading)
+        self.facts: RunFacts = read_run(self.signals)
+        self.findings = check_run(self.signals, self.facts)
         self.managed = bool(self.signals.managers)
-        self.kinds = [self._kind(step) for step in run.steps]
-        self.longest = max((step.size for step in self.reading.steps), default=1)
+        self.roles = [self._role(step) for step in run.steps]
+        self.longest = max((step.size for step in self.facts.steps), default=1)
         self.failed = frozenset(self.signals.failures)
-        self.lost_calls = frozenset(_lost_calls(run))
+        self.unrecovered = frozenset(self.signals.unrecovered_calls)
         self.turns = self._turn_numbers()
-        self.work = sum(kind == "worker" for kind in self.kinds)
+        self.worker_steps = sum(role is Role.WORKER for role in self.roles)
         self.agent_turns = Counter(step.agent for step in run.steps)
-        self.reach, self.users = self._dependence()
-        self.reactions = self._complaints()
-        self.failures_before = self._running_failures()
-        self.firsts = self._first_steps()
+        self.dependence, self.users = self._dependence()
+        self.reactions = self._reactions()
+        self.failures_before = self._failures_before()
+        self.first_findings = self._first_findings()
         self.rule: Rule | None = None
         order: list[int] = []
         if run.steps:
-            self.rule, order = ranking(self.signals)
-        self._places = {index: place for place, index in enumerate(order, start=1)}
+            self.rule, order = rank_by_rules(self.signals)
+        self._rule_ranks = {index: rank for rank, index in enumerate(order, start=1)}
 
     def __len__(self) -> int:
         return len(self.run.steps)
 
-    def _kind(self, step: Step) -> str:
+    def rule_rank(self, index: int) -> int:
+        """The rank that the rule list gives a step, from 1."""
+        return self._rule_ranks[index]
+
+    def own_turn(self, index: int) -> int:
+        """Which turn of its agent a step is, from 1."""
+        return self.turns[index][1]
+
+    def failure_after(self, index: int) -> int | None:
+        """The step at which what a step wrote failed; None if it did not."""
+        after = index if index in self.failed else index + 1
+        return after if after in self.failed else None
+
+    def _role(self, step: Step) -> Role:
         if step.index == self.signals.briefing:
-            return "briefing"
+            return Role.BRIEFING
         if step.agent in self.signals.users:
-            return "user"
+            return Role.USER
         if step.agent in self.signals.executors or step.kind == "tool":
-            return "executor"
+            return Role.EXECUTOR
         if step.agent in self.signals.managers:
-            return "instruction" if step.to is not None else "deliberation"
-        return "worker"
+            return Role.INSTRUCTION if step.to is not None else Role.DELIBERATION
+        return Role.WORKER
 
     def _turn_numbers(self) -> list[tuple[int, int]]:
-        """For each step: its number among the steps of its kind, and among its agent's."""
-        by_kind: dict[str, int] = {}
+        by_role: dict[Role, int] = {}
         by_agent: dict[str, int] = {}
         turns = []
-        for step, kind in zip(self.run.steps, self.kinds, strict=True):
-            by_kind[kind] = by_kind.get(kind, 0) + 1
+        for step, role in zip(self.run.steps, self.roles, strict=True):
+            by_role[role] = by_role.get(role, 0) + 1
             by_agent[step.agent] = by_agent.get(step.agent, 0) + 1
-            turns.append((by_kind[kind], by_agent[step.agent]))
+            turns.append((by_role[role], by_agent[step.agent]))
         return turns
 
     def _dependence(self) -> tuple[list[float], list[int]]:
-        """How much of the end rests on each step through its facts, and how many steps use them."""
+        """How much of the conclusion depends on each step, and how many steps use its facts."""
         weight, users = [0.0] * len(self), [0] * len(self)
         if len(self):
-            end = self.reading.concluding
+            end = self.facts.conclusion_step
             weight[len(self) - 1 if end is None else end] = 1.0
         for index in range(len(self) - 1, -1, -1):
-            uses = self.reading.steps[index].uses
+            uses = self.facts.steps[index].uses
             total = sum(uses.values())
             for source, number in uses.items():
-                weight[source] += 0.8 * weight[index] * number / total
+                weight[source] += _PASSED_ON * weight[index] * number / total
                 users[source] += 1
         return weight, users
 
-    def _complaints(self) -> list[int]:
-        """How many words of failure or correction the next few steps of others hold at most."""
-        said = [
-            0
-            if read.given
-            else read.classes[CLASS_PLACES["corrects"]] + read.classes[CLASS_PLACES["fails"]]
-            for read in self.reading.steps
+    def _reactions(self) -> list[int]:
+        """The most words of failure or correction in one of the next few steps of others."""
+        words = [
+            0 if step.from_outside else step.word_counts["corrects"] + step.word_counts["fails"]
+            for step in self.facts.steps
         ]
         steps = self.run.steps
         return [
             max(
                 (
-                    said[later]
-                    for later in range(step.index + 1, min(step.index + 1 + _REACH, len(self)))
+                    words[later]
+                    for later in range(
+                        step.index + 1, min(step.index + 1 + _REACTION_STEPS, len(self))
+                    )
                     if steps[later].agent != step.agent
                 ),
                 default=0,
@@ -136,72 +147,17 @@ class Course:
             for step in steps
         ]
 
-    def _running_failures(self) -> list[int]:
-        count, found = 0, []
+    def _failures_before(self) -> list[int]:
+        count, before = 0, []
         for index in range(len(self)):
-            found.append(count)
+            before.append(count)
             count += index in self.failed
-        return found
+        return before
 
-    def _first_steps(self) -> dict[str, int]:
-        """The first step of each of a few kinds: where a rule of thumb would point."""
-        found: dict[str, int] = {}
-        for index, notes in enumerate(self.notes):
-            for name in notes:
-                found.setdefault(name, index)
-        for index, read in enumerate(self.reading.steps):
-            if read.given or index == self.signals.briefing:
-                continue
-            if self.signals.code[index]:
-                found.setdefault("code", index)
-                if self.failure_after(index) is not None:
-                    found.setdefault("failure follows", index)
-            if read.new >= _ENOUGH_FACTS:
-                found.setdefault("figures nobody gave", index)
-            if read.classes[CLASS_PLACES["invents"]]:
-                found.setdefault("invents", index)
-            if read.first_holds:
-                found.setdefault("answer", index)
-        return found
-
-    def place(self, index: int) -> int:
-        """Where the rule list places a step, from 1."""
-        return self._places[index]
-
-    def own_turn(self, index: int) -> int:
-        """Which turn of its agent a step is, from 1."""
-        return self.turns[index][1]
-
-    def failure_after(self, index: int) -> int | None:
-        """The step at which what a step wrote failed, if it did."""
-        after = index if index in self.failed else index + 1
-        return after if after in self.failed else None
-
-
-def _noted(signals: Signals, reading: Reading) -> list[Notes]:
-    """What every check of the content noted, step by step."""
-    run = signals.run
-    texts = [plain(step.content) for step in run.steps]
-    checks = (
-        keep_books(run, texts),
-        compare_sources(run, texts),
-        follow_versions(run, texts),
-        watch_conduct(signals, texts, [step.new for step in reading.steps]),
-    )
-    return [
-        dict(chain.from_iterable(notes.items() for notes in noted))
-        for noted in zip(*checks, strict=True)
-    ]
-
-
-def _lost_calls(run: Observed) -> Iterator[int]:
-    """Steps with a failed call that no later call of the same agent and tool made good."""
-    good: dict[tuple[str, str], int] = {}
-    for step in run.steps:
-        for call in step.tool_calls:
-            if call.error is None:
-                good[step.agent, call.name] = step.index
-    for step in run.steps:
-        for call in step.tool_calls:
-            if call.error is not None and good.get((step.agent, call.name), -1) < step.index:
-                yield step.index
+    def _first_findings(self) -> dict[FindingKind, int]:
+        first: dict[FindingKind, int] = {}
+        for index, findings in enumerate(self.findings):
+            for kind in findings:
+                if kind.marks_first:
+                    first.setdefault(kind, index)
+        return first

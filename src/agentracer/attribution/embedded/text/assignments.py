@@ -1,73 +1,68 @@
-"""What a text defines and what it states: `Step C: A * B`, `C = 42`, `"expression": "6 * 7"`.
+"""What a text assigns to names: `Step C: A * B`, `C = 42`, `the total is 42`.
 
-Many systems agree on names for the parts of a task and hand values on under them. Structured
-outputs are unwrapped first, so that it makes no difference whether a step answers in prose or in
-JSON. All is linear in the text, and bounded where a text is built to be slow.
+Many systems agree on names for the parts of a task and pass values on under them. `assignments`
+reads definitions and stated values of such names; `NamedValues` follows any phrase that is given a
+number. All is linear in the text, and the number of matches is bounded.
 """
 
 from __future__ import annotations
 
-import ast
-import json
-import operator
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agentracer.arithmetic import Grammar, evaluate
+from agentracer.attribution.embedded.text.lexicon import VAGUE_NAMES
+from agentracer.attribution.embedded.text.system_conventions import PART_WORDS
+from agentracer.attribution.embedded.text.unwrap import without_code_and_logs
 
 __all__ = [
-    "Statement",
-    "as_text",
-    "evaluate",
-    "names_in",
-    "number",
-    "plain",
-    "prose",
+    "Assignment",
+    "NamedValues",
+    "ValueChange",
+    "assignments",
+    "formula_value",
+    "parse_number",
     "same_value",
-    "statements",
+    "variable_names",
 ]
 
-_LONGEST = 20_000  # characters of a text that are looked at
-_MOST = 60  # statements of one text
-_DEPTH = 6  # of nested JSON
+_MOST_ASSIGNMENTS = 60  # of one text
+_MOST_VALUES = 200  # named values looked at in one text
 
-_FENCE = re.compile(r"(?ms)^[ \t]*```[^\n]*\n.*?(?:^[ \t]*```|\Z)")
-_PRINTED = re.compile(
-    r"(?m)^[ \t]*(?:Traceback \(most recent call last\):\n(?:[ \t]+[^\n]*\n)*[^\n]*"
-    r"|(?:>>>|assert |E  |@@|PASSED|FAILED|diff --git|\+\+\+ |--- \S+/)[^\n]*"
-    r"|[+-][ \t]*(?:def|class|return|import|from|if|for|while|self|assert)\b[^\n]*)$"
+_DEFINITION = re.compile(
+    rf"(?im)^(?:<\w+>)?[ \t>*#-]*(?:[a-z]+[ \t]+){{0,2}}{PART_WORDS}[ \t]+"
+    r"((?-i:[A-Z])|\d{1,2})\b[^\n:=]{0,12}:[ \t]*(\S[^\n]*)"
 )
-_JSON_FENCE = re.compile(r"(?s)\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z")
-_PART = r"(?:step|part|item|subtask|task|stage|phase|question|result|value)"
-_DEFINED = re.compile(
-    rf"(?im)^(?:<\w+>)?[ \t>*#-]*(?:[a-z]+[ \t]+){{0,2}}{_PART}[ \t]+((?-i:[A-Z])|\d{{1,2}})\b"
-    r"[^\n:=]{0,12}:[ \t]*(\S[^\n]*)"
-)
-_STATED = re.compile(
+_VALUE_STATED = re.compile(
     r"(?<![\w.\]'\"])([A-Z]|[A-Za-z_]\w{2,24})[ \t]*=(?!=)[ \t]*"
     r"(\S[^\n=|;]*?)?(?=[ \t]*(?:$|[|;\n]|,[ \t]*[A-Za-z_]\w*[ \t]*=))"
 )
-_ASIDE = re.compile(r"[ \t]+(?:--|—|–|\||//|#)[ \t]+|[ \t]+given[ \t]|</\w+>")
-_PERCENT = re.compile(r"(\d(?:[\d.]*\d)?)[ \t]*%")
-_ARITHMETIC = re.compile(r"[-+*/().\d\sA-Za-z_×÷·]{1,120}\Z")
-_NAME = re.compile(r"\b(?:[A-Z]|[A-Za-z_]\w{2,24})\b")
+_REMARK = re.compile(r"[ \t]+(?:--|—|–|\||//|#)[ \t]+|[ \t]+given[ \t]|</\w+>")
+_VARIABLE = re.compile(r"\b(?:[A-Z]|[A-Za-z_]\w{2,24})\b")
 _NUMBER = re.compile(r"[-+]?\$?(\d[\d,]*(?:\.\d+)?|\.\d+)[.%]?\Z")
-_OPERATIONS = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
+_FORMULA = Grammar(
+    operators={"×": "*", "÷": "/", "·": "*"},
+    currency=True,
+    percentages=True,
+    thousands=re.compile(r"(?<=\d),(?=\d{3}\b)"),
+    alphabet=re.compile(r"[-+*/().\d\sA-Za-z_×÷·]{1,120}"),
+)
+_NAMED_VALUE = re.compile(
+    r"(?:[=:]|\b(?:is|was|are)\b) ?\$?(\d[\d,]*(?:\.\d+)?)(?![\w%]|[.,]\d| ?[-+*/×÷=])"
+)
+_PHRASE = re.compile(r"\b([A-Za-z]\w{2,24}(?: [A-Za-z]\w{0,24}){0,2}) ?\Z")
+_PHRASE_REACH = 60  # characters before a value in which its name ends
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """One thing that a text says of a name.
+class Assignment:
+    """One thing that a text assigns to a name.
 
     Attributes:
-        name: of what.
-        text: what it is; empty where a block of code follows.
-        defines: whether it says how it is found (`C: A * B`) and not what it is (`C = 42`).
+        name: the name.
+        text: what is assigned; empty where a block of code follows.
+        defines: whether it says how the value is found (`C: A * B`) and not what it is (`C = 42`).
     """
 
     name: str
@@ -75,61 +70,24 @@ class Statement:
     defines: bool
 
 
-def plain(text: str) -> str:
-    """The text itself; of a text that is JSON, the texts in it, one a line."""
-    text = text[:_LONGEST]
-    fenced = _JSON_FENCE.match(text)
-    body = fenced[1] if fenced else text.strip()
-    if not body.startswith(("{", "[")):
-        return text
-    try:
-        return "\n".join(_strings(json.loads(body), _DEPTH))
-    except (ValueError, RecursionError):
-        return text
-
-
-def prose(text: str) -> str:
-    """The text without what is no claim of its author: code, diffs, tracebacks, test reports.
-
-    Figures in those are data and expectations of a program; `3 - 1 = 3` in the comment of a failing
-    test is no slip of the one who quotes it.
-    """
-    if "```" in text:
-        text = _FENCE.sub("\n", text)
-    return _PRINTED.sub("", text)
-
-
-def _strings(value: Any, depth: int) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif depth and isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _strings(item, depth - 1)
-
-
-def statements(text: str) -> list[Statement]:
-    """What a text (see `plain`) defines and states, in order of appearance."""
-    found: list[tuple[int, Statement]] = []
-    said = prose(text)
-    for match in _DEFINED.finditer(said):
-        if not _is_value(match[2]):
-            meant = _ASIDE.split(match[2], maxsplit=1)[0].strip()
-            found.append((match.start(), Statement(match[1], meant, defines=True)))
-    if "=" in said:
-        for match in _STATED.finditer(said):
+def assignments(text: str) -> list[Assignment]:
+    """What an unwrapped text (see `unwrap_json`) assigns, in order of appearance."""
+    found: list[tuple[int, Assignment]] = []
+    prose = without_code_and_logs(text)
+    for match in _DEFINITION.finditer(prose):
+        if not _VALUE_STATED.match(match[2]):  # `Result: A = 7` states a value
+            definition = _REMARK.split(match[2], maxsplit=1)[0].strip()
+            found.append((match.start(), Assignment(match[1], definition, defines=True)))
+    if "=" in prose:
+        for match in _VALUE_STATED.finditer(prose):
             value = (match[2] or "").strip().rstrip(".")
-            found.append((match.start(1), Statement(match[1], value, defines=False)))
+            found.append((match.start(1), Assignment(match[1], value, defines=False)))
     found.sort(key=lambda pair: pair[0])
-    return [statement for _, statement in found[:_MOST]]
+    return [assignment for _, assignment in found[:_MOST_ASSIGNMENTS]]
 
 
-def _is_value(text: str) -> bool:
-    """Whether what follows the colon states a value itself (`Result: A = 7`)."""
-    return _STATED.match(text) is not None
-
-
-def number(text: str) -> float | None:
-    """The number that a text is; None if it is more or something else."""
+def parse_number(text: str) -> float | None:
+    """The number that a text is; None if it is more than that, or something else."""
     match = _NUMBER.match(text.strip())
     if match is None:
         return None
@@ -137,48 +95,68 @@ def number(text: str) -> float | None:
     return -value if text.strip().startswith("-") else value
 
 
-def names_in(text: str) -> set[str]:
+def variable_names(text: str) -> set[str]:
     """The names that a definition may refer to."""
-    return set(_NAME.findall(text))
+    return set(_VARIABLE.findall(text))
 
 
-def evaluate(text: str, values: Mapping[str, float]) -> float | None:
-    """What a sum over numbers and known names comes to; None if it is none, or a name is unknown.
+def formula_value(text: str, variables: Mapping[str, float]) -> float | None:
+    """The value of a formula over numbers and variables.
 
-    Only the four operations are evaluated: nothing in the text is ever run.
+    None if the text is no formula, or names an unknown variable.
     """
-    text = _PERCENT.sub(r"(\1/100)", text.strip().replace("$", ""))
-    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
-    if not _ARITHMETIC.match(text):
-        return None
-    text = text.replace("×", "*").replace("÷", "/").replace("·", "*")
-    text = re.sub(r"\b0+(?=\d)", "", text)
-    try:
-        return _value(ast.parse(text, mode="eval").body, values)
-    except (SyntaxError, ValueError, ZeroDivisionError, OverflowError, KeyError, RecursionError):
-        return None
+    return evaluate(text, _FORMULA, variables)
 
 
-def _value(node: ast.expr, values: Mapping[str, float]) -> float:
-    if isinstance(node, ast.Constant) and type(node.value) in {int, float}:
-        return float(node.value)  # type: ignore[arg-type]
-    if isinstance(node, ast.Name):
-        return values[node.id]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_value(node.operand, values)
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
-        operation = _OPERATIONS[type(node.op)]
-        return float(operation(_value(node.left, values), _value(node.right, values)))
-    raise ValueError("not a sum")
+def same_value(first: float, second: float) -> bool:
+    """Whether two numbers are equal, allowing for rounding of the first to a few digits."""
+    difference = abs(first - second)
+    return difference <= max(0.006, 0.001 * abs(first)) if first % 1 else difference < 1e-6
 
 
-def same_value(one: float, other: float) -> bool:
-    """Whether two numbers are the same, allowing for rounding to a few digits."""
-    return abs(one - other) <= max(0.006, 0.001 * abs(one)) if one % 1 else abs(one - other) < 1e-6
+@dataclass(frozen=True, slots=True)
+class ValueChange:
+    """A named value that a step states, and another value that it had in an earlier step."""
+
+    name: str
+    value: str
+    before: str
+    step: int
 
 
-def as_text(value: object) -> str:
-    """A value of JSON as text: texts as they are, nothing as an empty one."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+@dataclass
+class NamedValues:
+    """The named values that a run has stated so far (`the total is 42`, `width = 7`).
+
+    Attributes:
+        latest: name -> (its value, the step that stated it last).
+    """
+
+    latest: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def update(self, index: int, text: str, *, from_outside: bool) -> ValueChange | None:
+        """Take in the text of a step.
+
+        Args:
+            index: the step.
+            text: what it wrote.
+            from_outside: whether it reports from a tool, an execution or the user: then it may
+                change values without being at fault.
+
+        Returns:
+            The first value that the step changes; None if there is none.
+        """
+        change = None
+        for count, match in enumerate(_NAMED_VALUE.finditer(text)):
+            if count >= _MOST_VALUES:
+                break
+            phrase = _PHRASE.search(text, max(match.start() - _PHRASE_REACH, 0), match.start())
+            if phrase is None or phrase[1].lower().rpartition(" ")[2] in VAGUE_NAMES:
+                continue
+            name, value = phrase[1].lower(), match[1].replace(",", "")
+            before, step = self.latest.get(name, (value, index))
+            differs = float(before) != float(value)  # 1 and 1.0 are one value
+            if differs and step != index and not from_outside and change is None:
+                change = ValueChange(phrase[1], value, before, step)
+            self.latest[name] = (value, index)
+        return change

@@ -1,4 +1,7 @@
-"""What is visible in code without running it."""
+"""What is visible in code without running it.
+
+Code is parsed, never run. Linear in it; blocks and characters that are looked at are bounded.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,16 @@ import ast
 import re
 from dataclasses import dataclass
 
-__all__ = ["CodeFacts", "code_blocks", "inspect_code"]
+__all__ = ["CodeFacts", "code_blocks", "function_bodies", "inspect_code"]
 
 _BLOCK = re.compile(
     r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL
 )
 _LONGEST_CODE = 20_000
-_BLOCKS = 4
+_MOST_BLOCKS = 4
 _PYTHON = frozenset({"", "py", "python", "python3", "tool_code"})
 _BAD_ESCAPE = re.compile(r"\\([^\n'\"\\abfnrtvxuUN0-3])|\\.", re.DOTALL)
-_UNFILLED = re.compile(
+_PLACEHOLDER = re.compile(
     r"your[_ -](?:\w+[_ -])?(?:key|token|id|path|file|name|url)|path/to|example\.(?:com|org)"
     r"|placeholder|<[a-z_]+>|replace (?:this|with)",
     re.IGNORECASE,
@@ -36,7 +39,7 @@ class CodeFacts:
     Attributes:
         blocks: number of blocks.
         broken: Python blocks that do not parse.
-        literals: values written out in lists, sets and dictionaries: data made up in the code.
+        literals: number of constants in lists, sets and dictionaries.
         unfilled: whether a placeholder was left in it.
         silent: whether it is Python that prints nothing.
         lines: number of lines.
@@ -51,13 +54,13 @@ class CodeFacts:
 
 
 def inspect_code(text: str) -> CodeFacts:
-    """Parse the code blocks of a text. Nothing is run."""
+    """Look at the code blocks of a text."""
     blocks = code_blocks(text)
     if not blocks:
         return CodeFacts()
     broken = literals = 0
     silent = True
-    for language, code in blocks[:_BLOCKS]:
+    for language, code in blocks[:_MOST_BLOCKS]:
         if "print" in code or "return" in code or language not in _PYTHON:
             silent = False
         if language not in _PYTHON or len(code) > _LONGEST_CODE:
@@ -71,7 +74,9 @@ def inspect_code(text: str) -> CodeFacts:
         blocks=len(blocks),
         broken=broken,
         literals=literals,
-        unfilled=any(_UNFILLED.search(code[:_LONGEST_CODE]) for _, code in blocks[:_BLOCKS]),
+        unfilled=any(
+            _PLACEHOLDER.search(code[:_LONGEST_CODE]) for _, code in blocks[:_MOST_BLOCKS]
+        ),
         silent=silent,
         lines=sum(code.count("\n") for _, code in blocks),
     )
@@ -79,9 +84,9 @@ def inspect_code(text: str) -> CodeFacts:
 
 def _parsed(code: str) -> ast.Module | None:
     # Python warns of unknown escapes while it parses; the host program must not see that.
-    quiet = _BAD_ESCAPE.sub(lambda m: "/" + m[1] if m[1] else m[0], code)
+    escaped = _BAD_ESCAPE.sub(lambda m: "/" + m[1] if m[1] else m[0], code)
     try:
-        return ast.parse(quiet)
+        return ast.parse(escaped)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -92,3 +97,18 @@ def _literals(node: ast.AST) -> int:
     if isinstance(node, ast.Dict):
         return sum(isinstance(item, ast.Constant) for item in node.values)
     return 0
+
+
+def function_bodies(code: str) -> dict[str, str]:
+    """The functions that Python code defines at its top level -> their syntax trees as text.
+
+    Two functions with the same tree differ in layout and comments only. Empty where the code does
+    not parse.
+    """
+    if "def " not in code or len(code) > _LONGEST_CODE:
+        return {}
+    try:
+        tree = ast.parse(code.replace("\\", "/") if "\\" in code else code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    return {node.name: ast.dump(node) for node in tree.body if isinstance(node, ast.FunctionDef)}

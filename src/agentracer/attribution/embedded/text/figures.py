@@ -1,104 +1,96 @@
-"""Checks of the figures in a text: sums that do not add up, figures copied wrongly."""
+"""Checks of the figures in a text: calculations that are wrong, figures that were copied wrongly.
+
+Linear in the text; the number of calculations that are looked at is bounded.
+"""
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import dataclass
 
-__all__ = ["Sum", "misread", "wrong_sums"]
+from agentracer.arithmetic import Grammar, evaluate
+
+__all__ = ["Calculation", "miscopied_figure", "wrong_calculations"]
 
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
-_SUM = re.compile(
+_CALCULATION = re.compile(
     rf"(?<![\w.,^/])(\(?-?\$?{_NUMBER}%?\)?(?:[ \t]*(?:[-+*/×÷·]|\bx\b|\\times|\\cdot|\\div)"
     rf"[ \t]*\(?\$?{_NUMBER}\)?){{1,20}})[ \t]*=[ \t]*(-?)\$?({_NUMBER})(?![\w^/%]|[ \t]*[-+*/×÷(])"
 )
-_HYPHENATED = re.compile(r"\(?\d+(?:-\d+){2,}\)?")
+_GRAMMAR = Grammar(
+    operators={"\\times": "*", "\\cdot": "*", "\\div": "/", "×": "*", "·": "*", "x": "*", "÷": "/"},
+    currency=True,
+    thousands=re.compile(","),
+)
+_HYPHENATED = re.compile(r"\(?\d+(?:-\d+){2,}\)?")  # a date or another number with hyphens
+_LIST = re.compile(r"\d,\d(?!\d\d)")  # a list of digits
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_REACH = 160  # characters before an equals sign that can belong to its left side
-_SIGNS = 60  # equals signs looked at in one text
-_SIGN_WORDS = {"×": "*", "·": "*", "x": "*", "\\times": "*", "\\cdot": "*", "÷": "/", "\\div": "/"}
-_PLAIN = re.compile(r"\\times|\\cdot|\\div|[×·x÷]")
+_LEFT_SIDE = 160  # characters before an equals sign in which its left side is looked for
+_RIGHT_SIDE = 40  # and behind it
+_EQUALS_SIGNS = 60  # looked at in one text
+_RELATIVE_TOLERANCE = 0.005
 
 
 @dataclass(frozen=True)
-class Sum:
-    """A sum in a text, as it stands there, and what it really comes to."""
+class Calculation:
+    """A calculation as a text states it, and the value of its left side."""
 
     text: str
     value: float
 
 
-def wrong_sums(text: str) -> list[Sum]:
-    """Every `a op b = c` in a text that is not so, allowing for rounding."""
-    found: list[Sum] = []
+def wrong_calculations(text: str) -> list[Calculation]:
+    """Every `a op b = c` in a text whose sides differ by more than rounding."""
+    found: list[Calculation] = []
     at = text.find("=")
-    for _ in range(_SIGNS):
+    for _ in range(_EQUALS_SIGNS):
         if at < 0:
             break
-        start = max(at - _REACH, 0)
-        for match in _SUM.finditer(text, start, min(at + 40, len(text))):
+        start, end = max(at - _LEFT_SIDE, 0), min(at + _RIGHT_SIDE, len(text))
+        for match in _CALCULATION.finditer(text, start, end):
             value = _value(match[1])
             if value is not None and not _agrees(value, match[2] + match[3]):
-                found.append(Sum(match[0].strip(), value))
-        at = text.find("=", at + 40)
+                found.append(Calculation(match[0].strip(), value))
+        at = text.find("=", at + _RIGHT_SIDE)
     return list(dict.fromkeys(found))
 
 
 def _value(expression: str) -> float | None:
-    plain = _PLAIN.sub(lambda match: _SIGN_WORDS[match[0]], expression)
-    if "%" in plain or re.search(r"\d,\d(?!\d\d)", plain) or _HYPHENATED.fullmatch(plain.strip()):
-        return None  # a percentage, a list of digits, a date: it is not clear what is meant
-    plain = re.sub(r"\b0+(?=\d)", "", plain.replace(",", "").replace("$", ""))
-    try:
-        return _arithmetic(ast.parse(plain.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, ZeroDivisionError, OverflowError):
+    """The value of an expression; None where its meaning is unclear: percentages, lists, dates."""
+    unclear = "%" in expression or _LIST.search(expression)
+    if unclear or _HYPHENATED.fullmatch(expression.strip()):
         return None
-
-
-def _arithmetic(node: ast.expr) -> float:
-    """Evaluate the four operations on numbers, and nothing else."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        return float(node.value)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_arithmetic(node.operand)
-    if not isinstance(node, ast.BinOp):
-        raise ValueError("not a sum")
-    left, right = _arithmetic(node.left), _arithmetic(node.right)
-    if isinstance(node.op, ast.Add):
-        return left + right
-    if isinstance(node.op, ast.Sub):
-        return left - right
-    if isinstance(node.op, ast.Mult):
-        return left * right
-    if isinstance(node.op, ast.Div):
-        return left / right
-    raise ValueError("not a sum")
+    return evaluate(expression, _GRAMMAR)
 
 
 def _agrees(value: float, stated: str) -> bool:
-    shown = stated.replace(",", "")
-    decimals = len(shown.partition(".")[2])
-    tolerance = max(10.0**-decimals, 0.005 * abs(value)) if decimals or value % 1 else 1e-9
-    return abs(value - float(shown)) <= tolerance
+    digits = stated.replace(",", "")
+    decimals = len(digits.partition(".")[2])
+    rounded = decimals or value % 1
+    tolerance = max(10.0**-decimals, _RELATIVE_TOLERANCE * abs(value)) if rounded else 1e-9
+    return abs(value - float(digits)) <= tolerance
 
 
-def misread(numbers: frozenset[str], source: frozenset[str]) -> tuple[str, str] | None:
-    """A figure that is not in the source, and one in the source that it was made of by a slip.
+def miscopied_figure(figures: frozenset[str], source: frozenset[str]) -> tuple[str, str] | None:
+    """Find a figure that was copied from a source with its digits in another order.
 
-    A slip is digits swapped in a figure of at least three. Years are left out: 2012 and 2021 are
-    two years far more often than one and its slip.
+    Figures of fewer than three digits and years are left out: 2012 and 2021 are two years far more
+    often than one that was copied wrongly.
+
+    Returns:
+        The wrong figure and that of the source; None if there is none.
     """
-    figures = [number for number in sorted(source) if _may_slip(number)]
-    spellings = {"".join(sorted(number)): number for number in figures}
-    for number in sorted(numbers - source):
-        if not _may_slip(number):
+    by_digits = {
+        "".join(sorted(figure)): figure for figure in sorted(source) if _is_comparable(figure)
+    }
+    for figure in sorted(figures - source):
+        if not _is_comparable(figure):
             continue
-        twin = spellings.get("".join(sorted(number)))
-        if twin is not None and twin != number:
-            return number, twin
+        original = by_digits.get("".join(sorted(figure)))
+        if original is not None and original != figure:
+            return figure, original
     return None
 
 
-def _may_slip(number: str) -> bool:
-    return len(number) > 2 and _YEAR.fullmatch(number) is None
+def _is_comparable(figure: str) -> bool:
+    return len(figure) > 2 and _YEAR.fullmatch(figure) is None

@@ -1,17 +1,17 @@
-"""Words by which a step gives itself away, in classes. Single lower-case words, English.
+"""Words that show what a step does, in classes. Single lower-case words, English.
 
-The classes are about what a step does (make up, doubt, fail, correct), never about a domain, a
-framework or an agent.
+The classes are about what a step does (make up, doubt, fail, correct). No word is particular to a
+domain, a framework or an agent; phrases that are stand in `system_conventions`.
 """
 
 from __future__ import annotations
 
-__all__ = ["CLASSES", "STOPWORDS", "VAGUE_KEYS"]
+__all__ = ["STOPWORDS", "VAGUE_NAMES", "WORD_CLASSES"]
 
-CLASSES: dict[str, frozenset[str]] = {
+WORD_CLASSES: dict[str, frozenset[str]] = {
     name: frozenset(words.split())
     for name, words in {
-        # States something that nobody looked up.
+        # States something that was not looked up.
         "invents": """assume assumed assumes assuming assumption assumptions hypothetical
             hypothetically simulate simulated simulating simulation placeholder placeholders mock
             mocked dummy fictional fictitious illustrative pretend presume presumed presumably
@@ -20,7 +20,7 @@ CLASSES: dict[str, frozenset[str]] = {
         "fails": """unable cannot couldn failed fails fail failure unfortunately unavailable missing
             inaccessible nothing empty error errors exception denied blocked forbidden timeout
             none unsuccessful limitation limitations didn doesn wasn""",
-        # Says that somebody was wrong.
+        # Says that something was wrong.
         "corrects": """sorry apologize apologies apologise mistake mistakes incorrect incorrectly
             wrong correction corrected revise revised oversight misunderstanding misinterpreted
             discrepancy however instead actually issue issues fix reattempt retry""",
@@ -37,7 +37,7 @@ _VAGUE = """step page line figure number result example option row item index pa
 chapter section task plan note count exit code exitcode level version width height size value"""
 
 STOPWORDS = frozenset(_COMMON.split())
-"""Words of a task that say nothing about it."""
+"""Words too common to compare two texts by."""
 
-VAGUE_KEYS = frozenset(_VAGUE.split())
-"""What may well have another value each time that it is mentioned."""
+VAGUE_NAMES = frozenset(_VAGUE.split())
+"""Names that may have another value each time that they are mentioned."""

@@ -1,8 +1,8 @@
-"""What the text of a run gives away without a model: who does what, and what is new in a step.
+"""The roles of the agents of a run, its failures, and the facts that are new in each step.
 
-It classifies speakers by what they do (write code, report an execution, hand work to others,
-repeat the task), never by their names, so that renaming the agents of a run changes nothing. It
-knows nothing of rules, ranks or blame. Everything is linear in the text of the run.
+Agents are classified by what they do (write code, report an execution, delegate work, repeat the
+task), never by their names, so that renaming the agents of a run changes nothing. Everything is
+linear in the text of the run.
 """
 
 from __future__ import annotations
@@ -12,28 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from agentracer.attribution.embedded.text.tokens import without_markers
+from agentracer.attribution.embedded.text.system_conventions import (
+    EXECUTION_REPORT,
+    FAILED_EXECUTION,
+    REPORT_HEAD,
+)
+from agentracer.attribution.embedded.text.tokens import without_list_markers
 from agentracer.trace import Observed, Step
 
-__all__ = ["NOTHING_TO_RUN", "REPORT_HEAD", "Signals"]
-
-NOTHING_TO_RUN = r"no code\b[^.\n]{0,60}\bto execute\b"
-"""How an executor says that it was given nothing to run, as a pattern."""
-
-REPORT_HEAD = 200
-"""Characters at its top in which an execution report says that it is one: a worker may quote one
-further down."""
+__all__ = ["Signals"]
 
 _CODE = re.compile(r"^[ \t]*```", re.MULTILINE)
-# How an executor speaks: an exit code, a traceback, or that it was given nothing to run.
-_EXECUTION = re.compile(
-    rf"\bexit ?code\W{{1,3}}-?\d|\AT?raceback \(most recent|\b{NOTHING_TO_RUN}",
-    re.IGNORECASE,
-)
-_FAILURE = re.compile(
-    r"\bexit ?code\W{1,3}-?[1-9]|^Traceback \(most recent", re.MULTILINE | re.IGNORECASE
-)
-
 _WORD = re.compile(r"[^\W\d_]+")
 # A figure of at least two digits: single digits count things, lists and steps.
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\d|\.\d+)(?!\w)")
@@ -43,23 +32,23 @@ _NAME = re.compile(r"(?<=[a-z,;] )[\"'(*]*([A-Z][a-z]+)(?!\w)")
 
 @dataclass(frozen=True)
 class Signals:
-    """Observable properties of one run, each computed when first asked for."""
+    """Roles, failures and new facts of one run, each computed when first read."""
 
     run: Observed
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """What each step wrote, tool calls and results included."""
+        """The text of each step, tool calls and results included."""
         return tuple(self.run.text(step) for step in self.run.steps)
 
     @cached_property
     def code(self) -> tuple[bool, ...]:
-        """Whether a step acts through code: it writes a block of it, or calls a tool."""
+        """Whether each step acts: it writes a block of code, or calls a tool."""
         return tuple(_calls(step) or bool(_CODE.search(step.content)) for step in self.run.steps)
 
     @cached_property
     def executors(self) -> frozenset[str]:
-        """Agents that run the code or the tools of others and report what came out."""
+        """Agents that run the code or the tools of others and report the result."""
         reports = {s.agent for s in self.run.steps if s.kind == "tool" or _is_report(s.content)}
         writers = {s.agent for s, code in zip(self.run.steps, self.code, strict=True) if code}
         return frozenset(reports - writers)
@@ -67,36 +56,38 @@ class Signals:
     @cached_property
     def users(self) -> frozenset[str]:
         """Agents that only ever state the task."""
-        task = _squeezed(self.run.task)
+        task = _single_spaced(self.run.task)
         acting = {
             step.agent
             for step, code in zip(self.run.steps, self.code, strict=True)
-            if code or task not in _squeezed(step.content)
+            if code or task not in _single_spaced(step.content)
         }
         return frozenset(set(self.run.agent_names) - acting) if task else frozenset()
 
     @cached_property
     def managers(self) -> frozenset[str]:
-        """Agents that hand work to others; nobody, where everybody does so."""
+        """Agents that delegate work; empty where every agent does so."""
         steps = self.run.steps
         hosts = {steps[s.parent].agent for s in steps if s.parent is not None} - self.executors
         addressing = {s.agent for s in steps if s.to not in {None, s.agent} | self.users}
-        found = (hosts | addressing) - self.users
-        others = set(self.run.agent_names) - self.users - self.executors - found
-        return frozenset(found if others else ())
+        managers = (hosts | addressing) - self.users
+        others = set(self.run.agent_names) - self.users - self.executors - managers
+        return frozenset(managers if others else ())
 
     @cached_property
     def workers(self) -> tuple[Step, ...]:
-        """Steps of those who do the work, in order."""
+        """Steps of the agents with none of the other roles, in order."""
         others = self.executors | self.users | self.managers
         return tuple(step for step in self.run.steps if step.agent not in others)
 
     @cached_property
     def briefing(self) -> int | None:
-        """The first step, where it does no more than hand the task out."""
-        task = _squeezed(self.run.task)
+        """The first step, if it repeats the task; else None."""
+        task = _single_spaced(self.run.task)
         repeats = (
-            bool(self.run.steps) and task != "" and task in _squeezed(self.run.steps[0].content)
+            bool(self.run.steps)
+            and task != ""
+            and task in _single_spaced(self.run.steps[0].content)
         )
         return 0 if repeats else None
 
@@ -109,35 +100,52 @@ class Signals:
         if step.error is not None or any(call.error is not None for call in step.tool_calls):
             return True
         reporting = step.agent in self.executors
-        return reporting and _FAILURE.search(step.content[:REPORT_HEAD]) is not None
+        return reporting and FAILED_EXECUTION.search(step.content[:REPORT_HEAD]) is not None
+
+    @cached_property
+    def unrecovered_calls(self) -> tuple[int, ...]:
+        """Steps with a failed call after which no call of the same agent and tool succeeded."""
+        succeeded: dict[tuple[str, str], int] = {}
+        for step in self.run.steps:
+            for call in step.tool_calls:
+                if call.error is None:
+                    succeeded[step.agent, call.name] = step.index
+        return tuple(
+            step.index
+            for step in self.run.steps
+            if any(
+                call.error is not None and succeeded.get((step.agent, call.name), -1) < step.index
+                for call in step.tool_calls
+            )
+        )
 
     @cached_property
     def new_facts(self) -> tuple[tuple[str, ...], ...]:
-        """Figures and names in each step that neither the task nor an earlier step held."""
+        """Figures and names in each step that occur neither in the task nor in an earlier step."""
         ignored = {word for name in self.run.agent_names for word in re.findall(r"\w+", name)}
         seen = set(_vocabulary(self.run.task))
-        found = []
+        new = []
         for text in self.texts:
             facts = dict.fromkeys(fact for fact in _facts(text) if fact not in ignored)
-            found.append(tuple(fact for fact in facts if _key(fact) not in seen))
+            new.append(tuple(fact for fact in facts if _normalized(fact) not in seen))
             seen.update(_vocabulary(text))
-        return tuple(found)
+        return tuple(new)
 
 
 def _calls(step: Step) -> bool:
-    # Where a step addresses somebody, one of its calls is the hand-off itself.
+    # Where a step addresses another agent, one of its calls is the hand-off itself.
     return len(step.tool_calls) > (0 if step.to is None else 1)
 
 
 def _is_report(text: str) -> bool:
-    return _EXECUTION.search(text[:REPORT_HEAD]) is not None
+    return EXECUTION_REPORT.search(text[:REPORT_HEAD]) is not None
 
 
-def _squeezed(text: str) -> str:
+def _single_spaced(text: str) -> str:
     return " ".join(text.split())
 
 
-def _key(word: str) -> str:
+def _normalized(word: str) -> str:
     """One spelling for `1,000` and `1000`, `Paris` and `paris`."""
     return word.replace(",", "").casefold()
 
@@ -145,11 +153,11 @@ def _key(word: str) -> str:
 def _vocabulary(text: str) -> Iterator[str]:
     for pattern in (_WORD, _NUMBER):
         for match in pattern.finditer(text):
-            yield _key(match[0])
+            yield _normalized(match[0])
 
 
 def _facts(text: str) -> Iterator[str]:
-    body = without_markers(text)
+    body = without_list_markers(text)
     for match in _NUMBER.finditer(body):
         yield match[0]
     for match in _NAME.finditer(body):

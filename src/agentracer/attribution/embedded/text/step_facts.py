@@ -1,120 +1,126 @@
-"""One pass over the text of a run: what each step says, and what of it is new or unsupported.
+"""The facts of each step of a run: what it says, and what of it is new or unsupported.
 
-The pass is linear in the text, including the messages that steps read, each of which is looked at
-once; what it keeps of a step does not grow with the step's text.
+One pass, linear in the text, including the messages that steps read, each of which is read once.
+What is kept of a step does not grow with its text.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from agentracer.attribution.embedded.text.assignments import prose
+from agentracer.attribution.embedded.text.assignments import NamedValues, ValueChange
 from agentracer.attribution.embedded.text.code import CodeFacts, inspect_code
-from agentracer.attribution.embedded.text.figures import Sum, misread, wrong_sums
-from agentracer.attribution.embedded.text.lexicon import CLASSES, STOPWORDS
-from agentracer.attribution.embedded.text.named_values import Change, Values
+from agentracer.attribution.embedded.text.figures import (
+    Calculation,
+    miscopied_figure,
+    wrong_calculations,
+)
+from agentracer.attribution.embedded.text.lexicon import STOPWORDS, WORD_CLASSES
 from agentracer.attribution.embedded.text.signals import Signals
+from agentracer.attribution.embedded.text.system_conventions import CHAT_END
 from agentracer.attribution.embedded.text.tokens import Tokens, share, tokens
+from agentracer.attribution.embedded.text.unwrap import without_code_and_logs
 from agentracer.trace import Step
 
-__all__ = ["Reading", "StepReading", "read_run"]
+__all__ = ["RunFacts", "StepFacts", "read_run"]
 
-_CLOSING = re.compile(r"\W*\b(?:TERMINATE|DONE|STOP|END)\W*\Z")
 _CONCLUSION = 600  # characters at the end of the last contribution
+_SHORTEST_CONCLUSION = 20  # characters; a step with no more is passed over
 _EXAMPLES = 4
-_NOTHING: frozenset[str] = frozenset()
+_EMPTY: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)  # not frozen: that would take twice as long to make
-class StepReading:
+class StepFacts:
     """What one step says, in figures that do not grow with its text.
 
     Attributes:
-        given: whether it reports from outside (a tool, an execution, the user).
+        from_outside: whether it reports from outside (a tool, an execution, the user).
         size: number of words and figures.
-        fresh: words that nothing earlier held.
+        new_words: number of words that occur nowhere earlier.
         facts: number of facts.
-        new: facts that neither the task nor anything earlier held.
-        examples: some of `new`.
-        uses: earlier step -> number of facts of this step that first came up there.
-        classes: different words of each class of the lexicon, in its order.
-        like_before: share of words in common with its agent's turn before.
-        task_words: share of the words of the task that it holds; likewise `task_facts`.
-        holds: share of the answer that it holds.
-        brings: share of what the answer has beyond the task that it holds.
-        first_holds: share of that which nothing before it held; a briefing does not count.
+        new_facts: number of facts that occur neither in the task nor earlier.
+        examples: some of them.
+        uses: earlier step -> number of facts of this step that first occurred there.
+        word_counts: class of the lexicon -> number of different words of that class.
+        like_before: share of words in common with the previous turn of its agent.
+        task_words: share of the words of the task that occur in it.
+        task_facts: share of the facts of the task that occur in it.
+        answer_share: share of the answer that occurs in it.
+        answer_beyond_task: share of what the answer has beyond the task that occurs in it.
+        new_answer_share: share of that which occurs nowhere earlier; 0 in a briefing.
         source: the step of the last result from outside before it.
-        slip: a figure that it states, and the figure of that result it was miscopied from.
-        beyond: share of its facts that nothing earlier supports, right after a result.
-        ignores: whether it takes up nothing of a result right before it.
-        invented_argument: a figure in a tool call's arguments that nothing earlier held.
-        change: a named value that it states differently from before.
-        sums: sums in it that are not so.
+        miscopied: a figure that it states, and the figure of that result with the same digits.
+        beyond_result: share of its facts that nothing earlier supports, right after a result.
+        ignores_result: whether it repeats no fact of a result right before it.
+        invented_argument: a figure in a tool call's arguments that occurs nowhere earlier.
+        change: a named value that it states differently from an earlier step.
+        wrong_calculations: calculations in it that are wrong.
         code: what is visible in its code.
     """
 
-    given: bool
+    from_outside: bool
     size: int
-    fresh: int
+    new_words: int
     facts: int
-    new: int
+    new_facts: int
     examples: tuple[str, ...]
     uses: dict[int, int]
-    classes: tuple[int, ...]
+    word_counts: dict[str, int]
     like_before: float
     task_words: float
     task_facts: float
-    holds: float
-    brings: float
-    first_holds: float
+    answer_share: float
+    answer_beyond_task: float
+    new_answer_share: float
     source: int | None
-    slip: tuple[str, str] | None
-    beyond: float
-    ignores: bool
+    miscopied: tuple[str, str] | None
+    beyond_result: float
+    ignores_result: bool
     invented_argument: str | None
-    change: Change | None
-    sums: tuple[Sum, ...]
+    change: ValueChange | None
+    wrong_calculations: tuple[Calculation, ...]
     code: CodeFacts
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A run, read.
+class RunFacts:
+    """The facts of a run.
 
     Attributes:
-        steps: in order.
-        stated: whether the run has an answer of its own; else the last conclusion stands for it.
-        concluding: the step that the conclusion was taken from, if there is one.
-        sought: words and figures that the answer, or the conclusion, has beyond the task.
-        has_task_facts: whether the task holds figures or names at all.
+        steps: those of each step, in order.
+        has_answer: whether the run states an answer; else the last conclusion is taken for it.
+        conclusion_step: the step that the conclusion was taken from, if it was.
+        answer_beyond_task: words and figures that the answer, or the conclusion, has beyond the
+            task.
+        has_task_facts: whether the task has figures or names at all.
     """
 
-    steps: list[StepReading]
-    stated: bool
-    concluding: int | None
-    sought: frozenset[str]
+    steps: list[StepFacts]
+    has_answer: bool
+    conclusion_step: int | None
+    answer_beyond_task: frozenset[str]
     has_task_facts: bool
 
 
-def read_run(signals: Signals) -> Reading:
+def read_run(signals: Signals) -> RunFacts:
     """Read a run once, from its task to its end."""
     return _Reader(signals).read()
 
 
 @dataclass
 class _Memory:
-    """What has been said so far.
+    """What the steps so far have said.
 
     Attributes:
         seen: every word and figure.
-        introduced: fact -> the step that brought it up.
-        links: prompt prefixes that were taken in.
+        introduced: fact -> the step in which it first occurred.
+        links: prompt prefixes that were read.
         last_words: agent -> the words of its last turn.
         values: named values.
-        result: the last result from outside, and the step of it.
-        missing: what of the answer has not come up yet.
+        result: the last result from outside, and its step.
+        missing: what of the answer has not occurred yet.
     """
 
     seen: set[str]
@@ -122,8 +128,18 @@ class _Memory:
     introduced: dict[str, int] = field(default_factory=dict)
     links: set[int] = field(default_factory=set)
     last_words: dict[str, frozenset[str]] = field(default_factory=dict)
-    values: Values = field(default_factory=Values)
+    values: NamedValues = field(default_factory=NamedValues)
     result: tuple[int, Tokens] | None = None
+
+
+@dataclass(frozen=True)
+class _Citation:
+    """How what a step states agrees with the last result from outside; see `StepFacts`."""
+
+    source: int | None = None
+    miscopied: tuple[str, str] | None = None
+    beyond: float = 0.0
+    ignores: bool = False
 
 
 class _Reader:
@@ -131,81 +147,85 @@ class _Reader:
 
     def __init__(self, signals: Signals) -> None:
         self.signals, self.run = signals, signals.run
-        self.outside = signals.executors | signals.users
+        self.outsiders = signals.executors | signals.users
         task = tokens(self.run.task)
         self.task_words, self.task_facts = task.words - STOPWORDS, task.facts
-        # Words of the task give no step away: a task may ask for a sample or an assumption.
-        self.classes = [members - task.words for members in CLASSES.values()]
-        self.answer, self.concluding = self._answer()
-        self.sought = self.answer - task.facts - self.task_words
-        self.whole = max(len(self.sought), 1)
-        self.memory = _Memory(seen=set(task.all), missing=set(self.sought))
+        # Words of the task do not count: a task may ask for a sample or an assumption.
+        self.classes = {name: words - task.words for name, words in WORD_CLASSES.items()}
+        self.answer, self.conclusion_step = self._answer()
+        self.beyond_task = self.answer - task.facts - self.task_words
+        self.beyond_task_size = max(len(self.beyond_task), 1)
+        self.memory = _Memory(seen=set(task.all), missing=set(self.beyond_task))
 
-    def read(self) -> Reading:
-        steps = [self._step(step) for step in self.run.steps]
-        stated = bool((self.run.outcome.answer or "").strip())
-        return Reading(steps, stated, self.concluding, self.sought, bool(self.task_facts))
+    def read(self) -> RunFacts:
+        return RunFacts(
+            steps=[self._step(step) for step in self.run.steps],
+            has_answer=bool((self.run.outcome.answer or "").strip()),
+            conclusion_step=self.conclusion_step,
+            answer_beyond_task=self.beyond_task,
+            has_task_facts=bool(self.task_facts),
+        )
 
     def _answer(self) -> tuple[frozenset[str], int | None]:
-        """The facts of the answer; without facts in it, its words."""
-        stated = self.run.outcome.answer
-        if stated and stated.strip():
-            found = tokens(" : " + (stated))
+        """Words and figures of the answer; without an answer, facts of the last conclusion."""
+        answer = self.run.outcome.answer
+        if answer and answer.strip():
+            held = tokens(" : " + answer)
             # All of a short answer counts, even one digit or a name at its start.
-            return found.facts | found.numbers | (found.words - STOPWORDS), None
+            return held.facts | held.numbers | (held.words - STOPWORDS), None
         for step in reversed(self.run.steps):
-            text = "" if step.agent in self.outside else _CLOSING.sub("", step.content)
-            if len(text) > 20:
-                found = tokens(text[-_CONCLUSION:])
-                return found.facts | found.numbers, step.index
-        return _NOTHING, None
+            text = "" if step.agent in self.outsiders else CHAT_END.sub("", step.content)
+            if len(text) > _SHORTEST_CONCLUSION:
+                held = tokens(text[-_CONCLUSION:])
+                return held.facts | held.numbers, step.index
+        return _EMPTY, None
 
-    def _step(self, step: Step) -> StepReading:
-        self._recall(step)
+    def _step(self, step: Step) -> StepFacts:
+        self._read_messages(step)
         memory = self.memory
-        given = step.agent in self.outside or step.kind == "tool"
-        said = "\n".join([step.content, *_asked(step)])
-        found = tokens(said)
-        # What an agent vouches for; from outside, all that is reported counts.
-        claimed = step.content if given else prose(step.content)
-        new = frozenset(fact for fact in found.facts if fact not in memory.seen)
-        fresh = len(found.words - memory.seen)
-        before = memory.last_words.get(step.agent, _NOTHING)
+        from_outside = step.agent in self.outsiders or step.kind == "tool"
+        text = "\n".join([step.content, *_requests(step)])
+        held = tokens(text)
+        # An agent answers for its prose alone; of a report from outside all counts.
+        prose = step.content if from_outside else without_code_and_logs(step.content)
+        new = frozenset(fact for fact in held.facts if fact not in memory.seen)
+        new_words = len(held.words - memory.seen)
+        before = memory.last_words.get(step.agent, _EMPTY)
         argument = self._invented_argument(step)
-        source, slip, beyond, ignores = (None, None, 0.0, False)
-        if not given and step.index != self.signals.briefing:
-            stated = found if claimed == said else tokens(claimed)
-            source, slip, beyond, ignores = self._citation(step.index, found, new, stated.numbers)
-        reading = StepReading(
-            given=given,
-            size=said.count(" ") + said.count("\n") + 1,
-            fresh=fresh,
-            facts=len(found.facts),
-            new=len(new),
+        citation = _Citation()
+        if not from_outside and step.index != self.signals.briefing:
+            claims = held if prose == text else tokens(prose)
+            citation = self._citation(step.index, held, new, claims.numbers)
+        facts = StepFacts(
+            from_outside=from_outside,
+            size=text.count(" ") + text.count("\n") + 1,
+            new_words=new_words,
+            facts=len(held.facts),
+            new_facts=len(new),
             examples=tuple(sorted(new)[:_EXAMPLES]),
-            uses=self._uses(found.facts - new),
-            classes=tuple(len(found.words & members) for members in self.classes),
-            like_before=len(before & found.words) / max(len(before | found.words), 1),
-            task_words=share(found.words, self.task_words),
-            task_facts=share(found.facts, self.task_facts),
-            holds=share(found.all, self.answer),
-            brings=len(self.sought & found.all) / self.whole,
-            first_holds=self._first_holds(step.index, found),
-            source=source,
-            slip=slip,
-            beyond=beyond,
-            ignores=ignores,
+            uses=self._uses(held.facts - new),
+            word_counts={name: len(held.words & words) for name, words in self.classes.items()},
+            like_before=len(before & held.words) / max(len(before | held.words), 1),
+            task_words=share(held.words, self.task_words),
+            task_facts=share(held.facts, self.task_facts),
+            answer_share=share(held.all, self.answer),
+            answer_beyond_task=len(self.beyond_task & held.all) / self.beyond_task_size,
+            new_answer_share=self._new_answer_share(step.index, held),
+            source=citation.source,
+            miscopied=citation.miscopied,
+            beyond_result=citation.beyond,
+            ignores_result=citation.ignores,
             invented_argument=argument,
-            change=self.memory.values.read(step.index, claimed, given=given),
-            # Sums in a report from outside are those of a page or a program, not of an agent.
-            sums=() if given else tuple(wrong_sums(claimed)),
+            change=memory.values.update(step.index, prose, from_outside=from_outside),
+            # Calculations in a report from outside are those of a page or a program.
+            wrong_calculations=() if from_outside else tuple(wrong_calculations(prose)),
             code=inspect_code(step.content),
         )
-        self._remember(step, found, new, given=given)
-        return reading
+        self._remember(step, held, new, from_outside=from_outside)
+        return facts
 
-    def _recall(self, step: Step) -> None:
-        """Take in the messages that a step read and that are no step themselves."""
+    def _read_messages(self, step: Step) -> None:
+        """Take in the messages that a step read and that are no steps themselves."""
         position = step.reads
         while position is not None and position not in self.memory.links:
             self.memory.links.add(position)
@@ -214,69 +234,70 @@ class _Reader:
             self.memory.seen |= tokens(text).all
             position = link.parent
 
-    def _uses(self, known: frozenset[str]) -> dict[int, int]:
+    def _uses(self, old_facts: frozenset[str]) -> dict[int, int]:
         uses: dict[int, int] = {}
-        for fact in known:
+        for fact in old_facts:
             source = self.memory.introduced.get(fact)
             if source is not None:
                 uses[source] = uses.get(source, 0) + 1
         return uses
 
-    def _first_holds(self, index: int, found: Tokens) -> float:
+    def _new_answer_share(self, index: int, held: Tokens) -> float:
         if index == self.signals.briefing:
             return 0.0
-        here = self.memory.missing & found.all
-        self.memory.missing -= here
-        return len(here) / self.whole
+        new = self.memory.missing & held.all
+        self.memory.missing -= new
+        return len(new) / self.beyond_task_size
 
     def _citation(
-        self, index: int, found: Tokens, new: frozenset[str], stated: frozenset[str]
-    ) -> tuple[int | None, tuple[str, str] | None, float, bool]:
-        """How what a step states agrees with the last result from outside."""
+        self, index: int, held: Tokens, new: frozenset[str], claimed: frozenset[str]
+    ) -> _Citation:
         if self.memory.result is None:
-            return None, None, 0.0, False
+            return _Citation()
         source, result = self.memory.result
-        slip = misread(new & stated, result.numbers)
+        miscopied = miscopied_figure(new & claimed, result.numbers)
         if index - source > 1 or not result.facts:
-            return source, slip, 0.0, False
-        beyond = len(new) / max(len(found.facts), 1)
-        return source, slip, beyond, not found.facts & result.facts
+            return _Citation(source, miscopied)
+        beyond = len(new) / max(len(held.facts), 1)
+        return _Citation(source, miscopied, beyond, not held.facts & result.facts)
 
     def _invented_argument(self, step: Step) -> str | None:
         for call in step.tool_calls:
-            asked = tokens(f" {_short(call.arguments)} ")
-            unknown = sorted(n for n in asked.numbers - self.memory.seen if len(n) > 1)
+            held = tokens(f" {_one_line_arguments(call.arguments)} ")
+            unknown = sorted(n for n in held.numbers - self.memory.seen if len(n) > 1)
             if unknown:
                 return unknown[0]
         return None
 
-    def _remember(self, step: Step, found: Tokens, new: frozenset[str], *, given: bool) -> None:
+    def _remember(
+        self, step: Step, held: Tokens, new: frozenset[str], *, from_outside: bool
+    ) -> None:
         memory = self.memory
-        memory.seen |= found.all
+        memory.seen |= held.all
         memory.introduced.update(dict.fromkeys(new, step.index))
-        memory.last_words[step.agent] = found.words
-        if given and step.agent not in self.signals.users:
-            memory.result = step.index, found
+        memory.last_words[step.agent] = held.words
+        if from_outside and step.agent not in self.signals.users:
+            memory.result = step.index, held
         results = "\n".join(_results(step))
         if results:
-            got = tokens(results)
-            fresh = (fact for fact in got.facts if fact not in memory.seen)
-            memory.introduced.update(dict.fromkeys(list(fresh), step.index))
-            memory.seen |= got.all
-            memory.result = step.index, got
+            returned = tokens(results)
+            unseen = [fact for fact in returned.facts if fact not in memory.seen]
+            memory.introduced.update(dict.fromkeys(unseen, step.index))
+            memory.seen |= returned.all
+            memory.result = step.index, returned
 
 
-def _asked(step: Step) -> Iterator[str]:
+def _requests(step: Step) -> Iterator[str]:
     for call in step.tool_calls:
         yield f"{call.name} {call.arguments}" if call.arguments is not None else call.name
 
 
-def _short(arguments: object) -> object:
-    """Arguments without those of several lines: these are programs and letters, no requests."""
+def _one_line_arguments(arguments: object) -> object:
+    """Arguments without those of several lines: these are programs and letters, not requests."""
     if isinstance(arguments, dict):
         return {k: v for k, v in arguments.items() if not (isinstance(v, str) and "\n" in v)}
-    several = arguments is None or (isinstance(arguments, str) and "\n" in arguments)
-    return "" if several else arguments
+    no_request = arguments is None or (isinstance(arguments, str) and "\n" in arguments)
+    return "" if no_request else arguments
 
 
 def _results(step: Step) -> Iterator[str]:

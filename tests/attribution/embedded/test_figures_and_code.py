@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from agentracer.attribution.embedded.text.code import inspect_code
-from agentracer.attribution.embedded.text.figures import misread, wrong_sums
+from agentracer.attribution.embedded.text.figures import miscopied_figure, wrong_calculations
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from agentracer.attribution.embedded.text.figures import misread, wrong_sums
     ],
 )
 def test_sums_that_hold_or_mean_something_else_are_left_alone(text):
-    assert wrong_sums(text) == []
+    assert wrong_calculations(text) == []
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_sums_that_hold_or_mean_something_else_are_left_alone(text):
     ],
 )
 def test_a_wrong_sum_is_found_and_recomputed(text, right):
-    (found,) = wrong_sums(text)
+    (found,) = wrong_calculations(text)
     assert found.value == right
     assert found.text in text
 
@@ -72,16 +72,16 @@ def test_parsing_code_warns_nobody():
 
 
 def test_a_slip_of_the_pen_is_two_digits_swapped():
-    assert misread(frozenset({"5371"}), frozenset({"5731", "20"})) == ("5371", "5731")
-    assert misread(frozenset({"57"}), frozenset({"75"})) is None  # too short to tell
-    assert misread(frozenset({"5731"}), frozenset({"5731"})) is None
-    assert misread(frozenset({"2021"}), frozenset({"2012"})) is None  # two years
+    assert miscopied_figure(frozenset({"5371"}), frozenset({"5731", "20"})) == ("5371", "5731")
+    assert miscopied_figure(frozenset({"57"}), frozenset({"75"})) is None  # too short to tell
+    assert miscopied_figure(frozenset({"5731"}), frozenset({"5731"})) is None
+    assert miscopied_figure(frozenset({"2021"}), frozenset({"2012"})) is None  # two years
 
 
 @pytest.mark.parametrize("filler", ["=", "1 + 1 = ", "1+", "= ", "```\n", "[1,", "\\", "1,"])
 def test_no_text_takes_more_than_linear_time(filler):
     text = "```python\n" + filler * (200_000 // len(filler))
     started = time.process_time()
-    wrong_sums(text)
+    wrong_calculations(text)
     inspect_code(text)
     assert time.process_time() - started < 1.5

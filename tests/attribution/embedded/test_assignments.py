@@ -3,17 +3,16 @@
 import pytest
 
 from agentracer.attribution.embedded.text.assignments import (
-    evaluate,
-    number,
-    plain,
-    prose,
+    assignments,
+    formula_value,
+    parse_number,
     same_value,
-    statements,
 )
+from agentracer.attribution.embedded.text.unwrap import unwrap_json, without_code_and_logs
 
 
 def test_a_definition_says_how_and_a_statement_says_what():
-    found = statements("Step A: 3 * 4 -- apples in all\nResult: A = 12\nB = Port Marren")
+    found = assignments("Step A: 3 * 4 -- apples in all\nResult: A = 12\nB = Port Marren")
     assert [(s.name, s.text, s.defines) for s in found] == [
         ("A", "3 * 4", True),
         ("A", "12", False),
@@ -22,7 +21,7 @@ def test_a_definition_says_how_and_a_statement_says_what():
 
 
 def test_several_values_in_one_line_are_told_apart():
-    found = statements("Do task 2: A / B | given A = 7, B = 3")
+    found = assignments("Do task 2: A / B | given A = 7, B = 3")
     assert [(s.name, s.text) for s in found] == [("2", "A / B"), ("A", "7"), ("B", "3")]
 
 
@@ -35,14 +34,14 @@ def test_what_a_program_prints_is_no_claim_of_the_one_who_quotes_it():
         "@@ -1,2 +1,2 @@\n-    return 3 * 4\n+    return A = 9",
     ]
     for text in quoted:
-        assert "I state B = 2." in prose(f"I state B = 2.\n{text}\nDone.")
-        assert [s.name for s in statements(f"{text}\nB = 2")] == ["B"], text
+        assert "I state B = 2." in without_code_and_logs(f"I state B = 2.\n{text}\nDone.")
+        assert [s.name for s in assignments(f"{text}\nB = 2")] == ["B"], text
     listed = "- A = 12\n- B = 3\n+ one more"
-    assert prose(listed) == listed
+    assert without_code_and_logs(listed) == listed
 
 
 def test_code_states_nothing_but_the_part_before_it_has_a_value():
-    found = statements("Result: A =\n```python\nx = 1\n```\n")
+    found = assignments("Result: A =\n```python\nx = 1\n```\n")
     assert [(s.name, s.text) for s in found] == [("A", "")]
 
 
@@ -52,7 +51,7 @@ def test_code_states_nothing_but_the_part_before_it_has_a_value():
     ids=["bare", "fenced"],
 )
 def test_json_is_unwrapped(text):
-    assert [s.name for s in statements(plain(text))] == ["B"]
+    assert [s.name for s in assignments(unwrap_json(text))] == ["B"]
 
 
 @pytest.mark.parametrize(
@@ -72,14 +71,14 @@ def test_json_is_unwrapped(text):
     ],
 )
 def test_a_sum_is_evaluated_and_nothing_else_is(text, value):
-    assert evaluate(text, {"A": 4.0}) == value
+    assert formula_value(text, {"A": 4.0}) == value
 
 
 def test_a_number_is_the_whole_text_or_none():
-    assert number("2,470") == 2470
-    assert number("$3.50") == 3.5
-    assert number("-4") == -4
-    assert number("12 apples") is None
+    assert parse_number("2,470") == 2470
+    assert parse_number("$3.50") == 3.5
+    assert parse_number("-4") == -4
+    assert parse_number("12 apples") is None
 
 
 def test_rounding_makes_no_other_value_but_a_whole_number_is_exact():
