@@ -31,8 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--whowhen", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=50_000)
-    asked = parser.parse_args()
-    traces = whowhen.load_directory(asked.whowhen)
+    args = parser.parse_args()
+    traces = whowhen.load_directory(args.whowhen)
     print(f"{len(traces)} logs; milliseconds per trace, best of {_REPEATS}, wall / processor")
     tracer, rules = Tracer("embedded"), Tracer("embedded:rules")
     ours = report("agentracer embedded", traces, tracer.attribute)
@@ -40,7 +40,7 @@ def main() -> None:
     for name, theirs in agent_debug_x(traces).items():
         ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
         print(f"processor time, embedded / {name}: median {ratios[0]:.1f}, p95 {ratios[1]:.1f}")
-    long_trace(asked.steps, tracer)
+    long_trace(args.steps, tracer)
 
 
 def report(name: str, runs: Sequence[Any], judge: Callable[[Any], Any]) -> tuple[float, float]:
@@ -111,32 +111,32 @@ def _agent_debug_x() -> tuple[dict[str, Callable[[Any], Any]], Callable[[Trace],
     Raises:
         ImportError: it is not installed.
     """
-    theirs = import_module("agentdebug")
+    agentdebug = import_module("agentdebug")
 
     def convert(trace: Trace) -> Any:
-        made = theirs.AgentTrajectory(goal=trace.task, framework="whowhen")
-        kind = theirs.EventType.AGENT_STEP
+        trajectory = agentdebug.AgentTrajectory(goal=trace.task, framework="whowhen")
+        kind = agentdebug.EventType.AGENT_STEP
         for step in trace.steps:
-            made.add_event(
-                theirs.AgentEvent(
-                    trace_id=made.trace_id,
+            trajectory.add_event(
+                agentdebug.AgentEvent(
+                    trace_id=trajectory.trace_id,
                     agent_name=step.agent,
                     event_type=kind,
                     step_index=step.index,
                     output=step.content,
                 )
             )
-        made.add_event(
-            theirs.AgentEvent(
-                trace_id=made.trace_id,
+        trajectory.add_event(
+            agentdebug.AgentEvent(
+                trace_id=trajectory.trace_id,
                 agent_name="system",
-                event_type=theirs.EventType.ERROR,
+                event_type=agentdebug.EventType.ERROR,
                 error="the answer is wrong",
             )
         )
-        return made
+        return trajectory
 
-    analyzer, pipeline = theirs.HeuristicAnalyzer(), theirs.DiagnosePipeline.local_default()
+    analyzer, pipeline = agentdebug.HeuristicAnalyzer(), agentdebug.DiagnosePipeline.local_default()
     return {"analyze": analyzer.analyze, "diagnose": pipeline.run}, convert
 
 

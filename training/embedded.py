@@ -66,40 +66,47 @@ def main() -> None:
     parser.add_argument("--whowhen", type=Path, required=True, help="the development half")
     parser.add_argument("--tracertraj", type=Path, nargs="+", required=True, help="our own data")
     parser.add_argument("--output", type=Path, default=WEIGHTS)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     started = time.perf_counter()
 
-    logs = whowhen.load_directory(asked.whowhen)
-    made = {trace.id: trace for path in asked.tracertraj for trace in tracertraj.load(path)}
+    logs = whowhen.load_directory(args.whowhen)
+    own_traces = {trace.id: trace for path in args.tracertraj for trace in tracertraj.load(path)}
     examples = examples_of(logs)
     # The rule list was written with labels of Who&When in view: transfer must not know it.
-    ours = [without(example, RULE_FEATURE) for example in examples_of(list(made.values()))]
-    train = [e for e in ours if made[e.id].metadata.get("split") != "test"]
-    test = [e for e in ours if made[e.id].metadata.get("split") == "test"]
-    say(f"{len(examples)} Who&When logs, {len(ours)} runs of TracerTraj")
+    own_examples = [
+        without(example, RULE_FEATURE) for example in examples_of(list(own_traces.values()))
+    ]
+    train = [e for e in own_examples if own_traces[e.id].metadata.get("split") != "test"]
+    test = [e for e in own_examples if own_traces[e.id].metadata.get("split") == "test"]
+    log_progress(f"{len(examples)} Who&When logs, {len(own_examples)} runs of TracerTraj")
 
     results: dict[str, Any] = {"features": FEATURES_VERSION}
-    results["data"] = data_of(logs, list(made.values()))
-    apart = held_out(ours, made)
-    shrinkage = measured_shrinkage(apart)
+    results["data"] = data_of(logs, list(own_traces.values()))
+    held_out_systems = held_out(own_examples, own_traces)
+    shrinkage = measured_shrinkage(held_out_systems)
     results["shrinkage"] = asdict(shrinkage)
-    say(f"shrinkage out of distribution: {shrinkage}")
-    apart = with_shrinkage(apart, shrinkage)
-    rules = Rules(made.values())
-    say(f"rules read after {time.perf_counter() - started:.0f} s")
+    log_progress(f"shrinkage out of distribution: {shrinkage}")
+    held_out_systems = with_shrinkage(held_out_systems, shrinkage)
+    rules = Rules(own_traces.values())
+    log_progress(f"rules read after {time.perf_counter() - started:.0f} s")
     results["held-out systems"] = {
         axis: {
-            **{value: by_origin(said, rules, figures_of) for value, (_, said) in values.items()},
-            "all": by_origin([o for _, said in values.values() for o in said], rules, figures_of),
+            **{
+                value: by_origin(outcomes, rules, figures_of)
+                for value, (_, outcomes) in values.items()
+            },
+            "all": by_origin(
+                [o for _, outcomes in values.values() for o in outcomes], rules, figures_of
+            ),
         }
-        for axis, values in apart.items()
+        for axis, values in held_out_systems.items()
     }
-    say(f"held-out systems done after {time.perf_counter() - started:.0f} s")
-    without_topology = {value: model for value, (model, _) in apart["topology"].items()}
+    log_progress(f"held-out systems done after {time.perf_counter() - started:.0f} s")
+    without_topology = {value: model for value, (model, _) in held_out_systems["topology"].items()}
     results["adapted"] = adapted(without_topology, rules, figures_of)
-    say(f"adapted after {time.perf_counter() - started:.0f} s")
+    log_progress(f"adapted after {time.perf_counter() - started:.0f} s")
 
-    transfer = trained_on_systems(train, made, name="transfer-6", shrinkage=shrinkage)
+    transfer = trained_on_systems(train, own_traces, name="transfer-6", shrinkage=shrinkage)
     transfer = replace(transfer, trained_on={"ids": [example.id for example in train]})
     results["transfer"] = evaluate(logs, [judge(example, transfer) for example in examples])
 
@@ -112,7 +119,7 @@ def main() -> None:
     }
     seen = cross_validate(examples, **in_domain_way)
     results["cross-validation"] = evaluate(logs, seen)
-    say(f"cross-validated after {time.perf_counter() - started:.0f} s")
+    log_progress(f"cross-validated after {time.perf_counter() - started:.0f} s")
     alone = cross_validate(bare, **in_domain_way)
     results["without the rule list"] = evaluate(logs, alone)
     tight = cross_validate(examples, **in_domain_way, content_scale=1.0)
@@ -125,56 +132,58 @@ def main() -> None:
         shrinkage=shrinkage,
         penalties=IN_DOMAIN_PENALTIES,
     ).model
-    known = [example.id for example in [*train, *examples]]
-    in_domain = replace(in_domain, trained_on={"ids": known})
+    trained_ids = [example.id for example in [*train, *examples]]
+    in_domain = replace(in_domain, trained_on={"ids": trained_ids})
     models = {"in_domain": in_domain, "transfer": transfer}
     results["own test split"] = {
         name: by_origin([judge(e, model) for e in test], rules, figures_of)
         for name, model in models.items()
     }
-    results["which to ship"] = which_to_ship(examples, ours, made, without_topology)
+    results["which to ship"] = which_to_ship(examples, own_examples, own_traces, without_topology)
     results["procedure"] = procedure(models)
-    write(asked.output, models, results, shipped=results["which to ship"]["better"])
-    say(f"done in {time.perf_counter() - started:.0f} s")
+    write(args.output, models, results, shipped=results["which to ship"]["better"])
+    log_progress(f"done in {time.perf_counter() - started:.0f} s")
 
 
 def which_to_ship(
     examples: Sequence[Example],
-    ours: Sequence[Example],
-    made: Mapping[str, Trace],
+    own_examples: Sequence[Example],
+    own_traces: Mapping[str, Trace],
     without_topology: Mapping[str, Model],
 ) -> dict[str, Any]:
-    """Step accuracy of both ways of training on systems that were held out from both.
+    """Step accuracy of both ways of training, on systems that were held out from both.
 
     Each topology of our own data, judged by a model trained on the others, with and without
     Who&When; and each kind of system of Who&When, judged with and without those of the other kind.
     """
-    found: dict[str, Any] = {"transfer": {}, "in_domain": {}}
+    accuracies: dict[str, Any] = {"transfer": {}, "in_domain": {}}
     for topology, model in without_topology.items():
-        left_out = [e for e in ours if made[e.id].metadata.get("topology") == topology]
-        natural = [e for e in left_out if made[e.id].metadata.get("origin") == "natural"]
-        also = fit_model(
+        left_out = [
+            e for e in own_examples if own_traces[e.id].metadata.get("topology") == topology
+        ]
+        natural = [e for e in left_out if own_traces[e.id].metadata.get("origin") == "natural"]
+        with_whowhen = fit_model(
             examples, name="also", start=content_of(model), penalties=IN_DOMAIN_PENALTIES
         ).model
-        found["transfer"][topology] = accuracy(natural, model)
-        found["in_domain"][topology] = accuracy(natural, also)
-    whole = fit_model(
-        [e for e in ours if made[e.id].metadata.get("split") != "test"], name="whole"
+        accuracies["transfer"][topology] = accuracy(natural, model)
+        accuracies["in_domain"][topology] = accuracy(natural, with_whowhen)
+    transfer = fit_model(
+        [e for e in own_examples if own_traces[e.id].metadata.get("split") != "test"], name="whole"
     ).model
     for kind in sorted({example.kind for example in examples}):
         others = [example for example in examples if example.kind != kind]
-        mine = [example for example in examples if example.kind == kind]
-        also = fit_model(
-            others, name="also", start=content_of(whole), penalties=IN_DOMAIN_PENALTIES
+        examples_of_kind = [example for example in examples if example.kind == kind]
+        with_whowhen = fit_model(
+            others, name="also", start=content_of(transfer), penalties=IN_DOMAIN_PENALTIES
         ).model
-        found["transfer"][f"Who&When, {kind}"] = accuracy(mine, whole)
-        found["in_domain"][f"Who&When, {kind}"] = accuracy(mine, also)
-    means = {name: sum(values.values()) / len(values) for name, values in found.items()}
-    return {**found, "mean": means, "better": max(means, key=lambda name: means[name])}
+        accuracies["transfer"][f"Who&When, {kind}"] = accuracy(examples_of_kind, transfer)
+        accuracies["in_domain"][f"Who&When, {kind}"] = accuracy(examples_of_kind, with_whowhen)
+    means = {name: sum(values.values()) / len(values) for name, values in accuracies.items()}
+    return {**accuracies, "mean": means, "better": max(means, key=lambda name: means[name])}
 
 
 def content_of(model: Model) -> Model:
-    """A model that knows only what was checked: the shape of other systems is learnt anew."""
+    """The model with its weights of checked content alone; its shape weights are fitted anew."""
     kept = {name: weight for name, weight in model.weights.items() if penalty_scale(name) == 1}
     return replace(model, weights=kept)
 
@@ -184,7 +193,7 @@ def accuracy(examples: Sequence[Example], model: Model) -> float:
     return sum(judge(example, model).step_correct for example in examples) / len(examples)
 
 
-def say(text: str) -> None:
+def log_progress(text: str) -> None:
     """Progress, on stderr."""
     print(text, file=sys.stderr, flush=True)
 
@@ -201,7 +210,7 @@ def without(example: Example, feature: str) -> Example:
     return replace(example, rows=rows)
 
 
-def data_of(logs: Sequence[Trace], made: Sequence[Trace]) -> dict[str, Any]:
+def data_of(logs: Sequence[Trace], own_traces: Sequence[Trace]) -> dict[str, Any]:
     """What was trained on, by id."""
     subsets = sorted({str(trace.metadata["subset"]) for trace in logs})
     files = {
@@ -212,8 +221,8 @@ def data_of(logs: Sequence[Trace], made: Sequence[Trace]) -> dict[str, Any]:
         "whowhen": files,
         "questions": len({" ".join(trace.task.split()) for trace in logs}),
         "tracertraj": {
-            "train": [t.id for t in made if t.metadata.get("split") != "test"],
-            "test": [t.id for t in made if t.metadata.get("split") == "test"],
+            "train": [t.id for t in own_traces if t.metadata.get("split") != "test"],
+            "test": [t.id for t in own_traces if t.metadata.get("split") == "test"],
         },
     }
 
@@ -244,7 +253,9 @@ def write(output: Path, models: Mapping[str, Model], results: dict[str, Any], sh
     output.mkdir(parents=True, exist_ok=True)
     results["shipped"] = DEFAULT
     if shipped != DEFAULT:
-        say(f"{shipped} did better than {DEFAULT}: change DEFAULT in the package's model_file.py")
+        log_progress(
+            f"{shipped} did better than {DEFAULT}: change DEFAULT in the package's model_file.py"
+        )
     plain = json.dumps(results, sort_keys=True)
     rounded = json.loads(plain, parse_float=lambda text: round(float(text), 4))
     for name, model in models.items():

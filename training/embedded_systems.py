@@ -36,9 +36,9 @@ _Apart = dict[str, dict[str, tuple[Model, list[Outcome]]]]
 
 def system_folds(examples: Sequence[Example], traces: Mapping[str, Trace]) -> list[int]:
     """A fold for each framework, so that a model is calibrated on systems left out of its fit."""
-    found = [str(traces[example.id].metadata.get("framework")) for example in examples]
-    order = sorted(set(found))
-    return [order.index(name) for name in found]
+    frameworks = [str(traces[example.id].metadata.get("framework")) for example in examples]
+    order = sorted(set(frameworks))
+    return [order.index(name) for name in frameworks]
 
 
 def trained_on_systems(
@@ -54,7 +54,7 @@ def held_out(
     examples: Sequence[Example], traces: Mapping[str, Trace]
 ) -> dict[str, dict[str, tuple[Model, list[Outcome]]]]:
     """For every axis and value: the model trained without it, and its outcomes there."""
-    found: dict[str, dict[str, tuple[Model, list[Outcome]]]] = {}
+    results: dict[str, dict[str, tuple[Model, list[Outcome]]]] = {}
     for axis in AXES:
         place = {e.id: str(traces[e.id].metadata.get(axis)) for e in examples}
         for value in sorted(set(place.values())):
@@ -63,8 +63,8 @@ def held_out(
             seen = [e for e in examples if place[e.id] != value and e.group not in tasks]
             model = trained_on_systems(seen, traces, name=f"without {value}", shrinkage=Shrinkage())
             outcomes = [judge(example, model) for example in left_out]
-            found.setdefault(axis, {})[value] = (model, outcomes)
-    return found
+            results.setdefault(axis, {})[value] = (model, outcomes)
+    return results
 
 
 def measured_shrinkage(apart: _Apart) -> Shrinkage:
@@ -85,14 +85,14 @@ def measured_shrinkage(apart: _Apart) -> Shrinkage:
 
 def with_shrinkage(apart: _Apart, shrinkage: Shrinkage) -> _Apart:
     """The same held-out systems, judged with this shrinkage."""
-    found: _Apart = {}
+    results: _Apart = {}
     for axis, values in apart.items():
         for value, (model, outcomes) in values.items():
             calibration = replace(model.calibration, shrinkage=shrinkage)
             changed = replace(model, calibration=calibration)
             rejudged = [judge(outcome.example, changed) for outcome in outcomes]
-            found.setdefault(axis, {})[value] = (changed, rejudged)
-    return found
+            results.setdefault(axis, {})[value] = (changed, rejudged)
+    return results
 
 
 def _out_of_distribution(cell: tuple[Model, list[Outcome]], *, content: bool) -> list[Outcome]:
@@ -104,8 +104,10 @@ def _out_of_distribution(cell: tuple[Model, list[Outcome]], *, content: bool) ->
 
 
 def _fitting(systems: Sequence[Sequence[Outcome]]) -> float:
-    tried = (t / 20 for t in range(21))
-    fitting = [t for t in tried if all(_excess(one, t) <= _EXCESS for one in systems if one)]
+    weights = (t / 20 for t in range(21))
+    fitting = [
+        t for t in weights if all(_excess(system, t) <= _EXCESS for system in systems if system)
+    ]
     return max(fitting, default=0.0)
 
 
@@ -147,13 +149,13 @@ def by_origin(
     figures: Callable[[Sequence[Outcome]], dict[str, Any]],
 ) -> dict[str, Any]:
     """Figures of natural and of injected failures apart, with the best rule beside them."""
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for origin in ("natural", "injected", "both"):
-        mine = [o for o in outcomes if rules.is_of(o.example.id, origin)]
-        if mine:
-            ids = list(dict.fromkeys(o.example.id for o in mine))
-            found[origin] = {"n": len(ids), **figures(mine), "best rule": rules.best(ids)}
-    return found
+        own = [o for o in outcomes if rules.is_of(o.example.id, origin)]
+        if own:
+            ids = list(dict.fromkeys(o.example.id for o in own))
+            results[origin] = {"n": len(ids), **figures(own), "best rule": rules.best(ids)}
+    return results
 
 
 def adapted(
@@ -173,20 +175,20 @@ def adapted(
         facts = trace.metadata
         key = (str(facts["domain"]), str(facts["topology"]), str(facts["framework"]))
         systems.setdefault(key, []).append(trace)
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     natural: list[str] = []
     for place, key in enumerate(sorted(systems)):
         # One framework for each domain and topology, in turn.
-        if place % 3 != (place // 3) % 3 or len(found) >= _ADAPTED_TO:
+        if place % 3 != (place // 3) % 3 or len(results) >= _ADAPTED_TO:
             continue
         runs = systems[key][:100]
         examples = [e for t in runs if (e := example_of(t, by_name=True)) is not None]
         start = models[key[1]]
         before = [judge(example, start) for example in examples]
         after = cross_validate(examples, seeds=[0], start=start)
-        one = {"system": " / ".join(key), "n": len(examples)}
+        system = {"system": " / ".join(key), "n": len(examples)}
         for name, outcomes in (("before", before), ("after", after)):
-            one[name] = by_origin(outcomes, rules, figures)
-        found.append(one)
+            system[name] = by_origin(outcomes, rules, figures)
+        results.append(system)
         natural += [e.id for e in examples if rules.is_of(e.id, "natural")]
-    return {"systems": found, "one rule for all": rules.best(natural)}
+    return {"systems": results, "one rule for all": rules.best(natural)}

@@ -79,8 +79,8 @@ def _evidence(features: Features, index: int, name: str, wording: str) -> Eviden
     show = _SHOW.get(feature) if feature is not None else None
     if show is not None:
         return show(features, index, wording)
-    found = {kind.name: finding for kind, finding in features.context.findings[index].items()}
-    finding = found.get(name.removeprefix(FIRST))
+    by_name = {kind.name: finding for kind, finding in features.context.findings[index].items()}
+    finding = by_name.get(name.removeprefix(FIRST))
     if finding is None or not finding.detail:
         return Evidence(step=index, says=wording)
     text = features.context.run.text(index)

@@ -22,9 +22,9 @@ in favour starts at 0: an agent that passes one thing on rightly may get the nex
 class Sign(IntEnum):
     """Which way a weight may point."""
 
-    FOR = -1  # speaks for the step: never more suspicious
+    FOR = -1  # evidence for the step: never makes it more suspicious
     EITHER = 0
-    AGAINST = 1  # speaks against the step: never less suspicious
+    AGAINST = 1  # evidence against the step: never makes it less suspicious
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class FindingKinds(Declarations[FindingKind]):
         topic: str = "",
         marks_first: bool = True,
     ) -> FindingKind:
-        """Declare a finding that speaks against a step; see `FindingKind`."""
+        """Declare a finding against a step; see `FindingKind`."""
         return self.declare(
             FindingKind(name, Sign.AGAINST, wording, prior, topic, detail, content, marks_first)
         )
@@ -126,7 +126,7 @@ class FindingKinds(Declarations[FindingKind]):
         content: str = "",
         marks_first: bool = True,
     ) -> FindingKind:
-        """Declare a finding that may speak against a step or for it; see `FindingKind`."""
+        """Declare a finding that may count for or against a step; see `FindingKind`."""
         return self.declare(
             FindingKind(
                 name,
@@ -139,5 +139,5 @@ class FindingKinds(Declarations[FindingKind]):
         )
 
     def in_favour(self, name: str, *, content: str = "") -> FindingKind:
-        """Declare a finding that speaks for a step; it is no evidence, so it has no wording."""
+        """Declare a finding in favour of a step; it has no wording, as it is never shown."""
         return self.declare(FindingKind(name, Sign.FOR, content=content))

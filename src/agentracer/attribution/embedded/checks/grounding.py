@@ -153,12 +153,12 @@ class _Check:
         picked = next((place for place, hit in enumerate(hits) if query in hit), None)
         if picked is None or len(hits) < 2:
             return
-        wanted = _stems(before.query)
-        fits = [len(wanted & _stems(hit)) for hit in hits]
+        query_stems = _stems(before.query)
+        fits = [len(query_stems & _stems(hit)) for hit in hits]
         best = max(fits)
         self.findings.add(index, _SKIPS_FIRST_HIT, picked > 0, hit=hits[0][:_SHOWN])
         if fits[picked] < best:
-            share = (best - fits[picked]) / len(wanted)
+            share = (best - fits[picked]) / len(query_stems)
             self.findings.add(index, _SKIPS_BETTER_HIT, share, hit=hits[fits.index(best)][:_SHOWN])
         else:
             self.findings.add(index, _PICKS_BEST_HIT)
@@ -197,10 +197,10 @@ class _Check:
 
     def _new_claims(self, text: str) -> list[str]:
         """The values that a text states for the first time and that are not computed."""
-        found = assignments(text) if "=" in text or ":" in text else []
-        self.computed |= {a.name for a in found if a.defines and _is_formula(a.text)}
+        assigned = assignments(text) if "=" in text or ":" in text else []
+        self.computed |= {a.name for a in assigned if a.defines and _is_formula(a.text)}
         # What is computed from other values needs no source: `plan_consistency` checks it.
-        stated = [a.text for a in found if not a.defines and a.name not in self.computed]
+        stated = [a.text for a in assigned if not a.defines and a.name not in self.computed]
         claims = [text for text in stated if text and text.casefold() not in self.claimed]
         self.claimed.update(claim.casefold() for claim in claims)
         return claims
@@ -211,14 +211,14 @@ class _Check:
         """Whether the sentence with a claim is the one that fits the query best."""
         query = sources.queries[0] if sources.queries else lookup.query
         names = _stems(" ".join(_PROPER_NAME.findall(query)))
-        wanted = _stems(query) - names
+        query_stems = _stems(query) - names
         sentences = [s for s in _SENTENCE_END.split(lookup.result) if s.strip()][:_MOST_SENTENCES]
-        fits = [len(wanted & _stems(sentence)) for sentence in sentences]
+        fits = [len(query_stems & _stems(sentence)) for sentence in sentences]
         own = max(
             (f for f, s in zip(fits, sentences, strict=True) if _contains(s, claim)), default=0
         )
         if fits and max(fits) > own:
-            share = (max(fits) - own) / max(len(wanted), 1)
+            share = (max(fits) - own) / max(len(query_stems), 1)
             best = sentences[fits.index(max(fits))].strip()
             self.findings.add(index, _CLAIM_FROM_UNRELATED_SENTENCE, share, sentence=best[:_SHOWN])
         elif own:
@@ -237,7 +237,7 @@ def _contains(text: str, claim: str) -> bool:
 
 
 def _longer_name(text: str, claim: str) -> str | None:
-    """A name in the text of which the claim is only the end, wherever it occurs there."""
+    """A name in the text that ends in the claim; None if the claim also occurs alone."""
     if parse_number(claim) is not None or not claim[:1].isupper():
         return None
     pattern = re.compile(rf"((?:[A-Z][a-z]+ )?)(?<!\w){re.escape(claim)}(?!\w)")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from agentracer.attribution.embedded.checks.findings import FindingLog
@@ -169,12 +170,12 @@ class _Check:
         self.findings = FindingLog(KINDS, len(run.steps))
         assigned = [list(_assignments(s, text)) for s, text in zip(run.steps, texts, strict=True)]
         uses_names = _uses_defined_names(assigned)
-        for step, found in zip(run.steps, assigned, strict=True):
+        for step, of_step in zip(run.steps, assigned, strict=True):
             if step.kind == "tool":
                 continue
             if uses_names:
-                self._define(step, [a for a in found if a.defines])
-            self._state_values(step, [a for a in found if not a.defines])
+                self._define(step, [a for a in of_step if a.defines])
+            self._state_values(step, [a for a in of_step if not a.defines])
             self._compare_calls(step)
         self._conclude()
 
@@ -368,7 +369,7 @@ def _uses_defined_names(assigned: Sequence[Sequence[Assignment]]) -> bool:
 
     Where none is, `Step 1: ...` is a heading and no part of a plan.
     """
-    every = [assignment for found in assigned for assignment in found]
+    every = list(chain.from_iterable(assigned))
     defined = {assignment.name for assignment in every if assignment.defines}
     for assignment in every:
         own = {assignment.name}

@@ -11,7 +11,7 @@ from agentracer.attribution.embedded.model.features import CONTENT
 __all__ = ["COMMON_CONTENT", "NEIGHBOUR", "DistributionCheck", "content_kinds"]
 
 COMMON_CONTENT = 0.02
-"""Share of the training runs from which their set of kinds of content counts as known."""
+"""Share of the training runs from which a set of kinds of content counts as covered."""
 
 NEIGHBOUR = 3
 """The distance to the how-many-th nearest training run decides."""

@@ -72,18 +72,18 @@ class Assignment:
 
 def assignments(text: str) -> list[Assignment]:
     """What an unwrapped text (see `unwrap_json`) assigns, in order of appearance."""
-    found: list[tuple[int, Assignment]] = []
+    placed: list[tuple[int, Assignment]] = []
     prose = without_code_and_logs(text)
     for match in _DEFINITION.finditer(prose):
         if not _VALUE_STATED.match(match[2]):  # `Result: A = 7` states a value
             definition = _REMARK.split(match[2], maxsplit=1)[0].strip()
-            found.append((match.start(), Assignment(match[1], definition, defines=True)))
+            placed.append((match.start(), Assignment(match[1], definition, defines=True)))
     if "=" in prose:
         for match in _VALUE_STATED.finditer(prose):
             value = (match[2] or "").strip().rstrip(".")
-            found.append((match.start(1), Assignment(match[1], value, defines=False)))
-    found.sort(key=lambda pair: pair[0])
-    return [assignment for _, assignment in found[:_MOST_ASSIGNMENTS]]
+            placed.append((match.start(1), Assignment(match[1], value, defines=False)))
+    placed.sort(key=lambda pair: pair[0])
+    return [assignment for _, assignment in placed[:_MOST_ASSIGNMENTS]]
 
 
 def parse_number(text: str) -> float | None:

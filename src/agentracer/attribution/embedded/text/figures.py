@@ -41,7 +41,7 @@ class Calculation:
 
 def wrong_calculations(text: str) -> list[Calculation]:
     """Every `a op b = c` in a text whose sides differ by more than rounding."""
-    found: list[Calculation] = []
+    wrong: list[Calculation] = []
     at = text.find("=")
     for _ in range(_EQUALS_SIGNS):
         if at < 0:
@@ -50,9 +50,9 @@ def wrong_calculations(text: str) -> list[Calculation]:
         for match in _CALCULATION.finditer(text, start, end):
             value = _value(match[1])
             if value is not None and not _agrees(value, match[2] + match[3]):
-                found.append(Calculation(match[0].strip(), value))
+                wrong.append(Calculation(match[0].strip(), value))
         at = text.find("=", at + _RIGHT_SIDE)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(wrong))
 
 
 def _value(expression: str) -> float | None:

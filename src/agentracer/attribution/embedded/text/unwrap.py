@@ -64,11 +64,11 @@ def argument_texts(arguments: object, *, numbers: bool = False) -> Iterator[str]
         arguments: a text, or a dict of arguments; anything else holds no texts.
         numbers: whether numbers in a dict count as texts.
     """
-    wanted = str | int | float if numbers else str
+    types = str | int | float if numbers else str
     if isinstance(arguments, str):
         yield arguments
     elif isinstance(arguments, dict):
-        yield from (str(item) for item in arguments.values() if isinstance(item, wanted))
+        yield from (str(item) for item in arguments.values() if isinstance(item, types))
 
 
 def as_text(value: object) -> str:
