@@ -129,10 +129,10 @@ def test_a_verdict_of_a_judge_is_read_with_what_it_cost(store, index):
     assert verdict.reason == "The plan adds the wrong number."
     assert verdict.candidates[0].evidence[0].quote == "PLAN: add"
     assert verdict.provenance.method == "all-at-once"
-    assert verdict.provenance.calls == 1
-    assert verdict.provenance.input_tokens == 385
-    assert verdict.provenance.output_tokens == 30
-    assert verdict.provenance.seconds > 0
+    usage = verdict.provenance.usage
+    assert usage.model_calls == 1
+    assert (usage.input_tokens, usage.output_tokens) == (385, 30)
+    assert usage.seconds > 0
 
 
 def test_a_verified_verdict_is_read(store, index):
