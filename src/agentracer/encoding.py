@@ -1,15 +1,15 @@
-"""Any Python object in, plain JSON data out: total, bounded, and never raising.
+"""Turn any Python object into plain JSON data of bounded size, without ever raising.
 
-Frameworks hand us whatever users put in messages and tool calls: lone surrogates, NaN, bytes,
-cycles, objects whose `__repr__` raises, nesting of any depth. This module turns each of them into
-JSON data that says what it was. What had to be left out is marked visibly and with its size.
-
-It knows nothing of traces or secrets; the recorder passes its redactor in as `text`.
+Messages and tool calls hold lone surrogates, NaN, bytes, cycles, objects whose `__repr__` raises,
+nesting of any depth. Each becomes JSON data that says what it was. What had to be left out is
+marked with its size. Secrets are taken out by the functions that the recorder passes as `text` and
+`field`.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -119,7 +119,8 @@ class _Encoder:
         self.nodes = 0
         self.path: set[int] = set()
 
-    def encode(self, value: object, depth: int) -> Any:
+    def encode(self, value: object, depth: int, name: str | None = None) -> Any:
+        """`value` as JSON data; `name` is the key under which it stands, if there is one."""
         kind = type(value)
         if kind is str:
             return self.text(value)  # type: ignore[arg-type]
@@ -132,7 +133,7 @@ class _Encoder:
             return _MARK.format(f"cut, more than {self.limits.nodes} values")
         try:
             if kind is dict or kind is list or kind is tuple:
-                return self._container(value, value, depth)  # type: ignore[arg-type]
+                return self._container(value, value, depth, name)  # type: ignore[arg-type]
             return self._other(value, depth)
         except Exception:  # noqa: BLE001 - the object's own code may raise anything
             return _MARK.format(f"unprintable {kind.__name__}")
@@ -166,10 +167,18 @@ class _Encoder:
 
     def _bytes(self, value: bytes) -> dict[str, Any]:
         kept = value[: self.limits.text]
+        with contextlib.suppress(UnicodeDecodeError):  # text as bytes may hold secrets too
+            decoded = kept.decode()
+            redacted = self.text(decoded)
+            kept = kept if redacted == decoded else redacted.encode()
         return {"$bytes": base64.b64encode(kept).decode(), "length": len(value)}
 
     def _container(
-        self, value: object, contents: Mapping[Any, Any] | Iterable[Any], depth: int
+        self,
+        value: object,
+        contents: Mapping[Any, Any] | Iterable[Any],
+        depth: int,
+        name: str | None = None,
     ) -> Any:
         if id(value) in self.path:
             return _MARK.format("cycle")
@@ -179,7 +188,7 @@ class _Encoder:
         try:
             if isinstance(contents, Mapping):
                 return self._mapping(contents, depth)
-            return self._sequence(contents, depth)
+            return self._sequence(contents, depth, name)
         finally:
             self.path.discard(id(value))
 
@@ -195,15 +204,39 @@ class _Encoder:
             if isinstance(item, str):
                 out[name] = self.field(name, item)
             else:
-                out[name] = self.encode(item, depth + 1)
+                out[name] = self.encode(item, depth + 1, name)
+        label = out.get("name", out.get("key"))
+        if isinstance(label, str) and isinstance(out.get("value"), str):
+            out["value"] = self.field(label, out["value"])
         return out
 
-    def _sequence(self, value: Iterable[Any], depth: int) -> list[Any]:
+    def _sequence(self, value: Iterable[Any], depth: int, name: str | None) -> list[Any]:
+        items = self._listed(value)
+        if name is not None:
+            return [
+                self.field(name, item) if isinstance(item, str) else self.encode(item, depth + 1)
+                for item in items
+            ]
+        if (
+            len(items) == 2
+            and all(isinstance(item, str) for item in items)
+            and _is_header(items[0])
+        ):
+            return [self.text(items[0]), self.field(items[0], items[1])]
+        return [self.encode(item, depth + 1) for item in items]
+
+    def _listed(self, value: Iterable[Any]) -> list[Any]:
+        """The items that are kept, the last replaced by a mark where there are more."""
         items = list(islice(value, self.limits.items + 1))
         if len(items) <= self.limits.items:
-            return [self.encode(item, depth + 1) for item in items]
-        kept = [self.encode(item, depth + 1) for item in items[: self.limits.items - 1]]
+            return items
+        kept = items[: self.limits.items - 1]
         return [*kept, _MARK.format(f"cut after {len(kept)} items")]
+
+
+def _is_header(name: str) -> bool:
+    """Whether the first of two texts names an HTTP header, so that the other is its value."""
+    return len(name) < 64 and ("-" in name or name.lower() in ("authorization", "cookie"))
 
 
 def _contents(value: object) -> Mapping[Any, Any] | Iterable[Any] | None:

@@ -352,7 +352,7 @@ def _finish(run: Run, error: BaseException | None) -> None:
 def _redactor(store: Store) -> Redactor:
     home = store.home.absolute()
     if home not in _redactors:
-        _redactors[home] = Redactor(store.salt())
+        _redactors[home] = store.redactor()
     return _redactors[home]
 
 

@@ -4,6 +4,7 @@
       traces/<id>.jsonl     the journal of one run, appended to while it runs
       verdicts/<id>.json    the latest verdict on it
       salt                  keys the hashes of redacted secrets; never leaves this directory
+      redaction.toml        the user's own patterns and field names, see `agentracer.redaction`
 
 One file has one writer, so any number of processes may share a store.
 """
@@ -14,25 +15,28 @@ import contextlib
 import datetime
 import hashlib
 import json
+import logging
 import os
 import secrets
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from agentracer.encoding import to_json
 from agentracer.errors import FormatError, StoreError, TraceNotFound
-from agentracer.redaction import Redactor
+from agentracer.redaction import Redactor, load_settings
 from agentracer.store.fold import fold, read_events, unfold
 from agentracer.store.journal import Journal
 from agentracer.trace import Ending, Trace
 from agentracer.verdict import Verdict
 
 __all__ = ["Journal", "Store", "Summary", "default_home", "new_trace_id", "write_atomically"]
+
+logger: Final = logging.getLogger("agentracer")
 
 _TAIL = 64 * 1024
 
@@ -131,6 +135,22 @@ class Store:
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}") from error
 
+    def redactor(self) -> Redactor:
+        """What takes secrets out of everything that is written to this store.
+
+        Where `redaction.toml` cannot be used, all text is withheld until it is corrected, and a
+        warning says what is wrong.
+
+        Raises:
+            StoreError: the salt can be neither read nor made.
+        """
+        salt = self.salt()
+        try:
+            return Redactor(salt, settings=load_settings(self.home / "redaction.toml"))
+        except FormatError as error:
+            logger.warning("agentracer: all text of this run is withheld: %s", error)
+            return Redactor(salt, withhold=True)
+
     def add(self, trace: Trace) -> str:
         """Keep a trace that was made elsewhere, under an id of this store, and return that id.
 
@@ -144,7 +164,7 @@ class Store:
         trace_id = f"{started:%Y%m%dT%H%M%S%f}-{digest}"
         metadata = {**trace.metadata, "imported_id": trace.id}
         kept = trace.model_copy(update={"id": trace_id, "metadata": metadata})
-        redactor = Redactor(self.salt())
+        redactor = self.redactor()
         lines = (
             json.dumps(to_json(event, text=redactor.text, field=redactor.field), allow_nan=False)
             for event in unfold(kept)
