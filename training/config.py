@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agentracer.errors import TrainingError
+from training import requirements
 
 __all__ = [
     "Augment",
@@ -333,6 +333,9 @@ def load(path: Path | str, changes: Sequence[str] = ()) -> Config:
         TrainingError: it cannot be read, or a field is missing, unknown or out of range.
     """
     path = Path(path)
+    requirements.require("yaml")
+    import yaml
+
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -376,6 +379,8 @@ def _change(data: dict[str, Any], change: str) -> None:
         data = data[section]
         if not isinstance(data, dict):
             raise TrainingError(f"{section!r} of {name!r} is no section", place="--set")
+    import yaml
+
     data[last] = yaml.safe_load(value)
 
 

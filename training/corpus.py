@@ -15,7 +15,7 @@ from typing import Any
 from agentracer.errors import AgentracerError, TrainingError
 from agentracer.formats import tracertraj
 from agentracer.trace import Trace
-from training import keptback
+from training import holdout
 from training.config import Data
 
 __all__ = ["Loaded", "load", "tasks"]
@@ -79,7 +79,7 @@ def _rows(settings: Data, files: Iterable[str], skipped: dict[str, int]) -> Iter
                 "there is no such file", source=path, remedy="make it with `agentracer collect`"
             )
         for number, row in enumerate(tracertraj.read_rows(path)):
-            keptback.refuse(row, path, f"row {number}")
+            holdout.refuse_whowhen(row, path, f"row {number}")
             if any(str(row.get(key)) not in kept for key, kept in settings.where.items()):
                 _count(skipped, "not in data.where")
                 continue

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from agentracer.attribution.judge import JudgePrompt, LanguageModelBackend
 from agentracer.attribution.language_models import chat
 from agentracer.attribution.language_models.base import Prompt, Reply, Request
-from agentracer.attribution.methods import JudgeOptions
+from agentracer.attribution.methods.base import JudgeOptions
 from agentracer.errors import BackendError, TrainingError
 from agentracer.trace import Trace
 from training.augment import variant

@@ -1,12 +1,10 @@
-"""Reinforcement learning on the multi-granular reward: GRPO, as the paper does it.
+"""The second stage: reinforcement learning with GRPO on the multi-granular reward.
 
     python -m training.grpo --config training/configs/NAME.yaml [--set FIELD=VALUE ...] [--dry-run]
 
-Begins with `<output>/sft` (or the model itself), writes `<output>/grpo`. Started again after it was
-killed, it goes on from its last checkpoint, exactly.
+Starts from `<output>/sft` (or from the model itself) and writes `<output>/grpo`. A run that was
+killed continues from its last checkpoint when it is started again.
 """
-
-# ruff: noqa: ARG002 - the trainer hands over more than each callback needs
 
 from __future__ import annotations
 
@@ -15,36 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
-
 from agentracer.errors import AgentracerError, TrainingError
-from training import corpus, data, describe, estimate, evaluate, logs, rewards, stages, tokens
+from training import corpus, data, data_report, estimate, evaluate, requirements, rewards, tokens
 from training.config import Config, Grpo, arguments, load
 from training.data import Example
 from training.sft import lora
 
-__all__ = ["DecayingClip", "main", "train"]
-
-
-class DecayingClip(TrainerCallback):  # type: ignore[misc]
-    """The paper's clip bound: max(0.2 * B0, B0 * (1 - s / S)) at step s of S.
-
-    It acts where answers are used for more than one optimizer step. With one step for each batch
-    of answers the ratio of probabilities is 1, and no bound is ever reached.
-    """
-
-    def __init__(self, first: float) -> None:
-        self.first = first
-        self.trainer: Any = None
-
-    def bound(self, step: int, steps: int) -> float:
-        """The bound at a step."""
-        return max(0.2 * self.first, self.first * (1 - step / steps))
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Set it."""
-        bound = self.bound(state.global_step, state.max_steps)
-        self.trainer.epsilon_low = self.trainer.epsilon_high = bound
+__all__ = ["main", "train"]
 
 
 def train(config: Config, *, quiet: bool = False) -> Path:
@@ -56,8 +31,10 @@ def train(config: Config, *, quiet: bool = False) -> Path:
     settings = config.grpo
     if settings is None:
         raise TrainingError("the config has no section grpo", place="grpo")
-    stages.needed("torch", "transformers", "trl", "datasets")
+    requirements.require("torch", "transformers", "trl", "datasets")
     from trl import GRPOConfig, GRPOTrainer
+
+    from training import logs, stages
 
     folder = config.folder / "grpo"
     stages.seed_everything(config)
@@ -76,14 +53,14 @@ def train(config: Config, *, quiet: bool = False) -> Path:
     rows = _rows(prompts, tokenizer, config)
     rewards.check(keys, config.reward)
     if not quiet:
-        describe.tell(describe.of(loaded, prompts, tokenizer))
+        data_report.print_report(data_report.data_report(loaded, prompts, tokenizer))
     model = stages.base_model(start, config)
     stages.check_context(config, model, prompts)
     lines = logs.JsonLines(config.folder / "metrics.jsonl", "grpo")
     held_out = logs.EvaluateHeldOut(
         evaluate.while_training(config, tokenizer, loaded.test), settings.evaluate_every, lines
     )
-    clip = DecayingClip(settings.epsilon)
+    clip = logs.DecayingClip(settings.epsilon)
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=rewards.grpo_reward(keys, config.reward),

@@ -1,7 +1,7 @@
-"""What a training run tells: a JSON line for each log, a progress bar, and evaluations.
+"""Callbacks of the trainers: metrics as JSON lines, progress bar, evaluation, clip bound.
 
-Every number goes three ways: to `metrics.jsonl` in the output folder, to tensorboard, and in short
-onto the progress bar.
+Every number is written to `metrics.jsonl` in the output folder and to tensorboard; the progress bar
+shows a few of them.
 """
 
 # ruff: noqa: ARG002 - the trainer hands over more than each callback needs
@@ -16,7 +16,7 @@ from typing import Any
 
 from transformers import ProgressCallback, TrainerCallback
 
-__all__ = ["EvaluateHeldOut", "JsonLines", "ShortProgress", "short_progress"]
+__all__ = ["DecayingClip", "EvaluateHeldOut", "JsonLines", "ShortProgress", "short_progress"]
 
 _SHOWN = {
     "loss": "loss",
@@ -26,6 +26,27 @@ _SHOWN = {
     "held_out/step": "held-out step",
     "held_out/agent": "held-out agent",
 }
+
+
+class DecayingClip(TrainerCallback):  # type: ignore[misc]
+    """The clip bound of AgenTracer: max(0.2 * B0, B0 * (1 - s / S)) at step s of S.
+
+    It has an effect where answers are used for more than one optimizer step. With one step for
+    each batch of answers the ratio of probabilities is 1, and the bound is never reached.
+    """
+
+    def __init__(self, first: float) -> None:
+        self.first = first
+        self.trainer: Any = None
+
+    def bound(self, step: int, steps: int) -> float:
+        """Return the bound at a step."""
+        return max(0.2 * self.first, self.first * (1 - step / steps))
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Set the bound of the trainer."""
+        bound = self.bound(state.global_step, state.max_steps)
+        self.trainer.epsilon_low = self.trainer.epsilon_high = bound
 
 
 class JsonLines(TrainerCallback):  # type: ignore[misc] # transformers is untyped here

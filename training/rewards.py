@@ -1,14 +1,13 @@
 """The multi-granular reward: R = 1[format] * (lambda * step + (1 - lambda) * agent).
 
-An answer is read by the code that reads it in use (`agentracer.attribution.answers`), so that what
-is rewarded is what a verdict would say. Around it stands a format gate, stricter than use is: one
-`<think>` block, then one `<answer>` of one agent and one label, nothing else. It closes the ways to
-be paid for something other than the answer: several answers, an answer inside the thinking, text
-around the form.
+Attribution parses answers with the same code (`agentracer.attribution.answers`), so that the reward
+agrees with the verdict. A format gate is stricter: one `<think>` block, then one `<answer>` with an
+agent and a label, nothing else. It prevents rewards for several answers, for an answer inside the
+reasoning, and for text around them.
 
-Where agent and step contradict each other, a verdict goes by the step. The agent part is then worth
-nothing, even if the named agent is the right one: otherwise naming the likely agent and the likely
-step, each for itself, would pay better than knowing.
+Where agent and step contradict each other, a verdict takes the agent of the step. The agent part of
+the reward is then 0, even if the named agent is the right one. Otherwise it would pay to name the
+likely agent and the likely step independently of each other.
 
 Nothing here needs torch; TRL and verl call the same functions.
 """
@@ -49,17 +48,15 @@ _FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
-    """What is needed to score an answer: the names in the prompt, and the label.
-
-    It is plain data, so that it can travel in a data set; see `to_json`.
+    """The names in a prompt and the label, to score answers to it. See `to_json` for data sets.
 
     Attributes:
         step_of: steps by label.
         agent_of: agents by the name that they have in the prompt.
-        speakers: whose each step of the trace is.
-        steps: those that an answer may name.
-        step: the decisive one; None where nobody is to blame.
-        agent: who took it.
+        speakers: the agent of each step of the trace.
+        steps: indices that an answer may name.
+        step: the decisive step; None where the right answer is `none`.
+        agent: the agent of that step.
     """
 
     step_of: Mapping[str, int]
@@ -70,11 +67,11 @@ class AnswerKey:
     agent: str | None
 
     def agent_at(self, step: int) -> str:
-        """Whose step it is."""
+        """Return the agent of a step."""
         return self.speakers[step]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON data. Pairs, for a column of a data set has no open mappings."""
+        """Return JSON data: pairs, because a column of a data set cannot hold open mappings."""
         return {
             "labels": [[label, step] for label, step in self.step_of.items()],
             "agents": [[alias, agent] for alias, agent in self.agent_of.items()],
@@ -86,10 +83,10 @@ class AnswerKey:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> AnswerKey:
-        """From `to_json`.
+        """Read the result of `to_json`.
 
         Raises:
-            TrainingError: a field is missing, or the label is none of the steps in question.
+            TrainingError: a field is missing, or the label is not among the steps.
         """
         try:
             key = cls(
@@ -102,20 +99,22 @@ class AnswerKey:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingError(
-                f"no key to an answer: {type(error).__name__}: {error}",
+                f"this is not an answer key: {type(error).__name__}: {error}",
                 place="ground_truth",
-                remedy="make the data with `python -m training.export_verl` of this version",
+                remedy="make the data with `python -m training.verl.prepare` of this version",
             ) from error
         return key.checked()
 
     def checked(self) -> AnswerKey:
-        """Itself, if its label can be answered.
+        """Return itself, if an answer can name its label.
 
         Raises:
-            TrainingError: it cannot, so that every answer would be worth the same.
+            TrainingError: no answer can, so that all answers would have the same reward.
         """
         if self.step is not None and self.step not in self.steps:
-            raise TrainingError(f"the label {self.step} is none of the steps in question")
+            raise TrainingError(
+                f"the label {self.step} is not among the steps that an answer may name"
+            )
         if self.step is not None and self.agent_at(self.step) != self.agent:
             raise TrainingError(f"step {self.step} is not {self.agent!r}'s")
         return self

@@ -16,7 +16,7 @@ from typing import Any
 
 from agentracer.attribution.language_models import chat
 from agentracer.errors import AgentracerError, TrainingError
-from training import corpus, data, describe, estimate, evaluate, logs, stages, tokens
+from training import corpus, data, data_report, estimate, evaluate, requirements, tokens
 from training.config import Config, arguments, load
 from training.data import Example
 
@@ -32,8 +32,10 @@ def train(config: Config, *, quiet: bool = False) -> Path:
     settings = config.sft
     if settings is None:
         raise TrainingError("the config has no section sft", place="sft")
-    stages.needed("torch", "transformers", "trl", "datasets")
+    requirements.require("torch", "transformers", "trl", "datasets")
     from trl import SFTConfig
+
+    from training import logs, stages
 
     folder = config.folder / "sft"
     stages.seed_everything(config)
@@ -49,7 +51,7 @@ def train(config: Config, *, quiet: bool = False) -> Path:
     )
     rows = _rows(prompts, tokenizer, config)
     if not quiet:
-        describe.tell(describe.of(loaded, prompts, tokenizer))
+        data_report.print_report(data_report.data_report(loaded, prompts, tokenizer))
     model = stages.base_model(config.model.path, config)
     stages.check_context(config, model, prompts)
     lines = logs.JsonLines(config.folder / "metrics.jsonl", "sft")
@@ -150,7 +152,7 @@ def lora(config: Config) -> Any:
     """The adapter of a config, as peft wants it; None for full training."""
     if config.lora is None:
         return None
-    stages.needed("peft")
+    requirements.require("peft")
     from peft import LoraConfig
 
     return LoraConfig(

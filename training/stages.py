@@ -12,7 +12,8 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback
 
-from agentracer.errors import MissingExtra, TrainingError
+from agentracer.errors import TrainingError
+from training import requirements
 from training.config import Config, _Steps
 from training.data import Example
 
@@ -96,7 +97,7 @@ def optimizers(model: Any, stage: _Steps) -> tuple[Any, None]:
     """Optimizer and schedule to hand to a trainer; None where it makes its own by name."""
     if stage.optimizer != "muon":
         return None, None
-    needed("pytorch_optimizer")
+    requirements.require("pytorch_optimizer")
     from pytorch_optimizer import Muon
 
     shared = {"lr": stage.learning_rate, "weight_decay": stage.weight_decay}
@@ -178,11 +179,3 @@ def check_context(config: Config, model: Any, examples: Sequence[Example]) -> No
         )
     if not examples:
         raise TrainingError("there is no prompt to train on", place="data.train")
-
-
-def needed(*modules: str) -> None:
-    """Raise `MissingExtra` where a library of the extra [train] is missing."""
-    from importlib.util import find_spec
-
-    if any(find_spec(module) is None for module in modules):
-        raise MissingExtra("train", needed_for="training a tracer")

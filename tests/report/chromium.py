@@ -85,7 +85,8 @@ class Page:
                 continue
             if "error" in answer:
                 raise RuntimeError(f"{method}: {answer['error']}")
-            return answer["result"]
+            result: dict[str, Any] = answer["result"]
+            return result
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
@@ -96,7 +97,7 @@ class Page:
                 raise EOFError("Chromium is gone")
             self._rest += chunk
         raw, self._rest = self._rest.split(b"\0", 1)
-        message = json.loads(raw)
+        message: dict[str, Any] = json.loads(raw)
         if "method" in message:
             self.events.append(message)
             if message["method"] == "Page.javascriptDialogOpening":

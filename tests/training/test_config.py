@@ -1,5 +1,7 @@
 """A config is checked as a whole before anything is loaded; every one that ships is whole."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,26 @@ def test_a_model_of_unknown_size_is_an_error():
     found = load(CONFIGS / "tiny-cpu.yaml", ["model.path=/nowhere"])
     with pytest.raises(TrainingError, match="how large the model is"):
         estimate.report(found)
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+@pytest.mark.parametrize("missing", [("yaml",), ("torch", "transformers", "trl", "datasets")])
+def test_without_the_extra_a_stage_ends_in_an_error_that_names_the_pip_line(stage, missing):
+    options = ["--config", "training/configs/tiny-cpu.yaml"]
+    if "yaml" in missing:
+        options.append("--dry-run")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({missing!r}))\n"
+        f"from training import {stage}; sys.exit({stage}.main({options!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=CONFIGS.parents[1],
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: training a tracer")
+    assert "pip install" in done.stderr
+    assert "Traceback" not in done.stderr

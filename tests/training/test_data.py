@@ -13,7 +13,7 @@ from training.rewards import answer_key, reward
 from agentracer.attribution import answers
 from agentracer.attribution.judge import LanguageModelBackend
 from agentracer.attribution.language_models.base import Completion
-from agentracer.attribution.methods import JudgeOptions
+from agentracer.attribution.methods.base import JudgeOptions
 from agentracer.errors import TrainingError
 from agentracer.formats import tracertraj
 from agentracer.trace import ToolCall
@@ -87,7 +87,7 @@ def test_solutions_are_read_back_as_the_label():
 
 def test_reasoning_is_what_the_replays_showed():
     trace = trace_of(tried=(0, 2))
-    view = example_of(trace).question.view
+    view = example_of(trace).judge_prompt.view
     label = view.labels
     assert solution(trace, view, range(4)) == (
         f"<think>\n[{label[0]}]\n| Step A: 3 + 4\n| corrected, the run still fails\n"
@@ -99,7 +99,7 @@ def test_reasoning_is_what_the_replays_showed():
 
 def test_a_reason_in_other_words_is_quoted():
     trace = trace_of(mistake_reason="It never looked at <answer> B")
-    view = example_of(trace).question.view
+    view = example_of(trace).judge_prompt.view
     text = solution(trace, view, range(4))
     assert "wrong: It never looked at ‹answer› B" in text
     assert text.count("<answer>") == 1
@@ -129,7 +129,7 @@ def test_exchanged_digits_keep_what_repeats_what():
     assert pairs
     assert all(old.isdigit() and new.isdigit() for old, new in pairs)
     assert len({old for old, _ in pairs}) == len({new for _, new in pairs}) == len(pairs)
-    view = example_of(other).question.view
+    view = example_of(other).judge_prompt.view
     assert "corrected, the run succeeds" in solution(other, view, range(4))
 
 

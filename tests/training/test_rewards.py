@@ -184,7 +184,7 @@ def test_a_key_survives_the_way_through_a_data_set():
 
 
 def test_a_label_that_cannot_be_answered_is_found_before_training():
-    with pytest.raises(TrainingError, match="none of the steps in question"):
+    with pytest.raises(TrainingError, match="not among the steps"):
         AnswerKey(LABELS, KEY.agent_of, KEY.speakers, [0, 1], 2, "Solver").checked()
     with pytest.raises(TrainingError, match="not 'Planner'"):
         AnswerKey(LABELS, KEY.agent_of, KEY.speakers, range(5), 2, "Planner").checked()

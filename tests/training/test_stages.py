@@ -17,7 +17,7 @@ pytest.importorskip("datasets", reason="needs the extra [train]; `make test-trai
 
 from safetensors.torch import load_file  # noqa: E402
 from training.config import load  # noqa: E402
-from training.grpo import DecayingClip  # noqa: E402
+from training.logs import DecayingClip  # noqa: E402
 
 from agentracer.attribution import Tracer  # noqa: E402
 from agentracer.errors import TrainingError  # noqa: E402
@@ -114,7 +114,7 @@ def test_of_a_sequence_the_solution_is_learnt_and_the_prompt_where_asked(base, t
 def test_where_asked_only_what_is_said_of_the_decisive_step_is_learnt(base, tmp_path):
     prompts, texts = learnt(base, tmp_path, sft__decisive_only=1.0)
     for example, text in zip(prompts, texts, strict=True):
-        label = example.question.view.labels[example.step]
+        label = example.judge_prompt.view.labels[example.step]
         assert text.lstrip().startswith(f"[{label}]")
         assert f"With [{label}] corrected" in text
         assert f"|{label}</answer>" in text

@@ -41,8 +41,8 @@ def test_rows_have_the_layout_of_verl_and_the_prompt_of_a_tracer(config, prompts
 
 def test_the_reward_is_the_one_of_trl(config, prompts):
     made = rows(prompts, config, "train")[0]
-    key = rewards.keyed(prompts[0].question, prompts[0].step, prompts[0].agent)
-    labels = prompts[0].question.view.labels
+    key = rewards.answer_key(prompts[0].judge_prompt, prompts[0].step, prompts[0].agent)
+    labels = prompts[0].judge_prompt.view.labels
     for step, agent in ((2, "Solver"), (1, "Solver"), (0, "Planner"), (3, "Solver")):
         text = f"<think>so</think><answer>{agent}|{labels[step]}</answer>"
         found = compute_score("x", text, made["reward_model"]["ground_truth"], made["extra_info"])

@@ -33,7 +33,7 @@ def rows(prompts: Sequence[Example], config: Config, split: str) -> list[dict[st
             "reward_model": {
                 "style": "rule",
                 "ground_truth": json.dumps(
-                    rewards.keyed(one.question, one.step, one.agent).to_json()
+                    rewards.answer_key(one.judge_prompt, one.step, one.agent).to_json()
                 ),
             },
             "extra_info": {

@@ -1,7 +1,7 @@
-"""What the data looks like, printed before anything is trained on it.
+"""Statistics of training data, printed before training.
 
-Lengths, where the labels are, and what trivial rules score: data in which a constant step is often
-right teaches that step.
+They show lengths, positions of the labels, and the scores of trivial rules: where a constant step
+is often right, a model learns to answer that step.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from agentracer.trace import Trace
 from training.corpus import Loaded, tasks
 from training.data import Example
 
-__all__ = ["of", "tell"]
+__all__ = ["data_report", "print_report"]
 
 
-def of(loaded: Loaded, prompts: Sequence[Example], tokenizer: Any) -> dict[str, Any]:
-    """The statistics of loaded data and of the prompts made from it, as JSON data."""
+def data_report(loaded: Loaded, prompts: Sequence[Example], tokenizer: Any) -> dict[str, Any]:
+    """Return statistics of loaded data and of its prompts, as JSON data."""
     tokens = [len(chat.encode(tokenizer, one.prompt).ids) for one in prompts]
     return {
         "train": _of_traces(loaded.train),
         "test": _of_traces(loaded.test),
         "left out": dict(loaded.skipped),
         "prompts": len(prompts),
-        "prompts that name nobody": sum(one.step is None for one in prompts),
+        "prompts without a decisive step": sum(one.step is None for one in prompts),
         "prompts that are windows": sum("/" in one.id for one in prompts),
         "prompt tokens": _spread(tokens),
     }
@@ -65,16 +65,16 @@ def _spread(numbers: Sequence[int]) -> dict[str, float]:
     }
 
 
-def tell(found: dict[str, Any], depth: int = 0) -> None:
+def print_report(report: dict[str, Any], depth: int = 0) -> None:
     """Print statistics as an indented list."""
-    for key, value in found.items():
+    for key, value in report.items():
         if isinstance(value, dict):
             plain = not any(isinstance(inner, dict) for inner in value.values())
             if plain and len(value) <= 4:
-                shown = ", ".join(f"{name} {inner}" for name, inner in value.items())
-                print(f"{'  ' * depth}{key}: {shown}")
+                text = ", ".join(f"{name} {inner}" for name, inner in value.items())
+                print(f"{'  ' * depth}{key}: {text}")
             else:
                 print(f"{'  ' * depth}{key}:")
-                tell(value, depth + 1)
+                print_report(value, depth + 1)
         else:
             print(f"{'  ' * depth}{key}: {value}")
