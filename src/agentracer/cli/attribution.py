@@ -18,7 +18,7 @@ from agentracer.cli._io import (
     say,
     usage_errors,
 )
-from agentracer.cli.verification import system_named, verify_all
+from agentracer.cli.verification import ProofOptions, system_named, verify_all
 
 if TYPE_CHECKING:
     from agentracer.attribution import Tracer
@@ -109,12 +109,13 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="The same as
 @click.option(
     "--verify",
     is_flag=True,
-    help="Replay each run with the blamed step corrected, and as it was.",
+    help="Prove the verdict by replaying the run: see --system.",
 )
 @click.option(
     "--system",
     metavar="MODULE:FUNCTION",
-    help="For --verify: given a trace, returns the System that made it, and an oracle. "
+    help="For --verify: returns the System that made the trace: replays keep its first steps and "
+    "do the rest live. With an oracle, as a pair: the blamed step is corrected instead. "
     "Runs of `agentracer demo` need none.",
 )
 @click.option(
@@ -122,8 +123,29 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="The same as
     type=click.IntRange(1),
     default=3,
     show_default=True,
-    help="For --verify: replays of each kind.",
+    help="For --verify with an oracle: replays of each kind.",
 )
+@click.option(
+    "--runs",
+    type=click.IntRange(1),
+    help="For --verify without an oracle: most replays; the search goes on there when it is run "
+    "again with more.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="For --verify without an oracle: replays at once.",
+)
+@click.option(
+    "--tools",
+    metavar="live|recorded|refuse|NAMES",
+    help="For --verify without an oracle: which tools replays may run. recorded (the default): "
+    "none; calls are answered from the record, and a replay that makes another call does not "
+    "count.",
+)
+@click.option("--yes", is_flag=True, help="For --verify: run tools without asking.")
 @model_options
 def attribute(
     target: str,
@@ -132,6 +154,10 @@ def attribute(
     verify: bool,
     system: str | None,
     repeats: int,
+    runs: int | None,
+    workers: int,
+    tools: str | None,
+    yes: bool,
     tracer: Tracer,
 ) -> None:
     """Say which agent and which step made a run fail.
@@ -148,7 +174,8 @@ def attribute(
     verdicts, failures = _attribute_all(tracer, traces, store)
     unproven: list[str] = []
     if verify:
-        verdicts, unproven = verify_all(verdicts, store, rebuild, repeats)
+        options = ProofOptions(repeats=repeats, runs=runs, workers=workers, tools=tools, yes=yes)
+        verdicts, unproven = verify_all(verdicts, store, rebuild, options)
     print_verdicts("json" if as_json else form, traces, verdicts, failures, target)
     _report_failures(failures, len(traces))
     if unproven:

@@ -50,7 +50,7 @@ _NEIGHBOURS: Final = 3
 _LOOKS: Final = 4  # replays of each place that is looked at before a step is taken
 _UNUSABLE: Final = 2  # replays of one prefix that could not be used before it is given up
 _LITTLE_AMONG_NEIGHBOURS: Final = 0.03
-_POWER: Final = 0.85  # chance that the exact test passes at the rates that were estimated
+_POWER: Final = 0.95  # chance that the exact test passes at the rates that were estimated
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class SearchSettings:
     level: float = 0.9
     record_replays: int = 3
     workers: int = 1
-    confirm: int = 12
+    confirm: int = 16
     alpha: float = 0.05
 
 
@@ -386,9 +386,9 @@ def _confirm(
 
 
 def _rate(found: PrefixSearch, prefix: int) -> float:
-    """Estimate V(prefix) from its own replays, drawn a little to the middle."""
-    successes, replays = found.counts.get(prefix, (0, 0))
-    return (successes + 0.5) / (replays + 1)
+    """Estimate V(prefix) from the curves of the posterior, a little away from 0 and 1."""
+    mean = found.sample.mean(prefix) if found.sample is not None else 0.5
+    return min(0.98, max(0.02, mean))
 
 
 def _test_size(without: float, with_step: float, settings: SearchSettings) -> int:
