@@ -19,7 +19,7 @@ from typing import Any
 from autogen_team import CarelessModel, build_team
 
 import agentracer
-from agentracer.evolution import Advice, Blamed, Team, Verified
+from agentracer.evolution import Advice, Attribution, Team, Verified
 from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, text_of
 from agentracer.replay import Override
 from agentracer.trace import Trace
@@ -41,7 +41,7 @@ def oracle(trace: Trace, step: int) -> Override | None:
     return Override(step=step, content=f"PLAN: add {a} and {b}, then times 10.")
 
 
-def lesson(_blamed: Blamed) -> str:
+def lesson(_blamed: Attribution) -> str:
     """Your own wording; a language model could write it from the verdict."""
     return "Copy both numbers from the task, digit by digit, before you write the plan."
 

@@ -29,7 +29,7 @@ from camel.tasks import Task
 from camel.types import ModelPlatformType
 
 import agentracer
-from agentracer.evolution import Advice, Blamed, Team, Verified
+from agentracer.evolution import Advice, Attribution, Team, Verified
 from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
 from agentracer.replay import Override
 from agentracer.trace import Trace
@@ -162,7 +162,7 @@ def oracle(trace: Trace, step: int) -> Override | None:
     return Override(step=step, content=json.dumps(said))
 
 
-def lesson(_blamed: Blamed) -> str:
+def lesson(_blamed: Attribution) -> str:
     """Your own wording; a language model could write it from the verdict."""
     return "Copy prices from the document digit by digit."
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import agentracer
-from agentracer.evolution import Blamed, Team, TrueStep
+from agentracer.evolution import Attribution, Team, TrueStep
 from agentracer.evolution.strategies.maas import PromptCredit, layer_credit, policy_loss
 from agentracer.store import Store
 from agentracer.trace import Trace
@@ -57,7 +57,7 @@ def blamed_operator(trace: Trace) -> int | None:
     return next((s.index for s in trace.steps if s.agent == "MultiGenerateCoT"), None)
 
 
-def taught(prompt: str, _blamed: Blamed) -> str:
+def taught(prompt: str, _blamed: Attribution) -> str:
     """The new prompt: a lesson in front; a language model could write a better one."""
     return f"{LESSON}\n{prompt}"
 
@@ -98,7 +98,7 @@ def main() -> None:
     report = asyncio.run(iterate(graph, controller, Scripted()))
     print(report)
     store = Store()
-    failed = store.load(report.rounds[0].done[0].change.evidence[0])
+    failed = store.load(report.rounds[0].changes[0].change.evidence[0])
     verdict = store.load_verdict(failed.id)
     facts: Any = failed.metadata["maas"]
     credit = layer_credit(failed, verdict.model_copy(update={"confidence": 1.0}), score=0.0)  # type: ignore[union-attr]

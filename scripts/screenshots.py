@@ -103,7 +103,7 @@ def _evolution(data: Path) -> Iterator[Shot]:
     from credit.gsm8k import family
     from credit.pipeline import draw
 
-    from agentracer.evolution import Team, Variant, Verified
+    from agentracer.evolution import Team, TryAlternatives, Verified
     from agentracer.evolution.alternatives import Alternatives
 
     kind = family(data)
@@ -117,7 +117,7 @@ def _evolution(data: Path) -> Iterator[Shot]:
         Verified(Alternatives(options), strategy="sequential"),
         rounds=4,
         failures=4,
-        strategy=Variant(options, plant.slots),
+        strategy=TryAlternatives(options, plant.slots),
         store=Store(Path("evolution").absolute()),
     )
     yield Shot("evolution", evolution.write(Path("evolution.html").absolute(), report.to_json()))

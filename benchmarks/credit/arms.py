@@ -1,8 +1,8 @@
-"""The ways to search for a good configuration, and what each one's search came to, run by run.
+"""The ways to search for a good configuration, and the result of each search, run by run.
 
-Arms with blame are `agentracer.evolve` with `Variant` and another tracer each; arms without blame
-choose configurations by themselves. A *curve* says, after each run that was paid for, how good the
-configuration is that the arm would use then: by the table that only the benchmark sees.
+Arms with blame are `agentracer.evolve` with `TryAlternatives` and another tracer each; arms without
+blame choose configurations by themselves. A *curve* gives, after each run that was paid for, how
+good the configuration is that the arm would use then: by the table that only the benchmark sees.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from typing import Any
 
 import agentracer
 from agentracer.evolution import (
+    JointCorrection,
     LastAgent,
     NoFeedback,
     RandomBlame,
+    Strategy,
     Team,
-    Variant,
+    TryAlternatives,
     Verified,
-    VerifiedTogether,
 )
 from agentracer.evolution.alternatives import Alternatives
-from agentracer.evolution.beliefs import Taken
-from agentracer.evolution.blame import Failure
-from agentracer.evolution.strategies import Swap
+from agentracer.evolution.attributors import FailedRun
+from agentracer.evolution.posterior import Observation
+from agentracer.evolution.strategies import ReplaceAgent
 from agentracer.store import Store
 from agentracer.trace import Trace
 from credit.pipeline import Plant
@@ -121,7 +122,7 @@ def _evolved(plant: Plant, tracer: Any, settings: Settings) -> Curve:
     """`evolve`, one round after the other, until the runs are spent or nothing more is proposed."""
     plant.reset()
     options = _options(plant)
-    strategy = Variant(options, plant.slots, per_round=settings.per_round)
+    strategy = TryAlternatives(options, plant.slots, per_round=settings.per_round)
     curve = Curve([(0, plant.share(plant.start))], [(0.0, plant.share(plant.start))], [])
     rounds = max(3, settings.budget // settings.batch)
     with tempfile.TemporaryDirectory() as home:
@@ -151,13 +152,13 @@ class _Spent(Exception):
     """The runs are spent."""
 
 
-class _Watch:
+class _Watch(Strategy):
     """Notes what an iteration keeps, and what it had spent by then."""
 
     def __init__(self, plant: Plant, budget: int, batch: int) -> None:
         self._plant, self._budget = plant, budget
         self._whole = math.ceil(len(plant.tasks) / batch)  # rounds until all tasks are seen
-        self._cost = agentracer.evolution.Cost()
+        self._cost = agentracer.evolution.Usage()
         self._now = dict(plant.start)
         self._strategy: Any = None
         self._idle = self._before = 0
@@ -167,25 +168,25 @@ class _Watch:
         self.rounds: list[float] = []
         self.replays = 0
 
-    def around(self, strategy: Variant) -> _Watch:
+    def around(self, strategy: TryAlternatives) -> _Watch:
         self._strategy = strategy
         return self
 
-    def propose(self, blamed: Any, known: Any) -> Any:
+    def propose(self, attributions: Any, state: Any, /) -> Any:
         share = self._plant.share(self._now)
         self.rounds.append(share)
-        proposed = self._strategy.propose(blamed, known)
-        spent, self._before = self._cost.in_runs - self._before, self._cost.in_runs
+        proposed = self._strategy.propose(attributions, state)
+        spent, self._before = self._cost.all_runs - self._before, self._cost.all_runs
         self._idle = 0 if proposed or spent else self._idle + 1
         # The best one cannot be lost any more once a change is held against all tasks.
         best = share >= self._plant.best and len(self.rounds) > self._whole
-        over = self._cost.in_runs >= self._budget or self._idle > 10 or best
+        over = self._cost.all_runs >= self._budget or self._idle > 10 or best
         if len(self.rounds) > 3 and over:
             raise _Spent
         return proposed
 
-    def settled(self, change: Any, _effect: Any, _known: Any, *, kept: bool) -> None:
-        if kept and isinstance(change, Swap):
+    def on_decision(self, change: Any, _effect: Any, _known: Any, *, kept: bool) -> None:
+        if kept and isinstance(change, ReplaceAgent):
             self._now[change.agent] = change.alternative
         self._note()
 
@@ -195,7 +196,7 @@ class _Watch:
     def _note(self) -> None:
         share = self._plant.share(self._now)
         whole = len(self._plant.family.slots)
-        self.points.append((self._cost.in_runs, share))
+        self.points.append((self._cost.all_runs, share))
         self.fine.append((self._cost.steps / whole, share))
 
 
@@ -262,30 +263,32 @@ def _verified(plant: Plant, seed: int) -> Verified:
     return Verified(oracles, strategy="sequential", otherwise=RandomBlame(seed))
 
 
-def _together(plant: Plant, seed: int) -> VerifiedTogether:
+def _together(plant: Plant, seed: int) -> JointCorrection:
     """Replays what the runs so far make likely, in all slots at once."""
-    return VerifiedTogether(_options(plant), plant.slots, seed=seed)
+    return JointCorrection(_options(plant), plant.slots, seed=seed)
 
 
-class _Blind(VerifiedTogether):
+class _Blind(JointCorrection):
     """The same search by outcomes alone: what it is worth to look into the steps.
 
     It knows which alternatives were in place, and not what any of them did.
     """
 
-    def _unaffected(self, failure: Failure, names: Mapping[str, str]) -> tuple[str, ...]:
+    def _unaffected(self, failure: FailedRun, names: Mapping[str, str]) -> tuple[str, ...]:
         del failure, names
         return ()
 
-    def _evidence(self, trace: Trace) -> Sequence[Taken]:
-        found: dict[str, Taken] = {}
+    def _evidence(self, trace: Trace) -> Sequence[Observation]:
+        found: dict[str, Observation] = {}
         for step in trace.steps:
             names = {
                 program.__name__: n for n, program in self._options.get(step.agent, {}).items()
             }
             if names and step.tool_calls:
                 name = names[step.tool_calls[0].name]
-                found[step.agent] = Taken(step.agent, "", name, {n: (n,) for n in names.values()})
+                found[step.agent] = Observation(
+                    step.agent, "", name, {n: (n,) for n in names.values()}
+                )
         return list(found.values())
 
 

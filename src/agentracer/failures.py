@@ -109,10 +109,12 @@ def flush(timeout: float = 10.0) -> bool:
     """
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
+        # In this order: the worker starts a callback before it reports the run as attributed.
+        attributed = not _waiting.unfinished_tasks
         with _lock:
             running = [thread for thread in _callbacks if thread.is_alive()]
             _callbacks.intersection_update(running)
-        if not running and not _waiting.unfinished_tasks:
+        if attributed and not running:
             return True
         if running:
             running[0].join(min(0.05, max(0.0, deadline - time.monotonic())))
@@ -172,8 +174,8 @@ def _call(callback: FailureCallback, trace: Trace, verdict: Verdict) -> None:
         if len(_callbacks) >= MAX_CALLBACKS:
             logger.warning("agentracer: %d callbacks hang; one is not called", len(_callbacks))
             return
+        thread.start()  # under the lock: a thread that has not started counts as ended
         _callbacks.add(thread)
-    thread.start()
 
 
 def _after_fork() -> None:

@@ -49,7 +49,7 @@ def assert_learned(report, agent):
     assert (report.first.hits, report.final.hits) == (0, 2)
     (change,) = report.kept
     assert agent in change.agent
-    assert report.rounds[0].done[0].kept
+    assert report.rounds[0].changes[0].kept
     (lesson,) = LessonStore()
     assert (lesson.state, lesson.agent, lesson.wins, lesson.losses) == ("kept", change.agent, 2, 0)
     assert lesson.used == 2 * 1 or lesson.used > 0

@@ -85,7 +85,7 @@ class TestAlternatives:
 
     def test_it_names_the_alternatives_that_would_have_done_it(self, world):
         trace = recorded(world)
-        named = Alternatives(OPTIONS).named(trace, Override(step=0, result=[10, 2]))
+        named = Alternatives(OPTIONS).alternatives(trace, Override(step=0, result=[10, 2]))
         assert named == ["right"]
 
     def test_where_all_do_the_same_it_proposes_nothing(self, world):

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from agentracer.cli import cli
 from agentracer.errors import StoreError
 from agentracer.evolution.lessons import Lesson, LessonStore
-from agentracer.evolution.wording import OMITTED, as_data, clean, same_words
+from agentracer.evolution.quoting import OMITTED, as_data, clean, same_words
 
 
 def lesson(identity="a1", agent="planner", text="| read it twice", state="kept", **facts):

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from agentracer.evolution import Team, TrueStep, aevolve
-from agentracer.evolution.blame import blaming
+from agentracer.evolution.attributors import verdict_on
 from agentracer.evolution.strategies.maas import PromptCredit, layer_credit, policy_loss
 from agentracer.verdict import Verification
 from tests.adapters.test_maas import ADVICE, PROBLEM, is_right, maas, world  # noqa: F401 - fixtures
@@ -50,15 +50,15 @@ ADVICE_TEXT = ADVICE.replace("{", "{{").replace("}", "}}")
 def test_a_lesson_with_braces_survives_the_format_of_the_prompt(world):  # noqa: F811
     credit = PromptCredit(world.operators, PROMPTS)
     trace = world.record()
-    from agentracer.evolution.blame import Blamed, Failure
-    from agentracer.evolution.strategies import Known
+    from agentracer.evolution.attributors import Attribution, FailedRun
+    from agentracer.evolution.strategies import RoundState
     from agentracer.evolution.team import Task
 
-    verdict = blaming(
+    verdict = verdict_on(
         trace, first_of("MultiGenerateCoT")(trace), "{4} is not \\boxed{5}", method="t"
     )
-    failure = Failure(Task("a", "a", "a"), trace, None)
-    (change,) = credit.propose([Blamed(failure, verdict)], Known("s", 1))
+    failure = FailedRun(Task("a", "a", "a"), trace, None)
+    (change,) = credit.propose([Attribution(failure, verdict)], RoundState("s", 1))
     filled = change.text.format(input="x", instruction="y")
     assert filled.startswith("| ❴4❵") or "{4} is not" in filled
 
@@ -72,14 +72,16 @@ def test_the_blamed_layer_is_charged_and_the_others_are_not(world):  # noqa: F81
     trace = world.record()
     step = first_of("Programmer")(trace)
     proof = Verification(status="confirmed", flips=1, replays=1, control_flips=0, control_replays=1)
-    verdict = blaming(trace, step, "it adds", method="t").model_copy(update={"verification": proof})
+    verdict = verdict_on(trace, step, "it adds", method="t").model_copy(
+        update={"verification": proof}
+    )
     assert layer_credit(trace, verdict, 0.0) == [0.0, 0.0, -1.0, 0.0]
 
 
 def test_an_unproved_verdict_charges_by_its_confidence(world):  # noqa: F811
     trace = world.record()
     step = first_of("Programmer")(trace)
-    verdict = blaming(trace, step, "", method="t").model_copy(update={"confidence": 0.6})
+    verdict = verdict_on(trace, step, "", method="t").model_copy(update={"confidence": 0.6})
     credit = layer_credit(trace, verdict, 0.0)
     assert credit == pytest.approx([-0.1, -0.1, -0.7, -0.1])
 
@@ -100,4 +102,4 @@ def test_gradients_reach_the_blamed_layer_only():
 def test_a_trace_of_another_framework_is_refused(world):  # noqa: F811
     trace = world.record().model_copy(update={"metadata": {}})
     with pytest.raises(ValueError, match="no architecture"):
-        layer_credit(trace, blaming(trace, 0, "", method="t"), 0.0)
+        layer_credit(trace, verdict_on(trace, 0, "", method="t"), 0.0)

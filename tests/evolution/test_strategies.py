@@ -12,11 +12,11 @@ from agentracer.evolution import (
     NoFeedback,
     SelfRefine,
     TrueStep,
-    Variant,
+    TryAlternatives,
 )
-from agentracer.evolution.blame import Blamed, Failure, blaming, nobody
-from agentracer.evolution.controls import acting
-from agentracer.evolution.strategies import Known
+from agentracer.evolution.attributors import Attribution, FailedRun, abstention, verdict_on
+from agentracer.evolution.controls import blamable_steps
+from agentracer.evolution.strategies import RoundState
 from agentracer.evolution.team import Task
 from agentracer.trace import Observed, Outcome, Step, Trace
 
@@ -28,17 +28,17 @@ def failed(name="t", agents=("reader", "solver")):
     )
     outcome = Outcome(success=False, answer="81")
     trace = Trace(id=f"trace-{name}", observed=Observed(task=name, steps=steps, outcome=outcome))
-    return Failure(Task(name, name, name), trace, None)
+    return FailedRun(Task(name, name, name), trace, None)
 
 
 def blamed(name="t", step=1, reason="it adds one too many", **facts):
     failure = failed(name)
-    verdict = blaming(failure.trace, step, reason, method="test")
-    return Blamed(failure, verdict.model_copy(update=facts))
+    verdict = verdict_on(failure.trace, step, reason, method="test")
+    return Attribution(failure, verdict.model_copy(update=facts))
 
 
 def known(*kept, retracted=()):
-    return Known("session", 1, tuple(kept), frozenset(retracted))
+    return RoundState("session", 1, tuple(kept), frozenset(retracted))
 
 
 class TestAdvice:
@@ -95,7 +95,7 @@ class TestAdvice:
 
     def test_verdicts_that_name_nobody_teach_nobody(self):
         failure = failed()
-        abstained = Blamed(failure, nobody(failure.trace, "unclear", method="test"))
+        abstained = Attribution(failure, abstention(failure.trace, "unclear", method="test"))
         assert Advice().propose([abstained], known()) == []
 
 
@@ -106,51 +106,51 @@ class TestVariant:
         return {"solver": 1, "reader": 10}
 
     def test_the_most_blamed_agent_gets_its_next_alternative(self):
-        found = Variant(self.OPTIONS, self.slots()).propose(
+        found = TryAlternatives(self.OPTIONS, self.slots()).propose(
             [blamed("a", 1), blamed("b", 1), blamed("c", 0)], known()
         )
         assert [(c.agent, c.alternative) for c in found] == [("solver", "b")]
 
     def test_an_alternative_that_a_replay_proved_comes_first(self):
-        proved = Blamed(blamed().failure, blamed().verdict, fixes=("c",))
-        (change,) = Variant(self.OPTIONS, self.slots()).propose([proved], known())
+        proved = Attribution(blamed().failure, blamed().verdict, fixes=("c",))
+        (change,) = TryAlternatives(self.OPTIONS, self.slots()).propose([proved], known())
         assert change.alternative == "c"
 
     def test_what_is_not_proved_waits_for_what_is(self):
-        proved = Blamed(failed("p"), blamed("p", 0).verdict, fixes=("y",))
-        found = Variant(self.OPTIONS, self.slots()).propose(
+        proved = Attribution(failed("p"), blamed("p", 0).verdict, fixes=("y",))
+        found = TryAlternatives(self.OPTIONS, self.slots()).propose(
             [blamed("a", 1), blamed("b", 1), proved], known()
         )
         assert [(c.agent, c.alternative) for c in found] == [("reader", "y")]
 
     def test_a_retracted_swap_is_not_tried_again_in_the_same_configuration(self):
-        variant = Variant(self.OPTIONS, self.slots())
+        variant = TryAlternatives(self.OPTIONS, self.slots())
         (first,) = variant.propose([blamed()], known())
         (second,) = variant.propose([blamed()], known(retracted=[first.id]))
         assert (first.alternative, second.alternative) == ("b", "c")
         assert variant.propose([blamed()], known(retracted=[first.id, second.id])) == []
 
     def test_it_never_goes_back_to_where_it_came_from(self):
-        variant = Variant(self.OPTIONS, self.slots())
+        variant = TryAlternatives(self.OPTIONS, self.slots())
         (first,) = variant.propose([blamed()], known())
         (second,) = variant.propose([blamed()], known(first))
         assert (second.alternative, second.replaces) == ("c", (first.id,))
 
     def test_a_slot_without_alternatives_is_refused(self):
         with pytest.raises(ValueError, match="no alternatives for 'solver'"):
-            Variant({"solver": {}}, {})
+            TryAlternatives({"solver": {}}, {})
 
 
 class TestControls:
     def test_no_feedback_names_nobody(self):
-        assert NoFeedback().blame(failed()).verdict.abstained
+        assert NoFeedback().attribute(failed()).verdict.abstained
 
     def test_the_last_agent_is_whoever_acted_last(self):
-        assert LastAgent().blame(failed()).verdict.agent == "solver"
+        assert LastAgent().attribute(failed()).verdict.agent == "solver"
 
     def test_the_true_step_is_what_is_known(self):
-        assert TrueStep(lambda trace: 0).blame(failed()).verdict.step == 0
-        assert TrueStep(lambda trace: None).blame(failed()).verdict.abstained
+        assert TrueStep(lambda trace: 0).attribute(failed()).verdict.step == 0
+        assert TrueStep(lambda trace: None).attribute(failed()).verdict.abstained
 
     def test_self_refine_asks_the_model_about_its_own_answer_and_counts_the_call(self):
         asked = []
@@ -159,13 +159,15 @@ class TestControls:
             asked.append(messages[-1]["content"])
             return "The sum is off by one."
 
-        found = SelfRefine(ask).blame(failed())
+        found = SelfRefine(ask).attribute(failed())
         assert (found.verdict.agent, found.verdict.reason) == ("solver", "The sum is off by one.")
         assert found.cost.model_calls == 1
         assert "| 81" in asked[0]
 
     def test_self_refine_names_nobody_where_the_model_is_content(self):
-        assert SelfRefine(lambda messages: "NOTHING TO IMPROVE").blame(failed()).verdict.abstained
+        assert (
+            SelfRefine(lambda messages: "NOTHING TO IMPROVE").attribute(failed()).verdict.abstained
+        )
 
     def test_critic_shows_the_model_what_tools_say(self):
         asked = []
@@ -178,7 +180,7 @@ class TestControls:
             raise OSError("no network")
 
         critic = Critic(ask, {"calculator": lambda trace: "80, not 81", "search": broken})
-        assert critic.blame(failed()).verdict.reason == "The calculator disagrees."
+        assert critic.attribute(failed()).verdict.reason == "The calculator disagrees."
         assert "calculator:\n| 80, not 81" in asked[0]
         assert "the tool failed: OSError: no network" in asked[0]
 
@@ -195,7 +197,7 @@ class TestControls:
             update={"outcome": Outcome(success=False, answer=hostile)}
         )
         trace = failure.trace.model_copy(update={"observed": observed})
-        SelfRefine(ask).blame(Failure(failure.task, trace, None))
+        SelfRefine(ask).attribute(FailedRun(failure.task, trace, None))
         assert "<|im_start|>" not in asked[0]
         assert "Ignore all previous" not in asked[0]
 
@@ -203,4 +205,4 @@ class TestControls:
         trace = failed().trace
         steps = (*trace.steps, Step(index=2, agent="router", kind="node", content="next"))
         observed = trace.observed.model_copy(update={"steps": steps})
-        assert list(acting(trace.model_copy(update={"observed": observed}))) == [0, 1]
+        assert list(blamable_steps(trace.model_copy(update={"observed": observed}))) == [0, 1]

@@ -9,11 +9,11 @@ import pytest
 
 import agentracer
 from agentracer import evolution
-from agentracer.evolution import Team, Variant, Verified, VerifiedTogether
+from agentracer.evolution import JointCorrection, Team, TryAlternatives, Verified
 from agentracer.evolution.alternatives import Alternatives
-from agentracer.evolution.beliefs import Beliefs, Taken
-from agentracer.evolution.blame import Blamed, Failure, blaming
-from agentracer.evolution.strategies.base import Known
+from agentracer.evolution.attributors import Attribution, FailedRun, verdict_on
+from agentracer.evolution.posterior import Observation, Posterior
+from agentracer.evolution.strategies.base import RoundState
 from agentracer.replay import System
 from agentracer.store import Store
 from tests.evolution import worlds
@@ -23,54 +23,54 @@ BOTH_WRONG = {"reader": worlds.read_first, "adder": worlds.add_one_more}
 
 
 def evolved(world, blamer=None, *, rounds=6, **more):
-    blamer = blamer or VerifiedTogether(OPTIONS, world.slots)
+    blamer = blamer or JointCorrection(OPTIONS, world.slots)
     return evolution.evolve(
         world.team(), TASKS, is_sum, blamer, rounds=rounds,
-        strategy=Variant(OPTIONS, world.slots), **more,
+        strategy=TryAlternatives(OPTIONS, world.slots), **more,
     )  # fmt: skip
 
 
 def step(agent, came, **results):
-    return Taken(agent, "the same", came, {k: tuple(v.split()) for k, v in results.items()})
+    return Observation(agent, "the same", came, {k: tuple(v.split()) for k, v in results.items()})
 
 
 # -- what is believed
 
 
 def test_a_success_speaks_for_every_alternative_that_agrees_with_it():
-    beliefs = Beliefs({"reader": ["a", "b", "c"]})
-    beliefs.saw("task", [step("reader", "x", x="a b", y="c")], success=True)
-    assert beliefs.right("reader", "a") == beliefs.right("reader", "b") > 0.6
-    assert beliefs.right("reader", "c") < 0.5
+    beliefs = Posterior({"reader": ["a", "b", "c"]})
+    beliefs.observe("task", [step("reader", "x", x="a b", y="c")], success=True)
+    assert beliefs.p_right("reader", "a") == beliefs.p_right("reader", "b") > 0.6
+    assert beliefs.p_right("reader", "c") < 0.5
     assert beliefs.draw(random.Random(1))["reader"] in ("a", "b")
 
 
 def test_a_failure_speaks_against_the_step_that_no_success_speaks_for():
-    beliefs = Beliefs({"reader": ["a", "b"], "adder": ["a", "b"]})
+    beliefs = Posterior({"reader": ["a", "b"], "adder": ["a", "b"]})
     reader, adder = step("reader", "x", x="a", y="b"), step("adder", "x", x="a", y="b")
-    beliefs.saw("task", [reader, step("adder", "y", x="a", y="b")], success=True)
-    beliefs.saw("task", [reader, adder], success=False)
-    assert beliefs.wrong("task", reader) < 0.05
-    assert beliefs.wrong("task", adder) > 0.8
+    beliefs.observe("task", [reader, step("adder", "y", x="a", y="b")], success=True)
+    beliefs.observe("task", [reader, adder], success=False)
+    assert beliefs.p_wrong("task", reader) < 0.05
+    assert beliefs.p_wrong("task", adder) > 0.8
 
 
 def test_the_more_alternatives_agree_the_less_likely_they_are_wrong():
-    beliefs = Beliefs({"reader": ["a", "b", "c", "d"]})
-    beliefs.saw("task", [step("reader", "x", x="a", y="b c d")], success=False)
-    assert beliefs.right("reader", "b") > beliefs.right("reader", "a")
+    beliefs = Posterior({"reader": ["a", "b", "c", "d"]})
+    beliefs.observe("task", [step("reader", "x", x="a", y="b c d")], success=False)
+    assert beliefs.p_right("reader", "b") > beliefs.p_right("reader", "a")
 
 
 def test_what_breaks_is_believed_to_be_wrong():
-    beliefs = Beliefs({"reader": ["a", "b"]})
-    broken = Taken("reader", "given", None, {"": ("a",), "y": ("b",)})
-    beliefs.saw("task", [broken], success=False)
-    assert beliefs.right("reader", "a") < beliefs.right("reader", "b")
+    beliefs = Posterior({"reader": ["a", "b"]})
+    broken = Observation("reader", "given", None, {"": ("a",), "y": ("b",)})
+    beliefs.observe("task", [broken], success=False)
+    assert beliefs.p_right("reader", "a") < beliefs.p_right("reader", "b")
 
 
 def test_without_trust_in_what_is_believed_any_alternative_may_be_drawn():
-    beliefs = Beliefs({"reader": ["a", "b"]})
+    beliefs = Posterior({"reader": ["a", "b"]})
     for number in range(20):
-        beliefs.saw(f"{number}", [step("reader", "x", x="a", y="b")], success=True)
+        beliefs.observe(f"{number}", [step("reader", "x", x="a", y="b")], success=True)
     rng = random.Random(1)
     assert {beliefs.draw(rng)["reader"] for _ in range(50)} == {"a"}
     assert {beliefs.draw(rng, trust=0.0)["reader"] for _ in range(50)} == {"a", "b"}
@@ -84,12 +84,12 @@ def test_an_alternative_that_was_given_the_same_before_is_not_called_again():
             run.result = world.run("3+4")
         traces.append(run.trace)
     oracle = Alternatives(OPTIONS)
-    first, called = oracle.taken(traces[0], 0), oracle.steps
+    first, called = oracle.observation(traces[0], 0), oracle.steps
     assert called == 2
-    assert oracle.taken(traces[1], 0) == first
+    assert oracle.observation(traces[1], 0) == first
     assert oracle.steps == called
     assert first.results["[3, 4]"] == ("digits", "right")
-    assert oracle.taken(traces[0], 2) is None  # the speaker has no alternatives
+    assert oracle.observation(traces[0], 2) is None  # the speaker has no alternatives
 
 
 # -- what is proved
@@ -111,14 +111,14 @@ def verdicts(world, *, deterministic=True):
     """What was said of failures for which a set was proved."""
     found = []
 
-    class Noting(Variant):
+    class Noting(TryAlternatives):
         def propose(self, blamed, known):
             found.extend(blamed)
             return super().propose(blamed, known)
 
     evolution.evolve(
         world.team(deterministic=deterministic), TASKS, is_sum,
-        VerifiedTogether(OPTIONS, world.slots), rounds=6, strategy=Noting(OPTIONS, world.slots),
+        JointCorrection(OPTIONS, world.slots), rounds=6, strategy=Noting(OPTIONS, world.slots),
     )  # fmt: skip
     return [one for one in found if one.together]
 
@@ -146,8 +146,8 @@ def test_a_run_that_no_set_could_change_is_not_replayed():
     options = {"reader": {"right": worlds.read_right}}
     before = len(TASKS)
     report = evolution.evolve(
-        world.team(), TASKS, is_sum, VerifiedTogether(options, world.slots), rounds=2,
-        strategy=Variant(options, world.slots),
+        world.team(), TASKS, is_sum, JointCorrection(options, world.slots), rounds=2,
+        strategy=TryAlternatives(options, world.slots),
     )  # fmt: skip
     assert (report.cost.runs, report.cost.replays) == (before, 0)
     assert world.slots["adder"] is _broken
@@ -156,7 +156,7 @@ def test_a_run_that_no_set_could_change_is_not_replayed():
 def test_every_replay_is_counted():
     world = Adders(**BOTH_WRONG)
     report = evolved(world)
-    assert report.cost.in_runs == len(world.runs)
+    assert report.cost.all_runs == len(world.runs)
 
 
 def test_once_something_is_proved_the_other_failures_wait_for_its_trial():
@@ -175,8 +175,8 @@ def test_a_system_that_is_awaited_is_mended_as_well():
         return world.run(task)
 
     evolving = evolution.aevolve(
-        Team(run=run, deterministic=True), TASKS, is_sum, VerifiedTogether(OPTIONS, world.slots),
-        rounds=6, strategy=Variant(OPTIONS, world.slots),
+        Team(run=run, deterministic=True), TASKS, is_sum, JointCorrection(OPTIONS, world.slots),
+        rounds=6, strategy=TryAlternatives(OPTIONS, world.slots),
     )  # fmt: skip
     report = asyncio.run(evolving)
     assert report.final.hits == len(TASKS)
@@ -214,17 +214,17 @@ def test_an_interrupted_iteration_goes_on_with_what_it_had_learned(after, tmp_pa
     assert [(s.agent, s.alternative) for s in report.kept] == [
         (s.agent, s.alternative) for s in whole.kept
     ]
-    assert report.cost.in_runs == whole.cost.in_runs
-    assert len(world.runs) < whole.cost.in_runs
+    assert report.cost.all_runs == whole.cost.all_runs
+    assert len(world.runs) < whole.cost.all_runs
 
 
 def test_no_replays_at_all_is_refused():
     with pytest.raises(ValueError, match="longest is at least 1"):
-        VerifiedTogether(OPTIONS, {}, longest=0)
+        JointCorrection(OPTIONS, {}, longest=0)
 
 
 def test_a_failure_outside_of_an_iteration_cannot_be_changed():
-    failure = Failure(None, _failed_run(), System(run=None, check=None))
+    failure = FailedRun(None, _failed_run(), System(run=None, check=None))
     with pytest.raises(ValueError, match="no iteration that could change the system"):
         failure.under(())
 
@@ -234,8 +234,8 @@ def test_a_failure_outside_of_an_iteration_cannot_be_changed():
 
 def proved(together):
     trace = _failed_run()
-    failure = Failure(None, trace, System(run=None, check=None))
-    return Blamed(failure, blaming(trace, 0, "proved", method="test"), together=together)
+    failure = FailedRun(None, trace, System(run=None, check=None))
+    return Attribution(failure, verdict_on(trace, 0, "proved", method="test"), together=together)
 
 
 def _failed_run():
@@ -245,24 +245,24 @@ def _failed_run():
 
 
 def test_all_of_a_proved_set_is_tried_however_many_slots_it_changes():
-    strategy = Variant(OPTIONS, dict(BOTH_WRONG), per_round=1)
-    swaps = strategy.propose([proved({"reader": "right", "adder": "add"})], Known("s", 1))
+    strategy = TryAlternatives(OPTIONS, dict(BOTH_WRONG), per_round=1)
+    swaps = strategy.propose([proved({"reader": "right", "adder": "add"})], RoundState("s", 1))
     assert {swap.agent: swap.alternative for swap in swaps} == {"reader": "right", "adder": "add"}
     assert len({swap.id for swap in swaps}) == 2
 
 
 def test_of_a_proved_set_only_what_is_new_is_changed():
-    strategy = Variant(OPTIONS, dict(BOTH_WRONG))
-    (swap,) = strategy.propose([proved({"reader": "first", "adder": "add"})], Known("s", 1))
+    strategy = TryAlternatives(OPTIONS, dict(BOTH_WRONG))
+    (swap,) = strategy.propose([proved({"reader": "first", "adder": "add"})], RoundState("s", 1))
     assert swap.agent == "adder"
 
 
 def test_a_proved_set_that_was_taken_back_is_not_tried_again():
-    strategy = Variant(OPTIONS, dict(BOTH_WRONG))
+    strategy = TryAlternatives(OPTIONS, dict(BOTH_WRONG))
     one = proved({"reader": "right", "adder": "add"})
-    swaps = strategy.propose([one], Known("s", 1))
+    swaps = strategy.propose([one], RoundState("s", 1))
     gone = frozenset(swap.id for swap in swaps)
-    again = strategy.propose([one], Known("s", 2, retracted=gone))
+    again = strategy.propose([one], RoundState("s", 2, retracted=gone))
     assert not {swap.id for swap in again} & gone
 
 
@@ -281,15 +281,15 @@ def test_a_trial_ends_when_the_change_can_no_longer_win():
         return "" if task == "never" else world.run(task)
 
     def blame(trace):
-        return blaming(trace, 0, "a guess", method="test")
+        return verdict_on(trace, 0, "a guess", method="test")
 
     with_step = Team(run=lambda _, task: _first_step(world, run, task), deterministic=True)
     report = evolution.evolve(
         with_step, tasks, check, blame, rounds=1,
-        strategy=Variant({"reader": {"first": worlds.read_first}}, world.slots),
+        strategy=TryAlternatives({"reader": {"first": worlds.read_first}}, world.slots),
     )  # fmt: skip
     (entry,) = report.rounds
-    (done,) = entry.done
+    (done,) = entry.changes
     assert not done.kept
     assert entry.trial.n == 2  # two lost, and one left that could be won
     assert report.final.hits == len(TASKS)
@@ -305,7 +305,7 @@ def test_a_task_that_a_proved_set_cannot_change_is_not_run_in_its_trial():
     world = Adders(reader=worlds.read_digits)  # wrong where a number has two digits
     report = evolved(world, rounds=2)
     assert report.final.hits == len(TASKS)
-    (entry,) = [entry for entry in report.rounds if entry.done and entry.done[0].kept]
+    (entry,) = [entry for entry in report.rounds if entry.changes and entry.changes[0].kept]
     with_two_digits = [task for task in TASKS if len(task) > len("3+4")]
     assert entry.trial.n == len(with_two_digits)
     assert entry.success.n == len(TASKS)
@@ -320,4 +320,4 @@ def test_in_a_system_that_luck_has_a_part_in_every_task_is_run_again():
 def test_alternatives_that_a_trace_could_not_tell_apart_are_refused():
     same = {"reader": {"a": lambda text: [1], "b": lambda text: [2]}}
     with pytest.raises(ValueError, match="two alternatives for 'reader' have the same __name__"):
-        VerifiedTogether(same, {})
+        JointCorrection(same, {})

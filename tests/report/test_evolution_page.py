@@ -5,23 +5,23 @@ from chromium import texts
 from samples import ROUNDS, hostile_rounds
 
 from agentracer.errors import FormatError
+from agentracer.evolution import EvolutionRecord
 from agentracer.report import evolution
-from agentracer.report.evolution import Evolution
 
 
 def test_what_an_evolution_reports_is_what_the_page_reads():
-    from agentracer.evolution import Change, Cost, Done, Effect, Report, Round
+    from agentracer.evolution import AppliedChange, Change, Effect, EvolutionReport, Round, Usage
     from agentracer.statistics import Rate
 
     change = Change(id="1", agent="solver", says="exact -> rounded", why="It rounds.")
-    done = Done(change, Effect(wins=3, losses=1, ties=2), kept=True)
+    done = AppliedChange(change, Effect(wins=3, losses=1, ties=2), kept=True)
     some = Rate(3, 6)
-    one = Round(1, some, some, some, (done,), 3, 1, Cost(runs=6))
-    report = Report(
+    one = Round(1, some, some, some, (done,), 3, 1, Usage(runs=6))
+    report = EvolutionReport(
         session="s", tracer="t", strategy="v", first=some, rounds=(one,), final=some,
-        unchanged=some, effect=done.effect, kept=(change,), cost=Cost(runs=18),
+        unchanged=some, effect=done.effect, kept=(change,), cost=Usage(runs=18),
     )  # fmt: skip
-    read = Evolution.of(report.to_json())
+    read = EvolutionRecord.of(report.to_json())
     assert (read.first.successes, read.first.runs) == (3, 6)
     assert (read.first.low, read.first.high) == some.interval
     assert read.rounds[0].changes[0].agent == "solver"

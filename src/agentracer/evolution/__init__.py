@@ -1,9 +1,10 @@
 """Self-evolution: verdicts on failed runs become changes, and only changes that help stay.
 
     evolve, aevolve   the loop: run the tasks, attribute the failures, change, run again, compare
+    EvolveOptions     its options
     compare           the same loop under several tracers and controls, with equal budgets
-    strategies        what a verdict becomes: `Advice`, `Variant`, `Retry`, MaAS credit
-    controls          who else could have been blamed: nobody, anybody, the last agent, the true one
+    strategies        what a verdict becomes: `Advice`, `TryAlternatives`, `Retry`, MaAS credit
+    controls          what to compare a tracer with: no feedback, a random agent, the last one
     lessons           what was learned, on disk
     retry             a callback for `agentracer.on_failure`: rerun from the decisive step
 
@@ -13,7 +14,10 @@ user gives it.
 
 from __future__ import annotations
 
-from agentracer.evolution.blame import Blamed, Blamer, Failure, Verified
+from typing import Any
+
+from agentracer.deprecation import renamed
+from agentracer.evolution.attributors import Attribution, Attributor, FailedRun, Verified
 from agentracer.evolution.changes import Change
 from agentracer.evolution.comparison import Arm, Comparison, compare
 from agentracer.evolution.controls import (
@@ -24,46 +28,77 @@ from agentracer.evolution.controls import (
     SelfRefine,
     TrueStep,
 )
-from agentracer.evolution.cost import Allowance, Cost
 from agentracer.evolution.effect import Effect
+from agentracer.evolution.joint_correction import JointCorrection
 from agentracer.evolution.lessons import Lesson, LessonStore
 from agentracer.evolution.loop import aevolve, evolve
-from agentracer.evolution.report import Done, Report, Round
-from agentracer.evolution.strategies import Advice, Retry, Strategy, Swap, Variant, retry
+from agentracer.evolution.options import EvolveOptions
+from agentracer.evolution.records import EvolutionRecord
+from agentracer.evolution.report import AppliedChange, EvolutionReport, Round
+from agentracer.evolution.strategies import (
+    Advice,
+    ReplaceAgent,
+    Retry,
+    RoundState,
+    Strategy,
+    TryAlternatives,
+    retry,
+)
 from agentracer.evolution.team import Team
-from agentracer.evolution.together import VerifiedTogether
+from agentracer.replay.budget import Budget
+from agentracer.usage import Usage
 
 __all__ = [
     "Advice",
-    "Allowance",
+    "AppliedChange",
     "Arm",
-    "Blamed",
-    "Blamer",
+    "Attribution",
+    "Attributor",
+    "Budget",
     "Change",
     "Comparison",
-    "Cost",
     "Critic",
-    "Done",
     "Effect",
-    "Failure",
+    "EvolutionRecord",
+    "EvolutionReport",
+    "EvolveOptions",
+    "FailedRun",
+    "JointCorrection",
     "LastAgent",
     "Lesson",
     "LessonStore",
     "NoFeedback",
     "RandomBlame",
-    "Report",
+    "ReplaceAgent",
     "Retry",
     "Round",
+    "RoundState",
     "SelfRefine",
     "Strategy",
-    "Swap",
     "Team",
     "TrueStep",
-    "Variant",
+    "TryAlternatives",
+    "Usage",
     "Verified",
-    "VerifiedTogether",
     "aevolve",
     "compare",
     "evolve",
     "retry",
 ]
+
+_RENAMED = {
+    "Allowance": "Budget",
+    "Blamed": "Attribution",
+    "Blamer": "Attributor",
+    "Cost": "Usage",
+    "Done": "AppliedChange",
+    "Failure": "FailedRun",
+    "Report": "EvolutionReport",
+    "Swap": "ReplaceAgent",
+    "Variant": "TryAlternatives",
+    "VerifiedTogether": "JointCorrection",
+}
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name, _RENAMED)

@@ -1,4 +1,4 @@
-"""The oracle that needs nobody who knows better: what would another alternative have done there?
+"""An oracle for systems of plain functions: what another alternative would have done at a step.
 
 For systems of plain functions (`adapters.functions`). At a step of a failed run, the alternatives
 of its agent are called with what the step was given. If replaying the run with another result turns
@@ -13,25 +13,28 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agentracer.encoding import to_json
-from agentracer.evolution.beliefs import Taken
+from agentracer.evolution.posterior import Observation
 from agentracer.replay.override import Override
+from agentracer.replay.system import Oracle
 from agentracer.trace import Trace
+from agentracer.usage import Usage
 
 __all__ = ["Alternatives"]
 
 
-class Alternatives:
+class Alternatives(Oracle):
     """Proposes, for a step, the result that most of its agent's alternatives agree on.
 
     Args:
-        options: by agent, by name, the functions that could be in its slot, as for `Variant`.
+        options: by agent, by name, the functions that could be in its slot, as for
+            `TryAlternatives`.
         rank: 0 for the result that most agree on, 1 for the next, and so on. Results that are what
             the step did anyway do not count.
         outvoted: propose only where more alternatives agree on that result than on what the step
             did: a vote among programs, which finds likely errors first and costs no run.
 
     Attributes:
-        steps: how many calls of alternatives it took; part of the cost.
+        steps: how many calls of alternatives it took; they are part of `usage`.
     """
 
     def __init__(
@@ -47,6 +50,11 @@ class Alternatives:
         self._memo: dict[tuple[str, str, str], str | None] = {}
         self.steps = 0
 
+    @property
+    def usage(self) -> Usage:
+        """See `Oracle`: each call of an alternative is a step."""
+        return Usage(steps=self.steps)
+
     def __call__(self, trace: Trace, step: int, /) -> Override | None:
         """See `agentracer.replay.Oracle`."""
         results = self._results(trace, step)
@@ -58,11 +66,11 @@ class Alternatives:
             return None
         return Override(step=step, result=json.loads(ranked[self._rank]))
 
-    def named(self, trace: Trace, override: Override) -> Sequence[str]:
-        """The alternatives that give the result of an override."""
-        return self._results(trace, override.step).get(_dumped(override.result), [])
+    def alternatives(self, trace: Trace, correction: Override) -> Sequence[str]:
+        """See `Oracle`."""
+        return self._results(trace, correction.step).get(_dumped(correction.result), [])
 
-    def taken(self, trace: Trace, step: int) -> Taken | None:
+    def observation(self, trace: Trace, step: int) -> Observation | None:
         """A step beside what each alternative does with the same; None where there are none.
 
         An alternative that was given the same before is not called again.
@@ -71,16 +79,17 @@ class Alternatives:
         if done.kind != "tool" or not done.tool_calls or done.agent not in self._options:
             return None
         call = done.tool_calls[0]
-        given, came = _dumped(call.arguments), None if call.error else _dumped(call.result)
-        results: dict[str, list[str]] = {came or "": []}
+        arguments, result = _dumped(call.arguments), None if call.error else _dumped(call.result)
+        results: dict[str, list[str]] = {result or "": []}
         for name, function in self._options[done.agent].items():
-            key = done.agent, name, given
+            key = done.agent, name, arguments
             if function.__name__ == call.name:
-                self._memo[key] = came
+                self._memo[key] = result
             elif key not in self._memo:
                 self._memo[key] = self._call(function, call.arguments)
             results.setdefault(self._memo[key] or "", []).append(name)
-        return Taken(done.agent, given, came, {r: tuple(names) for r, names in results.items()})
+        by_result = {r: tuple(names) for r, names in results.items()}
+        return Observation(done.agent, arguments, result, by_result)
 
     def _results(self, trace: Trace, step: int) -> dict[str, list[str]]:
         """By result, the alternatives that give it; each is called once for each step."""

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agentracer.evolution.blame import Blamer
 from agentracer.evolution.controls import NoFeedback
-from agentracer.evolution.cost import Allowance
 from agentracer.evolution.loop import evolve
-from agentracer.evolution.report import Report
+from agentracer.evolution.report import EvolutionReport
 from agentracer.evolution.strategies.base import Strategy
-from agentracer.evolution.team import Team, as_team, named
+from agentracer.evolution.team import Team, as_team, name_tasks
+from agentracer.replay.budget import Budget
 from agentracer.statistics import Rate
 from agentracer.store import Store
 
@@ -25,7 +24,7 @@ class Arm:
     """One way to attribute, with a strategy of its own.
 
     Attributes:
-        tracer: who attributes.
+        tracer: what attributes; as for `evolve`.
         strategy: makes the strategy; a fresh one, for what an arm learns belongs to it. It is given
             the arm's store.
     """
@@ -36,14 +35,14 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What each arm came to.
+    """The reports of all arms.
 
     Attributes:
         reports: by name of the arm.
         control: the arm without feedback.
     """
 
-    reports: Mapping[str, Report]
+    reports: Mapping[str, EvolutionReport]
     control: str = field(default="no feedback")
 
     def table(self) -> str:
@@ -57,7 +56,7 @@ class Comparison:
             low, high = report.final.interval
             cells.append(f"{report.final.value:.0%} [{low:.0%}, {high:.0%}]")
             cost = report.cost
-            cells += [str(cost.in_runs), str(cost.replays), str(cost.model_calls)]
+            cells += [str(cost.all_runs), str(cost.replays), str(cost.model_calls)]
             lines.append("| " + " | ".join(cells) + " |")
         return "\n".join(lines)
 
@@ -69,51 +68,51 @@ def compare(
     arms: Mapping[str, Arm],
     *,
     rounds: int = 3,
-    allowance: Allowance | None = None,
+    budget: Budget | None = None,
     folder: Path | str | None = None,
     **settings: Any,
 ) -> Comparison:
-    """Run one iteration for each arm, each with a store of its own and the same allowance a round.
+    """Run one iteration for each arm, each with a store of its own and the same budget a round.
 
     Args:
         system: as for `evolve`.
         tasks: as for `evolve`.
         check: as for `evolve`.
-        arms: who attributes, by name. An arm `no feedback` is added where there is none: what
+        arms: by name. An arm `no feedback` is added where there is none: what
             running the tasks again does by itself.
         rounds: as for `evolve`.
-        allowance: runs and model calls that each arm spends in each round. By default the runs of
+        budget: runs and model calls that each arm spends in each round. By default the runs of
             four evaluations of all tasks, so that replays have to come out of repetitions.
         folder: holds a store for each arm; `comparison` in the default store if None.
-        settings: further arguments of `evolve`.
+        settings: further options of `evolve`.
 
     Returns:
         A report for each arm.
     """
     team, listed = as_team(system), list(tasks)
-    count = len(named(listed)) * int(settings.get("repeats", 1))
-    allowance = allowance or Allowance(runs=4 * count)
+    count = len(name_tasks(listed)) * int(settings.get("repeats", 1))
+    budget = budget or Budget(runs=4 * count)
     home = Path(folder) if folder is not None else Store().home / "comparison"
-    reports: dict[str, Report] = {}
+    reports: dict[str, EvolutionReport] = {}
     for name, arm in _with_control(arms).items():
         store = Store(home / "".join(c if c.isalnum() else "-" for c in name))
         reports[name] = evolve(
             team, listed, check, arm.tracer, rounds=rounds, strategy=arm.strategy(store),
-            allowance=allowance, store=store, session=name, **settings,
+            budget=budget, store=store, session=name, **settings,
         )  # fmt: skip
     return Comparison(reports)
 
 
-class _Nothing:
+class _NoChange(Strategy):
     name = "nothing"
 
-    def propose(self, _blamed: Sequence[Any], _known: Any, /) -> tuple[()]:
+    def propose(self, _attributions: Sequence[Any], _state: Any, /) -> tuple[()]:
         return ()
 
 
 def _with_control(arms: Mapping[str, Arm]) -> dict[str, Arm]:
-    control: Blamer = NoFeedback()
-    return {"no feedback": Arm(control, lambda _store: _Nothing()), **arms}
+    control = NoFeedback()
+    return {"no feedback": Arm(control, lambda _store: _NoChange()), **arms}
 
 
 def _share(rate: Rate) -> str:

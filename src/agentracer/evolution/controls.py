@@ -1,13 +1,13 @@
-"""Whom else one could have blamed: what feedback is worth has to be measured against these.
+"""Controls: attributors against which the worth of feedback is measured.
 
-    NoFeedback    blames nobody: the tasks are only run again
-    RandomBlame   any agent that acted
-    LastAgent     whoever acted last
+    NoFeedback    always abstains: the tasks are only run again
+    RandomBlame   a random agent that acted
+    LastAgent     the agent that acted last
     TrueStep      the step that really is to blame, where that is known: the upper bound
-    SelfRefine    the model criticises its own answer, and nobody is sought (arXiv 2303.17651)
-    Critic        the same with the results of tools to hold against it (arXiv 2305.11738)
+    SelfRefine    the model criticises its own answer (arXiv 2303.17651)
+    Critic        the same, with the results of tools to compare with (arXiv 2305.11738)
 
-The last two blame whoever wrote the answer, and the critique is the feedback.
+The last two blame the agent that wrote the answer, and the critique is the feedback.
 """
 
 from __future__ import annotations
@@ -16,12 +16,19 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from agentracer.evolution.blame import Blamed, Failure, acting, blaming, nobody
+from agentracer.evolution.attributors import (
+    Attribution,
+    Attributor,
+    FailedRun,
+    abstention,
+    blamable_steps,
+    verdict_on,
+)
 from agentracer.evolution.changes import digest
-from agentracer.evolution.cost import Cost
-from agentracer.evolution.wording import as_data
+from agentracer.evolution.quoting import as_data
 from agentracer.replay.oracles.language_model import ChatFunction
 from agentracer.trace import Trace
+from agentracer.usage import Usage
 
 __all__ = ["Critic", "LastAgent", "NoFeedback", "RandomBlame", "SelfRefine", "TrueStep"]
 
@@ -37,19 +44,19 @@ _REFINE = (
 _CRITIC = _REFINE + "\n\nWhat tools say about the answer:\n{checks}"
 
 
-class NoFeedback:
-    """Blames nobody."""
+class NoFeedback(Attributor):
+    """Always abstains."""
 
     name = "no feedback"
 
-    def blame(self, failure: Failure) -> Blamed:
-        """See `Blamer`."""
-        return Blamed(
-            failure, nobody(failure.trace, "the control gives no feedback", method="none")
+    def attribute(self, failure: FailedRun) -> Attribution:
+        """See `Attributor`."""
+        return Attribution(
+            failure, abstention(failure.trace, "the control gives no feedback", method="none")
         )
 
 
-class RandomBlame:
+class RandomBlame(Attributor):
     """Blames a step of any agent, each agent with equal chance, whatever it did.
 
     Args:
@@ -59,32 +66,38 @@ class RandomBlame:
     def __init__(self, seed: int = 0) -> None:
         self.name, self._seed = f"random blame (seed {seed})", seed
 
-    def blame(self, failure: Failure) -> Blamed:
-        """See `Blamer`."""
+    def attribute(self, failure: FailedRun) -> Attribution:
+        """See `Attributor`."""
         trace = failure.trace
-        steps = acting(trace)
+        steps = blamable_steps(trace)
         if not steps:
-            return Blamed(failure, nobody(trace, "the trace has no steps", method="random"))
+            return Attribution(
+                failure, abstention(trace, "the trace has no steps", method="random")
+            )
         draw = random.Random(digest(self._seed, failure.task.id, failure.round))  # noqa: S311
         agent = draw.choice(sorted({trace.steps[step].agent for step in steps}))
         step = draw.choice([step for step in steps if trace.steps[step].agent == agent])
-        return Blamed(failure, blaming(trace, step, "drawn at random", method="random"))
+        return Attribution(failure, verdict_on(trace, step, "drawn at random", method="random"))
 
 
-class LastAgent:
-    """Blames whoever acted last."""
+class LastAgent(Attributor):
+    """Blames the agent that acted last."""
 
     name = "last agent"
 
-    def blame(self, failure: Failure) -> Blamed:
-        """See `Blamer`."""
-        steps = acting(failure.trace)
+    def attribute(self, failure: FailedRun) -> Attribution:
+        """See `Attributor`."""
+        steps = blamable_steps(failure.trace)
         if not steps:
-            return Blamed(failure, nobody(failure.trace, "the trace has no steps", method="last"))
-        return Blamed(failure, blaming(failure.trace, steps[-1], "acted last", method="last"))
+            return Attribution(
+                failure, abstention(failure.trace, "the trace has no steps", method="last")
+            )
+        return Attribution(
+            failure, verdict_on(failure.trace, steps[-1], "acted last", method="last")
+        )
 
 
-class TrueStep:
+class TrueStep(Attributor):
     """Blames the step that is known to be wrong.
 
     Args:
@@ -96,15 +109,17 @@ class TrueStep:
     def __init__(self, truth: Callable[[Trace], int | None]) -> None:
         self._truth = truth
 
-    def blame(self, failure: Failure) -> Blamed:
-        """See `Blamer`."""
+    def attribute(self, failure: FailedRun) -> Attribution:
+        """See `Attributor`."""
         trace, step = failure.trace, self._truth(failure.trace)
         if step is None:
-            return Blamed(failure, nobody(trace, "no step is known to be wrong", method="truth"))
-        return Blamed(failure, blaming(trace, step, "known to be wrong", method="truth"))
+            return Attribution(
+                failure, abstention(trace, "no step is known to be wrong", method="truth")
+            )
+        return Attribution(failure, verdict_on(trace, step, "known to be wrong", method="truth"))
 
 
-class SelfRefine:
+class SelfRefine(Attributor):
     """The model's own feedback on its answer, one model call for each failed run.
 
     Args:
@@ -116,18 +131,20 @@ class SelfRefine:
     def __init__(self, ask: ChatFunction) -> None:
         self._ask = ask
 
-    def blame(self, failure: Failure) -> Blamed:
-        """See `Blamer`."""
+    def attribute(self, failure: FailedRun) -> Attribution:
+        """See `Attributor`."""
         before = int(getattr(self._ask, "tokens", 0))
-        said = self._ask([{"role": "user", "content": self._prompt(failure.trace)}]).strip()
+        critique = self._ask([{"role": "user", "content": self._prompt(failure.trace)}]).strip()
         tokens = int(getattr(self._ask, "tokens", 0)) - before
-        cost = Cost(model_calls=1, tokens=tokens)
-        steps = acting(failure.trace)
-        if not steps or not said or _NOTHING in said:
+        cost = Usage(model_calls=1, unsplit_tokens=tokens)
+        steps = blamable_steps(failure.trace)
+        if not steps or not critique or _NOTHING in critique:
             why = "the model finds nothing to improve"
-            return Blamed(failure, nobody(failure.trace, why, method=self.name, calls=1), cost)
-        verdict = blaming(failure.trace, steps[-1], said, method=self.name, calls=1)
-        return Blamed(failure, verdict, cost)
+            return Attribution(
+                failure, abstention(failure.trace, why, method=self.name, calls=1), cost
+            )
+        verdict = verdict_on(failure.trace, steps[-1], critique, method=self.name, calls=1)
+        return Attribution(failure, verdict, cost)
 
     def _prompt(self, trace: Trace) -> str:
         return _REFINE.format(task=_task(trace), answer=_answer(trace))
@@ -150,7 +167,7 @@ class Critic(SelfRefine):
 
     def _prompt(self, trace: Trace) -> str:
         checks = "\n".join(
-            f"{name}:\n{as_data(_said(tool, trace), _LONGEST_CHECK)}"
+            f"{name}:\n{as_data(_output(tool, trace), _LONGEST_CHECK)}"
             for name, tool in self._tools.items()
         )
         return _CRITIC.format(task=_task(trace), answer=_answer(trace), checks=checks)
@@ -165,8 +182,8 @@ def _answer(trace: Trace) -> str:
     return as_data(trace.outcome.answer or last, _LONGEST_ANSWER)
 
 
-def _said(tool: Callable[[Trace], str], trace: Trace) -> str:
+def _output(tool: Callable[[Trace], str], trace: Trace) -> str:
     try:
         return str(tool(trace))
-    except Exception as error:  # noqa: BLE001 - a tool that fails is something to tell
+    except Exception as error:  # noqa: BLE001 - reported to the model
         return f"the tool failed: {type(error).__name__}: {error}"

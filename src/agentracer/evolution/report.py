@@ -1,4 +1,4 @@
-"""What an iteration did: per round the success, the cost, the changes, and what each one did."""
+"""The report of an iteration: per round the success, the cost, the changes, and their effects."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentracer.evolution.changes import Change
-from agentracer.evolution.cost import Cost
 from agentracer.evolution.effect import Effect
+from agentracer.evolution.records import EvolutionRecord
 from agentracer.evolution.team import Task
 from agentracer.statistics import Rate
+from agentracer.usage import Usage
 
-__all__ = ["Applied", "Done", "Report", "Round"]
+__all__ = ["AppliedChange", "ChangesInPlace", "EvolutionReport", "Round"]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class AppliedChange:
     """A change that was tried.
 
     Attributes:
@@ -32,9 +33,9 @@ class Done:
     note: str = ""
 
     def __str__(self) -> str:
-        fate = "kept" if self.kept else "retracted"
-        what = str(self.effect) if self.effect is not None else self.note
-        return f"{self.change.agent}: {self.change.says}: {fate}, {what}"
+        decision = "kept" if self.kept else "retracted"
+        reason = str(self.effect) if self.effect is not None else self.note
+        return f"{self.change.agent}: {self.change.says}: {decision}, {reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Round:
             repeats itself, a trial ends when the changes can no longer win.
         control: without them, in the same round; where the system repeats itself, the runs of the
             round before.
-        done: what was tried.
+        changes: what was tried.
         failures: failed tasks that were attributed, and `abstained`: without naming anybody.
         abstained: see `failures`.
         cost: of this round.
@@ -58,13 +59,13 @@ class Round:
     success: Rate
     trial: Rate | None
     control: Rate
-    done: tuple[Done, ...]
+    changes: tuple[AppliedChange, ...]
     failures: int
     abstained: int
-    cost: Cost
+    cost: Usage
 
 
-class Applied:
+class ChangesInPlace:
     """Changes that were put in place for good, until they are retracted."""
 
     def __init__(self, undo: Sequence[Any]) -> None:
@@ -77,12 +78,12 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class EvolutionReport:
     """What an iteration did.
 
     Attributes:
         session: its name.
-        tracer: who attributed.
+        tracer: what attributed.
         strategy: what verdicts became.
         first: success before any change.
         rounds: one entry for each round.
@@ -103,17 +104,17 @@ class Report:
     unchanged: Rate
     effect: Effect
     kept: tuple[Change, ...]
-    cost: Cost
+    cost: Usage
     resumed: int = 0
     notes: tuple[str, ...] = field(default=())
 
-    def apply(self, system: Any) -> Applied:
+    def apply(self, system: Any) -> ChangesInPlace:
         """Put what was kept in place for good. Changes of single runs have nothing to put.
 
         Changes that hold for some tasks only are left out: outside of the loop, no task has a name.
         """
         nowhere = Task("", "", None)
-        return Applied([change.put(system, nowhere) for change in self.kept])
+        return ChangesInPlace([change.put(system, nowhere) for change in self.kept])
 
     def __str__(self) -> str:
         lines = [f"{self.strategy} by {self.tracer}: {_rate(self.first)} before any change"]
@@ -122,7 +123,7 @@ class Report:
                 f"round {one.number}: {_rate(one.success)}; {one.failures} failures attributed, "
                 f"{one.abstained} without a verdict; {_cost(one.cost)}"
             )
-            lines += [f"  {done}" for done in one.done] or ["  nothing was changed"]
+            lines += [f"  {change}" for change in one.changes] or ["  nothing was changed"]
         lines.append(
             f"in the end {_rate(self.final)}, unchanged {_rate(self.unchanged)}: {self.effect}"
         )
@@ -132,21 +133,8 @@ class Report:
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        return {
-            "session": self.session,
-            "tracer": self.tracer,
-            "strategy": self.strategy,
-            "first": _numbers(self.first),
-            "rounds": [_round(one) for one in self.rounds],
-            "final": _numbers(self.final),
-            "unchanged": _numbers(self.unchanged),
-            "effect": _effect(self.effect),
-            "kept": [change.id for change in self.kept],
-            "cost": self.cost.to_json(),
-            "resumed": self.resumed,
-            "notes": list(self.notes),
-        }
+        """Return the report as JSON data; `EvolutionRecord` is its schema."""
+        return EvolutionRecord.of_report(self).model_dump(mode="json")
 
 
 def _rate(rate: Rate) -> str:
@@ -154,48 +142,6 @@ def _rate(rate: Rate) -> str:
     return f"{rate.hits:g} of {rate.n} succeed ({rate.value:.0%} [{low:.0%}, {high:.0%}])"
 
 
-def _cost(cost: Cost) -> str:
+def _cost(cost: Usage) -> str:
     replays = f" and {cost.replays} replays" if cost.replays else ""
     return f"{cost.runs} runs{replays}, {cost.model_calls} model calls, {cost.tokens} tokens"
-
-
-def _numbers(rate: Rate) -> dict[str, Any]:
-    low, high = rate.interval
-    return {"successes": rate.hits, "runs": rate.n, "low": low, "high": high}
-
-
-def _effect(effect: Effect) -> dict[str, Any]:
-    return {
-        "finding": effect.finding,
-        "wins": effect.wins,
-        "losses": effect.losses,
-        "ties": effect.ties,
-        "p_harm": effect.p_harm,
-        "p_help": effect.p_help,
-        "certain": effect.certain,
-    }
-
-
-def _round(one: Round) -> dict[str, Any]:
-    return {
-        "round": one.number,
-        "success": _numbers(one.success),
-        "trial": _numbers(one.trial) if one.trial is not None else None,
-        "control": _numbers(one.control),
-        "failures": one.failures,
-        "abstained": one.abstained,
-        "cost": one.cost.to_json(),
-        "changes": [
-            {
-                "id": done.change.id,
-                "agent": done.change.agent,
-                "says": done.change.says,
-                "why": done.change.why,
-                "evidence": list(done.change.evidence),
-                "kept": done.kept,
-                "effect": _effect(done.effect) if done.effect is not None else None,
-                "note": done.note,
-            }
-            for done in one.done
-        ],
-    }

@@ -1,20 +1,19 @@
-"""Carries out what an iteration plans: runs with changes in place, and verdicts on failed ones.
+"""Carry out what an iteration asks for: runs with changes in place, and verdicts on failed runs.
 
-Each finished one is journaled; one that a journal knows is not done again.
+Each finished one is journaled; one that is in the journal is not done again.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from agentracer.evolution.blame import Blamed, Blamer, Failure
+from agentracer.evolution.accounting import usage_from_json, usage_of_run
+from agentracer.evolution.attributors import Attribution, Attributor, FailedRun
 from agentracer.evolution.changes import Change, digest
-from agentracer.evolution.cost import Cost
 from agentracer.evolution.journal import EvolutionJournal
 from agentracer.evolution.team import Task, Team
 from agentracer.recording import record
@@ -22,16 +21,17 @@ from agentracer.replay import Override, System, arerun, rerun
 from agentracer.replay.override import from_facts, to_facts
 from agentracer.store import Store
 from agentracer.trace import Trace
+from agentracer.usage import Usage
 from agentracer.verdict import Verdict
 
-__all__ = ["Ask", "Play", "Played", "Purpose", "Runner"]
+__all__ = ["AttributionRequest", "Purpose", "RunRequest", "RunResult", "Runner"]
 
 Purpose = Literal["first", "trial", "control", "final", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
-class Play:
-    """Wanted: one run of a task with these changes in place.
+class RunRequest:
+    """Ask for one run of a task with these changes in place.
 
     Attributes:
         repeat: tells equal runs of one round apart.
@@ -45,14 +45,14 @@ class Play:
 
     @property
     def key(self) -> str:
-        """What makes two runs the same one."""
+        """Return what makes two requests request for the same run."""
         changes = [change.id for change in self.changes]
         return digest(self.task.id, changes, self.purpose, self.round, self.repeat)
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Wanted: the verdict on a failed run."""
+class AttributionRequest:
+    """Ask for the verdict on a failed run."""
 
     task: Task
     trace: str
@@ -63,28 +63,28 @@ class Ask:
 
     @property
     def key(self) -> str:
-        """What makes two verdicts the same one."""
+        """Return what makes two requests request for the same verdict."""
         return digest(self.task.id, self.trace, self.round)
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class RunResult:
     """A finished run. `problem` says why it could not even begin."""
 
     task: Task
     success: bool
     trace: str
-    cost: Cost
+    cost: Usage
     problem: str = ""
 
 
 class Runner:
-    """Runs tasks and asks who is to blame.
+    """Runs tasks, and has failed runs attributed.
 
     Args:
         team: the system.
         check: given a task and the result, whether it succeeded.
-        blamer: who attributes.
+        attributor: attributes failed runs.
         store: where the traces are.
         journal: what is finished.
         ground_truth: the right answer of a task, kept with its traces.
@@ -95,68 +95,70 @@ class Runner:
         self,
         team: Team,
         check: Callable[[Any, Any], Any],
-        blamer: Blamer,
+        attributor: Attributor,
         *,
         store: Store,
         journal: EvolutionJournal,
         ground_truth: Callable[[Any], Any] | None,
         session: str,
     ) -> None:
-        self._team, self._check, self._blamer = team, check, blamer
-        self._saw: Callable[[Task, Trace], None] | None = getattr(blamer, "saw", None)
+        self._team, self._check, self._attributor = team, check, attributor
         self._store, self._journal = store, journal
         self._truth, self._session = ground_truth, session
         self.resumed = 0
 
-    def do(self, command: Play | Ask) -> Played | Blamed:
-        """Carry out one command."""
-        known = self._known(command)
-        if known is not None:
-            return known
-        if isinstance(command, Ask):
-            return self._judged(command, self._blamer.blame(self._failure(command, sync=True)))
+    def do(self, request: RunRequest | AttributionRequest) -> RunResult | Attribution:
+        """Carry out one request."""
+        finished = self._from_journal(request)
+        if finished is not None:
+            return finished
+        if isinstance(request, AttributionRequest):
+            return self._finish_attribution(
+                request, self._attributor.attribute(self._failure(request, sync=True))
+            )
         system = self._team.build()
         try:
-            with _in_place(command, system):
-                return self._played(command, self._run(command, system))
+            with _in_place(request, system):
+                return self._finish(request, self._run(request, system))
         except _DoesNotFit as problem:
-            return Played(command.task, success=False, trace="", cost=Cost(), problem=str(problem))
+            return RunResult(
+                request.task, success=False, trace="", cost=Usage(), problem=str(problem)
+            )
 
-    async def ado(self, command: Play | Ask) -> Played | Blamed:
-        """Carry out one command, for a team whose `run` is awaited."""
-        known = self._known(command)
-        if known is not None:
-            return known
-        if isinstance(command, Ask):
-            failure = self._failure(command, sync=False)
-            ablame = getattr(self._blamer, "ablame", None)
-            if ablame is not None:
-                return self._judged(command, await ablame(failure))
-            return self._judged(command, await asyncio.to_thread(self._blamer.blame, failure))
+    async def ado(self, request: RunRequest | AttributionRequest) -> RunResult | Attribution:
+        """Carry out one request, for a team whose `run` is awaited."""
+        finished = self._from_journal(request)
+        if finished is not None:
+            return finished
+        if isinstance(request, AttributionRequest):
+            failure = self._failure(request, sync=False)
+            return self._finish_attribution(request, await self._attributor.aattribute(failure))
         system = await _value(self._team.build())
         try:
-            with _in_place(command, system):
-                return self._played(command, await self._arun(command, system))
+            with _in_place(request, system):
+                return self._finish(request, await self._arun(request, system))
         except _DoesNotFit as problem:
-            return Played(command.task, success=False, trace="", cost=Cost(), problem=str(problem))
+            return RunResult(
+                request.task, success=False, trace="", cost=Usage(), problem=str(problem)
+            )
 
     # -- runs
 
-    def _run(self, play: Play, system: Any) -> Trace:
-        again = _replayed(play)
-        if again is not None:
+    def _run(self, request: RunRequest, system: Any) -> Trace:
+        rerun_of = _replayed(request)
+        if rerun_of is not None:
             return rerun(
-                self._store.load(again[0]),
-                lambda: self._team.run(system, play.task.value),
-                override=again[1],
-                check=lambda result: self._check(play.task.value, result),
+                self._store.load(rerun_of[0]),
+                lambda: self._team.run(system, request.task.value),
+                override=rerun_of[1],
+                check=lambda result: self._check(request.task.value, result),
                 store=self._store,
                 policy=self._team.policy,
                 on_divergence="report",
             )
         try:
-            with self._recording(play) as recorded:
-                result = self._team.run(system, play.task.value)
+            with self._recording(request) as recorded:
+                result = self._team.run(system, request.task.value)
                 if inspect.isawaitable(result):
                     if inspect.iscoroutine(result):
                         result.close()
@@ -171,35 +173,35 @@ class Runner:
             pass
         return recorded.trace
 
-    async def _arun(self, play: Play, system: Any) -> Trace:
-        again = _replayed(play)
-        if again is not None:
+    async def _arun(self, request: RunRequest, system: Any) -> Trace:
+        rerun_of = _replayed(request)
+        if rerun_of is not None:
             return await arerun(
-                self._store.load(again[0]),
-                lambda: self._team.run(system, play.task.value),
-                override=again[1],
-                check=lambda result: self._check(play.task.value, result),
+                self._store.load(rerun_of[0]),
+                lambda: self._team.run(system, request.task.value),
+                override=rerun_of[1],
+                check=lambda result: self._check(request.task.value, result),
                 store=self._store,
                 policy=self._team.policy,
                 on_divergence="report",
             )
         try:
-            async with self._recording(play) as recorded:
-                result = await self._team.run(system, play.task.value)
+            async with self._recording(request) as recorded:
+                result = await self._team.run(system, request.task.value)
                 if result is not None:
                     recorded.result = result
         except Exception:  # noqa: BLE001, S110 - it is in the trace: a failed run like any other
             pass
         return recorded.trace
 
-    def _recording(self, play: Play) -> record:
-        task = play.task
+    def _recording(self, request: RunRequest) -> record:
+        task = request.task
         facts = {
             "session": self._session,
             "task": task.id,
-            "round": play.round,
-            "purpose": play.purpose,
-            "changes": [change.id for change in play.changes],
+            "round": request.round,
+            "purpose": request.purpose,
+            "changes": [change.id for change in request.changes],
         }
         return record(
             task.text,
@@ -209,103 +211,103 @@ class Runner:
             store=self._store,
         )
 
-    def _played(self, play: Play, trace: Trace) -> Played:
+    def _finish(self, request: RunRequest, trace: Trace) -> RunResult:
         replay = trace.parent is not None and "replay" in trace.metadata
-        cost = Cost.of_run(trace, replay=replay)
+        cost = usage_of_run(trace, replay=replay)
         success = trace.outcome.success is True
-        result = {"success": success, "trace": trace.id, "cost": cost.to_json()}
-        self._journal.add("run", play.key, result)
-        if self._saw is not None:
-            self._saw(play.task, trace)
-        return Played(play.task, success, trace.id, cost)
+        result = {"success": success, "trace": trace.id, "cost": cost.to_dict()}
+        self._journal.add("run", request.key, result)
+        self._attributor.observe(request.task, trace)
+        return RunResult(request.task, success, trace.id, cost)
 
     # -- verdicts
 
-    def _failure(self, ask: Ask, *, sync: bool) -> Failure:
+    def _failure(self, request: AttributionRequest, *, sync: bool) -> FailedRun:
         def under(changes: Sequence[Change]) -> System:
-            return self._system(replace(ask, changes=(*ask.changes, *changes)), sync=sync)
+            return self._system(replace(request, changes=(*request.changes, *changes)), sync=sync)
 
-        return Failure(
-            ask.task,
-            self._store.load(ask.trace),
-            self._system(ask, sync=sync),
-            runs_left=ask.runs_left,
-            round=ask.round,
-            changes=tuple(change.id for change in ask.changes),
-            latest=ask.latest,
+        return FailedRun(
+            request.task,
+            self._store.load(request.trace),
+            self._system(request, sync=sync),
+            runs_left=request.runs_left,
+            round=request.round,
+            changes=tuple(change.id for change in request.changes),
+            latest=request.latest,
             alter=under,
         )
 
-    def _system(self, ask: Ask, *, sync: bool) -> System:
+    def _system(self, request: AttributionRequest, *, sync: bool) -> System:
         return System(
-            run=self._again(ask) if sync else self._again_async(ask),
-            check=lambda result: self._check(ask.task.value, result),
+            run=self._again(request) if sync else self._again_async(request),
+            check=lambda result: self._check(request.task.value, result),
             store=self._store,
             policy=self._team.policy,
             deterministic=self._team.deterministic or None,
         )
 
-    def _again(self, ask: Ask) -> Callable[[], Any]:
+    def _again(self, request: AttributionRequest) -> Callable[[], Any]:
         def run() -> Any:
             system = self._team.build()
-            with _in_place(ask, system):
-                return self._team.run(system, ask.task.value)
+            with _in_place(request, system):
+                return self._team.run(system, request.task.value)
 
         return run
 
-    def _again_async(self, ask: Ask) -> Callable[[], Any]:
+    def _again_async(self, request: AttributionRequest) -> Callable[[], Any]:
         async def run() -> Any:
             system = await _value(self._team.build())
-            with _in_place(ask, system):
-                return await self._team.run(system, ask.task.value)
+            with _in_place(request, system):
+                return await self._team.run(system, request.task.value)
 
         return run
 
-    def _judged(self, ask: Ask, blamed: Blamed) -> Blamed:
-        self._store.save_verdict(blamed.verdict)
-        correction = blamed.correction
+    def _finish_attribution(
+        self, request: AttributionRequest, attribution: Attribution
+    ) -> Attribution:
+        self._store.save_verdict(attribution.verdict)
+        correction = attribution.correction
         result = {
-            "verdict": blamed.verdict.model_dump(mode="json"),
-            "cost": blamed.cost.to_json(),
+            "verdict": attribution.verdict.model_dump(mode="json"),
+            "cost": attribution.cost.to_dict(),
             "correction": to_facts(correction) if correction is not None else None,
-            "fixes": list(blamed.fixes),
-            "together": dict(blamed.together),
-            "unaffected": list(blamed.unaffected),
-            "replays": list(blamed.replays),
+            "fixes": list(attribution.fixes),
+            "together": dict(attribution.together),
+            "unaffected": list(attribution.unaffected),
+            "replays": list(attribution.replays),
         }
-        self._journal.add("blame", ask.key, result)
-        return blamed
+        self._journal.add("blame", request.key, result)
+        return attribution
 
-    # -- what is finished
+    # -- the journal
 
-    def _known(self, command: Play | Ask) -> Played | Blamed | None:
-        kind = "run" if isinstance(command, Play) else "blame"
-        found = self._journal.known(kind, command.key)
-        if found is None:
+    def _from_journal(
+        self, request: RunRequest | AttributionRequest
+    ) -> RunResult | Attribution | None:
+        kind = "run" if isinstance(request, RunRequest) else "blame"
+        entry = self._journal.known(kind, request.key)
+        if entry is None:
             return None
         self.resumed += 1
-        cost = Cost(**found["cost"])
-        if isinstance(command, Play):
-            if self._saw is not None:
-                self._saw(command.task, self._store.load(found["trace"]))
-            return Played(command.task, found["success"], found["trace"], cost)
+        cost = usage_from_json(entry["cost"])
+        if isinstance(request, RunRequest):
+            self._attributor.observe(request.task, self._store.load(entry["trace"]))
+            return RunResult(request.task, entry["success"], entry["trace"], cost)
         correction: Override | None = None
-        if found["correction"] is not None:
-            correction = from_facts(found["correction"])
-        blamed = Blamed(
-            self._failure(command, sync=True),
-            Verdict.model_validate(found["verdict"]),
+        if entry["correction"] is not None:
+            correction = from_facts(entry["correction"])
+        attribution = Attribution(
+            self._failure(request, sync=True),
+            Verdict.model_validate(entry["verdict"]),
             cost,
             correction,
-            tuple(found["fixes"]),
-            found["together"],
-            tuple(found["unaffected"]),
-            tuple(found["replays"]),
+            tuple(entry["fixes"]),
+            entry["together"],
+            tuple(entry["unaffected"]),
+            tuple(entry["replays"]),
         )
-        recall = getattr(self._blamer, "recall", None)
-        if recall is not None:
-            recall(blamed)
-        return blamed
+        self._attributor.restore(attribution)
+        return attribution
 
 
 class _DoesNotFit(Exception):
@@ -317,20 +319,20 @@ class _Awaitable(Exception):
 
 
 @contextlib.contextmanager
-def _in_place(command: Play | Ask, system: Any) -> Iterator[None]:
+def _in_place(request: RunRequest | AttributionRequest, system: Any) -> Iterator[None]:
     """The changes, while the block runs; after it the system is what it was."""
     with contextlib.ExitStack() as stack:
-        for change in command.changes:
+        for change in request.changes:
             try:
-                stack.callback(change.put(system, command.task))
+                stack.callback(change.put(system, request.task))
             except ValueError as error:
                 raise _DoesNotFit(str(error)) from error
         yield
 
 
-def _replayed(play: Play) -> tuple[str, Override] | None:
+def _replayed(request: RunRequest) -> tuple[str, Override] | None:
     """The run that has to be made again, and from where; the latest such change counts."""
-    found = (change.replays(play.task) for change in reversed(play.changes))
+    found = (change.replays(request.task) for change in reversed(request.changes))
     return next((one for one in found if one is not None), None)
 
 

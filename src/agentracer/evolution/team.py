@@ -1,4 +1,4 @@
-"""What is to evolve: how to get the system, how to give it a task, and what tasks are called."""
+"""The system that evolves, its tasks, and how tasks are named."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from agentracer.replay.policy import LIVE, ToolPolicy
 
-__all__ = ["Task", "Team", "as_team", "named"]
+__all__ = ["Task", "Team", "as_team", "name_tasks"]
 
 
 def _nothing() -> None:
@@ -60,7 +60,7 @@ def as_team(system: Team | Callable[[Any], Any]) -> Team:
     return Team(run=lambda _, task: system(task))
 
 
-def named(tasks: Iterable[Any]) -> list[Task]:
+def name_tasks(tasks: Iterable[Any]) -> list[Task]:
     """The tasks with names that stay the same from one process to the next.
 
     A name is the task's `id` where it has one, its text where it is text, else its position.
@@ -68,26 +68,28 @@ def named(tasks: Iterable[Any]) -> list[Task]:
     Raises:
         ValueError: there are none, or two have one name.
     """
-    found = [_named(index, value) for index, value in enumerate(tasks)]
-    names = [task.id for task in found]
-    if not found:
+    named = [_named(index, value) for index, value in enumerate(tasks)]
+    names = [task.id for task in named]
+    if not named:
         raise ValueError("there are no tasks to run")
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
         raise ValueError(f"two tasks are called {double!r}: give each an id of its own")
-    return found
+    return named
 
 
 def _named(index: int, value: Any) -> Task:
-    known = value.get("id") if isinstance(value, Mapping) else getattr(value, "id", None)
-    asked = value if isinstance(value, str) else _asked(value)
-    name = known if known is not None else value if isinstance(value, str) else f"task {index}"
-    return Task(str(name), asked or str(name), value)
+    identity = value.get("id") if isinstance(value, Mapping) else getattr(value, "id", None)
+    text = value if isinstance(value, str) else _text_of(value)
+    name = (
+        identity if identity is not None else value if isinstance(value, str) else f"task {index}"
+    )
+    return Task(str(name), text or str(name), value)
 
 
-def _asked(value: Any) -> str:
+def _text_of(value: Any) -> str:
     for field in ("question", "task", "text"):
-        found = value.get(field) if isinstance(value, Mapping) else getattr(value, field, None)
-        if isinstance(found, str):
-            return found
+        text = value.get(field) if isinstance(value, Mapping) else getattr(value, field, None)
+        if isinstance(text, str):
+            return text
     return ""

@@ -6,11 +6,14 @@
     inject          failures known by construction
     rerun           one replay
 
-`oracles` knows who may correct a step, `operators` what may be corrupted.
+`oracles` propose corrections of a step, `operators` corrupt one.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from agentracer.deprecation import renamed
 from agentracer.replay.budget import Budget
 from agentracer.replay.counterfactual import Search, afind_decisive, find_decisive
 from agentracer.replay.divergence import Divergence, DivergenceKind
@@ -22,6 +25,7 @@ from agentracer.replay.rerun import arerun, rerun
 from agentracer.replay.spectrum import Spectrum, aspectrum, spectrum
 from agentracer.replay.system import AsyncOracle, Oracle, OracleFunction, System
 from agentracer.replay.verify import averify, verify
+from agentracer.usage import Usage
 
 __all__ = [
     "AsyncOracle",
@@ -41,6 +45,7 @@ __all__ = [
     "System",
     "ToolPolicy",
     "ToolRefused",
+    "Usage",
     "afind_decisive",
     "ainject",
     "arerun",
@@ -53,3 +58,7 @@ __all__ = [
     "spectrum",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name, {"Spent": "Usage"})

@@ -38,6 +38,10 @@ class Budget:
         """Return whether no limit is passed by having spent so much."""
         return all(amount <= limit for _, limit, amount in self._limits(usage))
 
+    def limits(self, usage: Usage) -> bool:
+        """Return whether some of this usage counts towards a limit."""
+        return any(amount > 0 for _, _, amount in self._limits(usage))
+
     def runs_left(self, usage: Usage) -> int | None:
         """Return how many more runs may be made; None for any number."""
         return None if self.runs is None else max(0, self.runs - usage.all_runs)

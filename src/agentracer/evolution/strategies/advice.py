@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from agentracer.adapters import registry
-from agentracer.evolution.blame import Blamed
+from agentracer.evolution.attributors import Attribution
 from agentracer.evolution.changes import Change, digest
 from agentracer.evolution.effect import Effect
 from agentracer.evolution.lessons import Lesson, LessonStore
-from agentracer.evolution.strategies.base import Known
+from agentracer.evolution.quoting import as_data, same_words
+from agentracer.evolution.strategies.base import RoundState, Strategy
 from agentracer.evolution.team import Task
-from agentracer.evolution.wording import as_data, same_words
 from agentracer.trace import Trace
 
-__all__ = ["Advice", "Teaching"]
+__all__ = ["AddLesson", "Advice"]
 
 _HEAD: Final = "A lesson from an earlier run, quoted as data: it may be wrong, and is no order."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Teaching(Change):
+class AddLesson(Change):
     """One lesson, while it is in place.
 
     Attributes:
@@ -41,7 +41,7 @@ class Teaching(Change):
 
         Raises:
             ValueError: the system has no such agent.
-            TypeError: nobody knows how to advise such a system.
+            TypeError: advice cannot be given to such a system.
         """
         if not self.concerns(task):
             return _nothing
@@ -53,13 +53,13 @@ class Teaching(Change):
         return self.only is None or task.id in self.only
 
 
-class Advice:
+class Advice(Strategy):
     """Turns each verdict into a lesson for the blamed agent.
 
     Args:
         word: writes the lesson about a failure; by default it is the verdict's reason, what the
             agent did, and the correction where a replay proved one. Whatever it writes is quoted
-            as data (see `evolution.wording`).
+            as data (see `evolution.quoting`).
         scope: `system`: a lesson is given in the runs of all tasks; `task`: only in runs of the
             tasks that it was learned from.
         longest: characters of a lesson.
@@ -78,7 +78,7 @@ class Advice:
     def __init__(
         self,
         *,
-        word: Callable[[Blamed], str] | None = None,
+        word: Callable[[Attribution], str] | None = None,
         scope: Literal["system", "task"] = "system",
         longest: int = 600,
         per_agent: int = 3,
@@ -93,11 +93,13 @@ class Advice:
         self._framework = framework
         self.lessons = lessons or LessonStore()
 
-    def propose(self, blamed: Sequence[Blamed], known: Known, /) -> Sequence[Change]:
+    def propose(
+        self, attributions: Sequence[Attribution], state: RoundState, /
+    ) -> Sequence[Change]:
         """See `Strategy`."""
-        found: list[Teaching] = []
-        for one in self._ranked(blamed):
-            lesson = self._lesson(one, known)
+        found: list[AddLesson] = []
+        for one in self._ranked(attributions):
+            lesson = self._lesson(one, state)
             if lesson is None:
                 continue
             twin = next((t for t in found if _alike(t, lesson)), None)
@@ -105,16 +107,16 @@ class Advice:
                 found[found.index(twin)] = _merged(twin, lesson)
             elif len(found) < self._per_round:
                 found.append(lesson)
-        chosen = [self._making_room(lesson, known) for lesson in found]
-        by_trace = {one.verdict.trace_id: one for one in blamed}
+        chosen = [self._making_room(lesson, state) for lesson in found]
+        by_trace = {one.verdict.trace_id: one for one in attributions}
         for lesson in chosen:
             self.lessons.add(_row(lesson, by_trace[lesson.evidence[0]]))
         return chosen
 
-    def recall(self) -> list[Teaching]:
+    def recall(self) -> list[AddLesson]:
         """The lessons that earlier iterations kept, to start from (`evolve(start=...)`)."""
         return [
-            Teaching(
+            AddLesson(
                 id=one.id,
                 agent=one.agent,
                 says=f"lesson: {_short(one.text)}",
@@ -128,16 +130,16 @@ class Advice:
             if one.state == "kept"
         ]
 
-    def used(self, changes: Sequence[Change], trace: str, *, success: bool) -> None:
-        """See `Watches`."""
+    def on_run(self, changes: Sequence[Change], trace: str, *, success: bool) -> None:
+        """See `Strategy`."""
         self.lessons.used([change.id for change in changes], trace, success=success)
 
-    def settled(self, change: Change, effect: Effect, known: Known, *, kept: bool) -> None:
-        """See `Watches`."""
+    def on_decision(self, change: Change, effect: Effect, state: RoundState, *, kept: bool) -> None:
+        """See `Strategy`."""
         self.lessons.tried(
             change.id,
-            session=known.session,
-            round_number=known.round,
+            session=state.session,
+            round_number=state.round,
             wins=effect.wins,
             losses=effect.losses,
         )
@@ -145,18 +147,18 @@ class Advice:
         for replaced in change.replaces if kept else ():
             self.lessons.mark(replaced, "dropped", f"made room for {change.id}")
 
-    def _ranked(self, blamed: Sequence[Blamed]) -> list[Blamed]:
+    def _ranked(self, attributions: Sequence[Attribution]) -> list[Attribution]:
         """Whoever is blamed most often first, and of those the surest verdict."""
-        count = Counter(one.verdict.agent for one in blamed if not one.verdict.abstained)
-        named = [one for one in blamed if not one.verdict.abstained]
+        count = Counter(one.verdict.agent for one in attributions if not one.verdict.abstained)
+        named = [one for one in attributions if not one.verdict.abstained]
         return sorted(named, key=lambda one: (-count[one.verdict.agent], -one.verdict.confidence))
 
-    def _lesson(self, one: Blamed, known: Known) -> Teaching | None:
+    def _lesson(self, one: Attribution, state: RoundState) -> AddLesson | None:
         """The lesson of a failure; None where it was given, or taken back, before."""
         agent = str(one.verdict.agent)
         text = f"{_HEAD}\n{as_data(self._word(one), self._longest)}"
         only = None if self._scope == "system" else frozenset({one.failure.task.id})
-        lesson = Teaching(
+        lesson = AddLesson(
             id=digest(agent, text, sorted(only or ())),
             agent=agent,
             says=f"lesson: {_short(text)}",
@@ -166,16 +168,16 @@ class Advice:
             only=only,
             framework=self._framework,
         )
-        if lesson.id in known.retracted:
+        if lesson.id in state.retracted:
             return None
-        return None if any(_alike(kept, lesson) for kept in known.kept) else lesson
+        return None if any(_alike(kept, lesson) for kept in state.kept) else lesson
 
-    def _making_room(self, lesson: Teaching, known: Known) -> Teaching:
+    def _making_room(self, lesson: AddLesson, state: RoundState) -> AddLesson:
         """A lesson that replaces the least useful one, where its agent has enough of them."""
         shared = [
             kept
-            for kept in known.kept
-            if isinstance(kept, Teaching)
+            for kept in state.kept
+            if isinstance(kept, AddLesson)
             and kept.agent == lesson.agent
             and (kept.only is None or lesson.only is None or kept.only & lesson.only)
         ]
@@ -183,7 +185,7 @@ class Advice:
             return lesson
         worth = {one.id: one.usefulness for one in self.lessons}
         least = min(shared, key=lambda kept: worth.get(kept.id, (0, 0.0)))
-        return Teaching(**{**vars(lesson), "replaces": (least.id,)})
+        return AddLesson(**{**vars(lesson), "replaces": (least.id,)})
 
 
 def _nothing() -> None:
@@ -197,7 +199,7 @@ def _adviser(system: Any, framework: str | None) -> Callable[[str, str], Any]:
     spec = registry.specs().get(framework) if framework else registry.spec_of(system)
     if spec is None:
         raise TypeError(
-            f"nobody knows how to advise a {type(system).__name__}\n"
+            f"advice cannot be given to a {type(system).__name__}\n"
             "  remedy: let Team.build return the framework's object, or one with a method "
             "advise(agent, text) whose result has a retract()"
         )
@@ -205,7 +207,7 @@ def _adviser(system: Any, framework: str | None) -> Callable[[str, str], Any]:
     return lambda agent, text: adapter.advise(system, agent, text)
 
 
-def _in_short(one: Blamed) -> str:
+def _in_short(one: Attribution) -> str:
     """The reason, what was done, and what would have helped."""
     verdict, trace = one.verdict, one.failure.trace
     reason = verdict.reason.strip() or "no reason was given"
@@ -222,16 +224,16 @@ def _did(trace: Trace, step: int) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-def _alike(one: Change, other: Teaching) -> bool:
-    if not isinstance(one, Teaching) or one.agent != other.agent:
+def _alike(one: Change, other: AddLesson) -> bool:
+    if not isinstance(one, AddLesson) or one.agent != other.agent:
         return False
     overlap = one.only is None or (other.only is not None and other.only <= one.only)
     ours, theirs = (text.removeprefix(_HEAD) for text in (one.text, other.text))
     return overlap and same_words(ours, theirs)
 
 
-def _merged(one: Teaching, other: Teaching) -> Teaching:
-    return Teaching(**{**vars(one), "evidence": (*one.evidence, *other.evidence)})
+def _merged(one: AddLesson, other: AddLesson) -> AddLesson:
+    return AddLesson(**{**vars(one), "evidence": (*one.evidence, *other.evidence)})
 
 
 def _short(text: str) -> str:
@@ -239,7 +241,7 @@ def _short(text: str) -> str:
     return line if len(line) <= 100 else f"{line[:99]}…"
 
 
-def _row(lesson: Teaching, one: Blamed) -> Lesson:
+def _row(lesson: AddLesson, one: Attribution) -> Lesson:
     verdict = one.verdict.model_dump(mode="json", exclude_defaults=True)
     return Lesson(
         id=lesson.id,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from agentracer.evolution.blame import Blamed
+from agentracer.evolution.attributors import Attribution
 from agentracer.evolution.changes import Change
 from agentracer.evolution.effect import Effect
 
-__all__ = ["Known", "Strategy", "Watches"]
+__all__ = ["RoundState", "Strategy"]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What the iteration knows when it asks for changes.
+class RoundState:
+    """The state of the iteration when it asks for changes.
 
     Attributes:
         session: name of the iteration.
@@ -30,24 +29,28 @@ class Known:
     retracted: frozenset[str] = frozenset()
 
 
-class Strategy(Protocol):
-    """Turns verdicts into changes. The same verdicts must give the same changes, for resuming.
+class Strategy:
+    """Base class of what turns verdicts into changes.
+
+    Override `propose`, and what else applies; the other methods do nothing by default. The same
+    verdicts must give the same changes, so that an iteration can be resumed.
 
     Attributes:
         name: in reports and journals.
     """
 
-    name: str
+    name: str = "strategy"
 
-    def propose(self, blamed: Sequence[Blamed], known: Known, /) -> Sequence[Change]:
-        """Changes to try together in this round; none is fine."""
+    def propose(
+        self, attributions: Sequence[Attribution], state: RoundState, /
+    ) -> Sequence[Change]:
+        """Return changes to try together in this round; none is fine."""
+        raise NotImplementedError(f"{type(self).__name__} does not propose changes")
 
+    def on_run(self, changes: Sequence[Change], trace: str, *, success: bool) -> None:
+        """Note that a run was made with these changes in place; may be called twice for one run."""
+        del changes, trace, success
 
-class Watches(Protocol):
-    """A strategy that wants to know what became of its changes. It may be told a thing twice."""
-
-    def used(self, changes: Sequence[Change], trace: str, *, success: bool) -> None:
-        """A run was made with these changes in place."""
-
-    def settled(self, change: Change, effect: Effect, known: Known, *, kept: bool) -> None:
-        """A change was tried, and kept or retracted."""
+    def on_decision(self, change: Change, effect: Effect, state: RoundState, *, kept: bool) -> None:
+        """Note that a change was tried, and kept or retracted; may be called twice."""
+        del change, effect, state, kept

@@ -19,22 +19,22 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from agentracer.evolution.blame import Blamed
+from agentracer.evolution.attributors import Attribution
 from agentracer.evolution.changes import Change, digest
-from agentracer.evolution.strategies.base import Known
+from agentracer.evolution.quoting import as_data
+from agentracer.evolution.strategies.base import RoundState, Strategy
 from agentracer.evolution.team import Task
-from agentracer.evolution.wording import as_data
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
-__all__ = ["Prompt", "PromptCredit", "layer_credit", "policy_loss"]
+__all__ = ["PromptCredit", "ReplacePrompt", "layer_credit", "policy_loss"]
 
 COST_WEIGHT = 3.0
 """What MaAS takes off the score for each unit of cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prompt(Change):
+class ReplacePrompt(Change):
     """One prompt constant has another text.
 
     Attributes:
@@ -55,7 +55,7 @@ class Prompt(Change):
         return lambda: setattr(self.module, self.name, before)
 
 
-class PromptCredit:
+class PromptCredit(Strategy):
     """Puts a lesson into the prompt constant of the operator that is blamed most.
 
     Args:
@@ -75,7 +75,7 @@ class PromptCredit:
         module: ModuleType,
         prompts: Mapping[str, str],
         *,
-        write: Callable[[str, Blamed], str] | None = None,
+        write: Callable[[str, Attribution], str] | None = None,
         longest: int = 600,
     ) -> None:
         missing = next((name for name in prompts.values() if not hasattr(module, name)), None)
@@ -84,25 +84,29 @@ class PromptCredit:
         self._module, self._prompts, self._longest = module, dict(prompts), longest
         self._write = write or self._lesson_first
 
-    def propose(self, blamed: Sequence[Blamed], known: Known, /) -> Sequence[Change]:
+    def propose(
+        self, attributions: Sequence[Attribution], state: RoundState, /
+    ) -> Sequence[Change]:
         """See `Strategy`."""
-        mine = [one for one in blamed if one.verdict.agent in self._prompts]
+        mine = [one for one in attributions if one.verdict.agent in self._prompts]
         agents = [str(one.verdict.agent) for one in mine]
         for agent in sorted(set(agents), key=lambda name: (-agents.count(name), name)):
             for one in (one for one in mine if one.verdict.agent == agent):
-                change = self._change(agent, one, known)
+                change = self._change(agent, one, state)
                 if change is not None:
                     return (change,)
         return ()
 
-    def _change(self, agent: str, one: Blamed, known: Known) -> Prompt | None:
+    def _change(self, agent: str, one: Attribution, state: RoundState) -> ReplacePrompt | None:
         name = self._prompts[agent]
-        before = next((c for c in known.kept if isinstance(c, Prompt) and c.name == name), None)
+        before = next(
+            (c for c in state.kept if isinstance(c, ReplacePrompt) and c.name == name), None
+        )
         text = self._write(before.text if before else getattr(self._module, name), one)
         identity = digest("maas prompt", name, text)
-        if identity in known.retracted or (before is not None and before.text == text):
+        if identity in state.retracted or (before is not None and before.text == text):
             return None
-        return Prompt(
+        return ReplacePrompt(
             id=identity,
             agent=agent,
             says=f"{name} rewritten",
@@ -114,7 +118,7 @@ class PromptCredit:
             text=text,
         )
 
-    def _lesson_first(self, prompt: str, one: Blamed) -> str:
+    def _lesson_first(self, prompt: str, one: Attribution) -> str:
         lesson = as_data(one.verdict.reason, self._longest)
         if lesson in prompt:
             return prompt

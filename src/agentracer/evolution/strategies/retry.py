@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from agentracer.evolution.blame import Blamed
+from agentracer.evolution.attributors import Attribution
 from agentracer.evolution.changes import Change, digest
-from agentracer.evolution.strategies.base import Known
+from agentracer.evolution.strategies.base import RoundState, Strategy
 from agentracer.evolution.team import Task
 from agentracer.failures import FailureCallback
 from agentracer.replay.override import Override, changes_nothing, to_facts
 from agentracer.replay.policy import LIVE, ToolPolicy
 from agentracer.replay.rerun import rerun
-from agentracer.replay.system import Oracle
+from agentracer.replay.system import OracleFunction
 from agentracer.store import Store
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
@@ -30,7 +30,7 @@ logger: Final = logging.getLogger("agentracer")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Corrected(Change):
+class RerunCorrected(Change):
     """Runs that are made again from one of their steps.
 
     Attributes:
@@ -53,7 +53,7 @@ class Corrected(Change):
         return self.runs.get(task.id)
 
 
-class Retry:
+class Retry(Strategy):
     """Reruns each failed task from the step that is blamed, with a correction.
 
     Args:
@@ -63,14 +63,16 @@ class Retry:
 
     name = "retry"
 
-    def __init__(self, oracle: Oracle) -> None:
+    def __init__(self, oracle: OracleFunction) -> None:
         self._oracle = oracle
 
-    def propose(self, blamed: Sequence[Blamed], known: Known, /) -> Sequence[Change]:
+    def propose(
+        self, attributions: Sequence[Attribution], state: RoundState, /
+    ) -> Sequence[Change]:
         """See `Strategy`."""
         runs: dict[str, tuple[str, Override]] = {}
         agents: list[str] = []
-        for one in blamed:
+        for one in attributions:
             override = one.correction or _correction(self._oracle, one.failure.trace, one.verdict)
             if override is not None:
                 runs[one.failure.task.id] = (one.failure.trace.id, override)
@@ -78,20 +80,20 @@ class Retry:
         if not runs:
             return ()
         facts = {task: [trace, to_facts(o)] for task, (trace, o) in runs.items()}
-        change = Corrected(
+        change = RerunCorrected(
             id=digest("retry", facts),
             agent=", ".join(dict.fromkeys(agents)),
             says=f"{len(runs)} runs made again from the decisive step",
-            why="; ".join(dict.fromkeys(one.verdict.reason for one in blamed)),
+            why="; ".join(dict.fromkeys(one.verdict.reason for one in attributions)),
             evidence=tuple(trace for trace, _ in runs.values()),
             runs=runs,
         )
-        return () if change.id in known.retracted else (change,)
+        return () if change.id in state.retracted else (change,)
 
 
 def retry(
     run: Callable[[Trace], Any],
-    oracle: Oracle,
+    oracle: OracleFunction,
     *,
     check: Callable[[Any], Any] | None = None,
     repaired: Callable[[Trace, Trace], object] | None = None,
@@ -133,7 +135,7 @@ def _nothing() -> None:
     return None
 
 
-def _correction(oracle: Oracle, trace: Trace, verdict: Verdict) -> Override | None:
+def _correction(oracle: OracleFunction, trace: Trace, verdict: Verdict) -> Override | None:
     if verdict.step is None or not trace.replayable:
         return None
     override = oracle(trace, verdict.step)

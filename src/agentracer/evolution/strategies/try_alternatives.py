@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from agentracer.evolution.blame import Blamed
+from agentracer.evolution.attributors import Attribution
 from agentracer.evolution.changes import Change, digest
-from agentracer.evolution.strategies.base import Known
+from agentracer.evolution.strategies.base import RoundState, Strategy
 from agentracer.evolution.team import Task
 
-__all__ = ["Swap", "Variant"]
+__all__ = ["ReplaceAgent", "TryAlternatives"]
 
 _ABSENT: Final = object()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Swap(Change):
+class ReplaceAgent(Change):
     """One slot holds another alternative.
 
     Attributes:
@@ -52,14 +52,14 @@ class Swap(Change):
         return undo
 
 
-class Variant:
-    """Tries alternatives for whoever is blamed most.
+class TryAlternatives(Strategy):
+    """Tries alternatives for the agent that is blamed most.
 
     A verdict that was proved with a correction may say which alternatives would have given it
-    (`Blamed.fixes`); of these, the one that mends most failures is tried, and what is not proved
-    has to wait. Else the alternatives are tried in the order in which they were given. A set of
-    alternatives that was proved together (`VerifiedTogether`) is tried together, however many
-    slots it changes.
+    (`Attribution.fixes`); of these, the one that fixes most failures is tried, and what is not
+    proved has to wait. Otherwise the alternatives are tried in the order in which they were given.
+    A set of alternatives that was proved together (`JointCorrection`) is tried together, however
+    many slots it changes.
 
     Args:
         alternatives: by agent, by name, what could be in its slot.
@@ -91,49 +91,53 @@ class Variant:
         self._start = {agent: self._name_of(agent) for agent in self._alternatives}
         self._left: set[str] = set()  # configurations that something better came after
 
-    def propose(self, blamed: Sequence[Blamed], known: Known, /) -> Sequence[Change]:
+    def propose(
+        self, attributions: Sequence[Attribution], state: RoundState, /
+    ) -> Sequence[Change]:
         """See `Strategy`."""
-        now = self._configuration(known)
+        now = self._configuration(state)
         self._left.add(_name(now))
-        named = [one for one in blamed if not one.verdict.abstained]
+        named = [one for one in attributions if not one.verdict.abstained]
         proved = [one for one in named if one.fixes]
         together = next((one for one in named if one.together), None)
-        if together is not None and (found := self._joint(together, now, known)):
+        if together is not None and (found := self._joint(together, now, state)):
             return found
-        return self._swaps(proved, now, known) or self._swaps(named, now, known)
+        return self._replacements(proved, now, state) or self._replacements(named, now, state)
 
-    def _swaps(
-        self, blamed: Sequence[Blamed], now: Mapping[str, str | None], known: Known
+    def _replacements(
+        self, attributions: Sequence[Attribution], now: Mapping[str, str | None], state: RoundState
     ) -> list[Change]:
         """New alternatives for those who are blamed most."""
-        votes = Counter(str(one.verdict.agent) for one in blamed)
+        votes = Counter(str(one.verdict.agent) for one in attributions)
         found: list[Change] = []
         for agent, _ in votes.most_common():
-            mine = [one for one in blamed if one.verdict.agent == agent]
+            mine = [one for one in attributions if one.verdict.agent == agent]
             for name in self._order(agent, mine):
-                swap = self._swap(agent, name, now, mine)
-                if swap.id not in known.retracted and swap.id not in self._left:
-                    found.append(_in_place_of(swap, known))
+                swap = self._replacement(agent, name, now, mine)
+                if swap.id not in state.retracted and swap.id not in self._left:
+                    found.append(_in_place_of(swap, state))
                     break
             if len(found) == self._per_round:
                 break
         return found
 
-    def _joint(self, one: Blamed, now: Mapping[str, str | None], known: Known) -> list[Change]:
+    def _joint(
+        self, one: Attribution, now: Mapping[str, str | None], state: RoundState
+    ) -> list[Change]:
         """All swaps that were proved together; none where that was tried before."""
         then = {a: n for a, n in one.together.items() if n in self._alternatives.get(a, ())}
         new = {agent: name for agent, name in then.items() if now.get(agent) != name}
         goal = {**now, **then}
         if _name(goal) in self._left:
             return []
-        swaps = [self._swap(agent, name, goal, [one]) for agent, name in new.items()]
+        swaps = [self._replacement(agent, name, goal, [one]) for agent, name in new.items()]
         # All lead to the same configuration, so each is named after its agent as well.
         same = frozenset(one.unaffected)
         named = [replace(s, id=digest(s.id, s.agent), unaffected=same) for s in swaps]
-        tried = any(swap.id in known.retracted for swap in named)
-        return [] if tried else [_in_place_of(swap, known) for swap in named]
+        tried = any(swap.id in state.retracted for swap in named)
+        return [] if tried else [_in_place_of(swap, state) for swap in named]
 
-    def _order(self, agent: str, mine: Sequence[Blamed]) -> list[str]:
+    def _order(self, agent: str, mine: Sequence[Attribution]) -> list[str]:
         """Alternatives that would have mended most failures first, if that is known."""
         options = list(self._alternatives.get(agent, ()))
         mended = Counter(name for one in mine for name in one.fixes if name in options)
@@ -141,8 +145,10 @@ class Variant:
             return [name for name, _ in mended.most_common()]
         return options
 
-    def _swap(self, agent: str, name: str, now: Mapping[str, Any], mine: Sequence[Blamed]) -> Swap:
-        return Swap(
+    def _replacement(
+        self, agent: str, name: str, now: Mapping[str, Any], mine: Sequence[Attribution]
+    ) -> ReplaceAgent:
+        return ReplaceAgent(
             # What it leads to names it: elsewhere, the same swap is another one.
             id=_name({**now, agent: name}),
             agent=agent,
@@ -154,8 +160,8 @@ class Variant:
             slots=self._slots,
         )
 
-    def _configuration(self, known: Known) -> dict[str, str | None]:
-        swaps = {c.agent: c.alternative for c in known.kept if isinstance(c, Swap)}
+    def _configuration(self, state: RoundState) -> dict[str, str | None]:
+        swaps = {c.agent: c.alternative for c in state.kept if isinstance(c, ReplaceAgent)}
         return {**self._start, **swaps}
 
     def _name_of(self, agent: str) -> str | None:
@@ -168,6 +174,8 @@ def _name(configuration: Mapping[str, str | None]) -> str:
     return digest("swap", sorted((agent, str(name)) for agent, name in configuration.items()))
 
 
-def _in_place_of(swap: Swap, known: Known) -> Swap:
-    before = tuple(c.id for c in known.kept if isinstance(c, Swap) and c.agent == swap.agent)
-    return Swap(**{**vars(swap), "replaces": before})
+def _in_place_of(swap: ReplaceAgent, state: RoundState) -> ReplaceAgent:
+    before = tuple(
+        c.id for c in state.kept if isinstance(c, ReplaceAgent) and c.agent == swap.agent
+    )
+    return ReplaceAgent(**{**vars(swap), "replaces": before})
