@@ -1,4 +1,4 @@
-"""What attribution returns: who, which step, why, how sure, and what speaks for it."""
+"""What attribution returns: agent, step, reason, confidence and evidence."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Record(BaseModel):
 
 
 class Evidence(_Record):
-    """One observation that speaks for a candidate; `quote` is verbatim from step `step`."""
+    """One observation in support of a candidate; `quote` is verbatim from step `step`."""
 
     step: int = Field(ge=0)
     says: Text

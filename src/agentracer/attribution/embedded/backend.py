@@ -32,7 +32,7 @@ _LISTED = 1_000  # candidates of a very long run
 
 
 class EmbeddedBackend(Backend):
-    """The trained ranker, or the rule list.
+    """The trained ranker, or the rule list. Its word lists are English.
 
     Args:
         argument: what follows `embedded:` in a spec: nothing, `rules`, `transfer`, `in-domain`, or

@@ -32,6 +32,8 @@ __all__ = ["answer_evidence", "explain"]
 _EXAMPLES = 4  # facts named in one piece of evidence
 _SHOWN = 4  # pieces of evidence for a candidate
 _LEAST_LIFT = 0.05  # log odds from which a feature is worth mentioning
+_OFTEN_WRONG_TURN = "is of an agent and turn that often erred in the labelled runs of this system"
+_OFTEN_WRONG_NUMBER = "has a number at which the labelled runs of this system often went wrong"
 
 _Show = Callable[[Features, int, str], Evidence]
 
@@ -63,14 +65,12 @@ def explain(features: Features, ranking: Ranking, index: int) -> tuple[str, tupl
 
 def _wording(name: str) -> tuple[str, str]:
     """What a feature means, and its topic."""
-    if is_of_one_system(name):
-        if name.startswith(AGENT):
-            return "is of an agent and turn that often erred in the labelled runs of this system", (
-                name
-            )
-        return "has a number at which the labelled runs of this system often went wrong", name
-    feature = CATALOGUE[name]
-    return feature.wording, feature.topic or feature.name
+    if not is_of_one_system(name):
+        feature = CATALOGUE[name]
+        return feature.wording, feature.topic or feature.name
+    if name.startswith(AGENT):
+        return _OFTEN_WRONG_TURN, name
+    return _OFTEN_WRONG_NUMBER, name
 
 
 def _evidence(features: Features, index: int, name: str, wording: str) -> Evidence:

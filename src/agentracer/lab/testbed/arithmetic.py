@@ -29,9 +29,9 @@ def calculate(expression: str) -> str:
 def substituted(spec: str, values: Mapping[str, str]) -> str:
     """A spec with the letters of known results replaced by their values."""
 
-    def value(found: re.Match[str]) -> str:
-        known = values.get(found[0], found[0])
-        return f"({known})" if known.startswith("-") else known
+    def value(match: re.Match[str]) -> str:
+        text = values.get(match[0], match[0])
+        return f"({text})" if text.startswith("-") else text
 
     return re.sub(r"\b[A-Z]\b", value, spec)
 

@@ -34,8 +34,8 @@ class Model:
     Attributes:
         name: in verdicts.
         weights: name of a feature (see `catalogue`) -> its weight.
-        agent_power: of the agent head; see `ranker`. Between its ends, 1 and infinity, chosen on
-            Who&When's development half.
+        agent_power: of the agent head; see `ranker`. It is not fitted: every model has 1.5, set
+            by hand.
         calibration: how its probabilities relate to hits.
         trained_on: what it was fitted to, for people and for the model card.
     """

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from agentracer.arithmetic import Grammar, evaluate
 from agentracer.attribution.embedded.text.lexicon import VAGUE_NAMES
-from agentracer.attribution.embedded.text.system_conventions import PART_WORDS
+from agentracer.attribution.embedded.text.system_conventions import PART_WORDS, REMARK
 from agentracer.attribution.embedded.text.unwrap import without_code_and_logs
 
 __all__ = [
@@ -38,7 +38,6 @@ _VALUE_STATED = re.compile(
     r"(?<![\w.\]'\"])([A-Z]|[A-Za-z_]\w{2,24})[ \t]*=(?!=)[ \t]*"
     r"(\S[^\n=|;]*?)?(?=[ \t]*(?:$|[|;\n]|,[ \t]*[A-Za-z_]\w*[ \t]*=))"
 )
-_REMARK = re.compile(r"[ \t]+(?:--|—|–|\||//|#)[ \t]+|[ \t]+given[ \t]|</\w+>")
 _VARIABLE = re.compile(r"\b(?:[A-Z]|[A-Za-z_]\w{2,24})\b")
 _NUMBER = re.compile(r"[-+]?\$?(\d[\d,]*(?:\.\d+)?|\.\d+)[.%]?\Z")
 _FORMULA = Grammar(
@@ -76,7 +75,7 @@ def assignments(text: str) -> list[Assignment]:
     prose = without_code_and_logs(text)
     for match in _DEFINITION.finditer(prose):
         if not _VALUE_STATED.match(match[2]):  # `Result: A = 7` states a value
-            definition = _REMARK.split(match[2], maxsplit=1)[0].strip()
+            definition = REMARK.split(match[2], maxsplit=1)[0].strip()
             placed.append((match.start(), Assignment(match[1], definition, defines=True)))
     if "=" in prose:
         for match in _VALUE_STATED.finditer(prose):

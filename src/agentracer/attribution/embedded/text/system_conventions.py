@@ -28,6 +28,7 @@ __all__ = [
     "HANDED_OVER_MATERIAL",
     "NOTHING_TO_RUN",
     "PART_WORDS",
+    "REMARK",
     "REPORT_HEAD",
     "REQUESTED_FUNCTION",
     "SPELLED_FIGURES",
@@ -104,6 +105,9 @@ FIGURES_OF_ANY_TASK = frozenset({"1", "100", "2"})
 
 PART_WORDS = r"(?:step|part|item|subtask|task|stage|phase|question|result|value)"
 """What stands before the name of a part (`Step A: ...`, `Part 2: ...`); a pattern."""
+
+REMARK = re.compile(r"[ \t]+(?:--|—|–|\||//|#)[ \t]+|[ \t]+given[ \t]|</\w+>")
+"""What separates the definition of a part from what is said about it."""
 
 CODE_SPAN = re.compile(r"`[^`\n]*`")
 """Code inside a sentence: a part of a plan that holds some is an order to write it."""
