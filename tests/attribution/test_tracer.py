@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import types
+from pathlib import Path
 
 import pytest
 
@@ -191,3 +193,52 @@ def test_any_object_with_the_right_shape_is_a_backend():
     assert isinstance(Fixed(), SupportsAttribute)
     assert not isinstance(Fixed(), Backend)
     assert Tracer(Fixed(blames("solver", 1))).attribute(TRACE).step == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "remedy"),
+    [
+        ("traces/1.json", "load_any"),
+        (Path("traces/1.json"), "load_any"),
+        (types.SimpleNamespace(trace=TRACE), r"attribute\(run\.trace\)"),
+        ([TRACE], "attribute_many"),
+        ({"id": "t"}, r"agentracer\.Trace"),
+        (None, r"agentracer\.Trace"),
+    ],
+)
+def test_attributing_something_else_than_a_trace_is_a_type_error_with_a_remedy(wrong, remedy):
+    tracer = Tracer(Fixed(blames("solver", 1)))
+    with pytest.raises(TypeError, match=rf"attributes a Trace, not .*\n  remedy: .*{remedy}"):
+        tracer.attribute(wrong)
+
+
+@pytest.mark.parametrize("wrong", [TRACE, "traces", 3])
+def test_many_runs_are_an_iterable_of_traces(wrong):
+    with pytest.raises(TypeError, match="needs an iterable of Trace"):
+        Tracer(Fixed(blames("solver", 1))).attribute_many(wrong)
+    with pytest.raises(TypeError, match="attributes a Trace, not int"):
+        list(Tracer(Fixed(blames("solver", 1))).attribute_many([TRACE, 3]))
+
+
+@pytest.mark.parametrize("wrong", [Fixed, object(), None])
+def test_what_is_no_backend_is_refused(wrong):
+    with pytest.raises(TypeError, match="is not an attribution backend"):
+        Tracer(wrong)
+
+
+def test_the_base_class_gives_a_backend_everything_but_its_judgement():
+    class Own(Backend):
+        name, method = "own", "by hand"
+
+        def attribute(self, run, *, ground_truth):
+            if run.steps[0].content == "boom":
+                raise RuntimeError("it is broken")
+            return Judgement(candidates=(blames("solver", 1),))
+
+    failing = RUN.model_copy(update={"steps": (Step(index=0, agent="planner", content="boom"),)})
+    tracer = Tracer(Own(), concurrency=2, seed=3)
+    verdict, error = tracer.attribute_batch([TRACE, Trace(id="u", observed=failing)])
+    assert verdict.step == 1
+    assert "RuntimeError: it is broken" in str(error)
+    with pytest.raises(ValueError, match="has no option samples"):
+        Tracer(Own(), samples=3)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agentracer.attribution.methods import METHODS
 from agentracer.cli._io import (
     BAD_INPUT,
     PARTLY_DONE,
@@ -37,7 +38,7 @@ _TRACER_OPTIONS = frozenset(
 )
 _MODEL_OPTIONS = (
     click.option("--retries", type=click.IntRange(0), help="Further tries when a server fails."),
-    click.option("--timeout", type=float, help="Seconds that a server has for one answer."),
+    click.option("--timeout", type=float, help="Seconds to wait for one answer of a server."),
     click.option("--concurrency", type=click.IntRange(1), help="Runs or requests at a time."),
     click.option(
         "--target-error",
@@ -52,8 +53,7 @@ _MODEL_OPTIONS = (
     ),
     click.option(
         "--method",
-        help="How a language model is asked: all-at-once, step-by-step, binary-search, windowed, "
-        "rerank, prefill.",
+        help=f"How a language model is asked: {', '.join(METHODS)}.",
     ),
     click.option("--top-k", default=5, show_default=True, help="Length of the shortlist."),
     click.option(

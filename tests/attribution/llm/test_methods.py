@@ -2,13 +2,16 @@
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from agentracer.attribution import Tracer
 from agentracer.attribution.judge import LanguageModelBackend
-from agentracer.attribution.methods import METHODS
+from agentracer.attribution.methods import METHODS, load_method
 from agentracer.attribution.rendering import TraceView
+from agentracer.cli import cli
 from agentracer.errors import BackendError
 
 from .fakes import Fake, answer, blames, run_of, shown, trace_of, user
@@ -292,3 +295,20 @@ def test_the_embedded_backend_has_no_such_options():
         Tracer("embedded", token_budget=100)
     own = Tracer("embedded").backend.method
     assert Tracer("embedded", method=own, seed=3, concurrency=2).backend.method == own
+
+
+def test_every_method_is_in_the_help_of_the_command_and_in_the_documentation():
+    shown = CliRunner().invoke(cli, ["attribute", "--help"], terminal_width=200).output
+    page = (Path(__file__).parents[3] / "docs/judges.md").read_text()
+    for method in METHODS:
+        assert method in shown
+        assert f"`{method}`" in page
+
+
+def test_a_method_that_does_not_exist_is_refused_with_the_names_of_those_that_do():
+    with pytest.raises(ValueError, match=r"there is no method 'magic'") as caught:
+        load_method("magic")
+    assert all(method in str(caught.value) for method in METHODS)
+    with pytest.raises(ValueError, match="there is no method 'magic'"):
+        Tracer(LanguageModelBackend(Fake(blames(0))), method="magic")
+    assert all(callable(load_method(method)) for method in METHODS)
