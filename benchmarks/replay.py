@@ -158,16 +158,16 @@ def _chain_case(words: list[str], agent: int, store: Store, declared: bool | Non
 
 def coding_cases(tasks: int, store: Store, *, declared: bool | None) -> Iterator[Case]:
     """Mishaps of the testbed's coding team; a clean run of the same task is the oracle."""
-    from agentracer.lab.testbed.coding_policy import CodingPolicy, Mishap
+    from agentracer.lab.testbed.coding_policy import CodingPolicy, ErrorKind
     from agentracer.lab.testbed.coding_tasks import TASKS
     from agentracer.lab.testbed.coding_team import build, check, solve
     from agentracer.lab.testbed.server import ModelServer
 
-    mishaps: tuple[Mishap, ...] = ("plan", "bug", "phantom", "false_pass")
+    error_kinds: tuple[ErrorKind, ...] = ("plan", "bug", "phantom", "false_pass")
     with ModelServer(CodingPolicy(0)) as server:
         team = build(server.base_url, "scripted", "none")
         for number, task in enumerate(TASKS[:tasks]):
-            mishap = mishaps[number % len(mishaps)]
+            error_kind = error_kinds[number % len(error_kinds)]
 
             def run(task: Any = task) -> Any:
                 return solve(team, task)
@@ -175,9 +175,9 @@ def coding_cases(tasks: int, store: Store, *, declared: bool | None) -> Iterator
             def passes(code: Any, task: Any = task) -> bool:
                 return check(task, code)
 
-            server.model = CodingPolicy(number, mishap="none")
+            server.model = CodingPolicy(number, error_kind="none")
             reference = recorded(run, passes, store)
-            server.model = policy = CodingPolicy(number, mishap=mishap)
+            server.model = policy = CodingPolicy(number, error_kind=error_kind)
             trace = recorded(run, passes, store)
             truth = policy.truth()
             if truth is None or trace.outcome.success:
@@ -199,16 +199,16 @@ def team_cases(runs: int, store: Store, *, declared: bool | None) -> Iterator[Ca
     slips says there; else the same in more words.
     """
     from agentracer.lab.collect.plan import items, resolve
-    from agentracer.lab.testbed.systems import DOMAINS, Bench
-    from agentracer.lab.testbed.truth import decisive_step
-    from agentracer.lab.testbed.truth import oracle as corrects
+    from agentracer.lab.testbed.ground_truth import decisive_step
+    from agentracer.lab.testbed.ground_truth import oracle as corrects
+    from agentracer.lab.testbed.systems import DOMAINS, TeamHost
 
     for item in items(DOMAINS, ("langgraph",), runs, TEAM_SEED):
         domain, scene = resolve(item, None)
         policy = scene.policy(domain, item.seed)
-        with Bench(domain, item.framework) as bench:
-            bench.play(policy)
-            team = bench.team(item.topology)
+        with TeamHost(domain, item.framework) as host:
+            host.set_policy(policy)
+            team = host.team(item.topology)
 
             def run(team: Any = team, scene: Any = scene) -> str:
                 return str(team.solve(scene.problem))
@@ -220,10 +220,10 @@ def team_cases(runs: int, store: Store, *, declared: bool | None) -> Iterator[Ca
             step = decisive_step(trace, scene, policy.log)
             if trace.outcome.success is not False or step is None:
                 continue
-            able = policy.without_slips()
-            bench.play(able)
+            able = policy.without_errors()
+            host.set_policy(able)
             clean = ReferenceOracle(recorded(run, passes, store))
-            bench.play(policy)
+            host.set_policy(policy)
             known = corrects(policy)
 
             def oracle(

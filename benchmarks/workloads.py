@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ScriptedCall
 
 __all__ = ["LLM_CALLS", "WORKLOADS", "Workload", "openinference"]
 
@@ -56,7 +56,7 @@ class Counting:
         done = sum(message["role"] == "tool" for message in request.messages)
         if done >= LLM_CALLS:
             return ChatReply("done")
-        return ChatReply(SAID, (ToolRequest("add", {"a": done, "b": 1}),))
+        return ChatReply(SAID, (ScriptedCall("add", {"a": done, "b": 1}),))
 
 
 @contextmanager

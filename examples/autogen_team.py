@@ -22,7 +22,7 @@ from autogen_agentchat.teams import RoundRobinGroupChat
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
 import agentracer
-from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ScriptedCall, text_of
 
 QUESTION = "Compute (3+4)*10."
 
@@ -76,7 +76,7 @@ class CarelessModel:
                 return ChatReply(f"The sum is {results[-1]}.")
             numbers = re.findall(r"add (\d+) and (\d+)", said)[-1]
             return ChatReply(
-                None, (ToolRequest("add", {"a": int(numbers[0]), "b": int(numbers[1])}),)
+                None, (ScriptedCall("add", {"a": int(numbers[0]), "b": int(numbers[1])}),)
             )
         total = re.findall(r"The sum is (\d+)", said)[-1]
         return ChatReply(f"ANSWER: {int(total) * 10}")

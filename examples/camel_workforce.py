@@ -27,7 +27,7 @@ from camel.tasks import Task
 from camel.types import ModelPlatformType
 
 import agentracer
-from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ScriptedCall, text_of
 
 QUESTION = "Compute (3+4)*10."
 
@@ -90,7 +90,7 @@ class CarelessModel:
             said = f"The sum is {results[-1]}."
         else:
             a, b = re.findall(r"add (\d+) and (\d+)", asked)[-1]
-            return ChatReply(None, (ToolRequest("add", {"a": int(a), "b": int(b)}),))
+            return ChatReply(None, (ScriptedCall("add", {"a": int(a), "b": int(b)}),))
         return ChatReply(json.dumps({"content": said, "failed": False}))
 
     @staticmethod

@@ -30,7 +30,7 @@ from camel.types import ModelPlatformType
 
 import agentracer
 from agentracer.evolution import Advice, Attribution, Team, Verified
-from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ScriptedCall, text_of
 from agentracer.replay import Override
 from agentracer.trace import Trace
 
@@ -116,13 +116,13 @@ class CarelessModel:
         elif "You are the document worker" in request.system:
             if not results:
                 name = re.findall(r"packets of (\w+)", asked)[-1]
-                return ChatReply(None, (ToolRequest("read_document", {"name": name}),))
+                return ChatReply(None, (ScriptedCall("read_document", {"name": name}),))
             taught = "digit by digit" in request.system
             price = re.findall(r"costs (\d+)", results[-1])[-1]
             said = f"The price is {price if taught else price.replace('4', '9')}."
         elif not results:
             price = re.findall(r"The price is (\d+)", asked)[-1]
-            return ChatReply(None, (ToolRequest("multiply", {"a": int(price), "b": 10}),))
+            return ChatReply(None, (ScriptedCall("multiply", {"a": int(price), "b": 10}),))
         else:
             said = f"ANSWER: {results[-1]}"
         return ChatReply(json.dumps({"content": said, "failed": False}))

@@ -21,7 +21,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.graph import START, MessagesState, StateGraph
 
 import agentracer
-from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ScriptedCall, text_of
 
 QUESTION = "Compute (3+4)*10."
 
@@ -68,7 +68,7 @@ class CarelessModel:
                 return ChatReply(f"The sum is {results[-1]}.")
             numbers = re.findall(r"add (\d+) and (\d+)", said)[-1]
             return ChatReply(
-                None, (ToolRequest("add", {"a": int(numbers[0]), "b": int(numbers[1])}),)
+                None, (ScriptedCall("add", {"a": int(numbers[0]), "b": int(numbers[1])}),)
             )
         total = re.findall(r"The sum is (\d+)", said)[-1]
         return ChatReply(f"ANSWER: {int(total) * 10}")

@@ -19,14 +19,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from agentracer.lab.sandbox import Limits, run_python
+from agentracer.lab.sandbox import ExecutionLimits, run_python
 from credit.pipeline import Family, Problem, Program
 
 __all__ = ["family"]
 
 _SIZE = 90
 _HIDDEN = 6
-_LIMITS = Limits(wall_seconds=300.0, cpu_seconds=200.0)
+_LIMITS = ExecutionLimits(wall_seconds=300.0, cpu_seconds=200.0)
 
 # Runs inside the sandbox: which programs do the same as a reference with each call. Steps are
 # counted, not timed, so that the answer is the same on every machine.

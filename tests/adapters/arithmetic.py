@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ToolRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ScriptedCall, text_of
 from agentracer.trace import Trace
 
 TASK = "Compute (3+4)*10"
@@ -60,11 +60,11 @@ class ArithmeticModel:
         if not plans:
             return ChatReply("no plan")
         a, b = plans[-1]
-        return ChatReply(None, (ToolRequest("add", {"a": int(a), "b": int(b)}),))
+        return ChatReply(None, (ScriptedCall("add", {"a": int(a), "b": int(b)}),))
 
     @staticmethod
-    def _to(agent: str, handover: Sequence[str]) -> tuple[ToolRequest, ...]:
-        return tuple(ToolRequest(name, {}) for name in handover if agent in name)[:1]
+    def _to(agent: str, handover: Sequence[str]) -> tuple[ScriptedCall, ...]:
+        return tuple(ScriptedCall(name, {}) for name in handover if agent in name)[:1]
 
 
 def role_of(request: ChatRequest) -> str | None:

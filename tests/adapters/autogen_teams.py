@@ -20,7 +20,7 @@ from autogen_agentchat.teams import (
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
-from agentracer.lab.testbed.server import ChatReply, ChatRequest, ToolRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ScriptedCall, text_of
 from tests.adapters.arithmetic import ArithmeticModel, World, role_of
 
 MODEL_INFO: Any = {
@@ -59,7 +59,7 @@ class TeamModel(ArithmeticModel):
         said = re.findall(r"PLAN: a=\d+ b=\d+|SUM=\d+", text) or ["go"]
         names = request.tool_names
         tool = names[0] if len(names) == 1 else _next_speaker(text)
-        return ChatReply(None, (ToolRequest(tool, {"task": said[-1]}),))
+        return ChatReply(None, (ScriptedCall(tool, {"task": said[-1]}),))
 
 
 def _next_speaker(text: str) -> str:

@@ -33,7 +33,7 @@ import agentracer
 from agentracer import _guard
 from agentracer._guard import swallowed
 from agentracer.adapters.autogen import shapes
-from agentracer.lab.testbed.server import ApiError, ChatReply, ToolRequest
+from agentracer.lab.testbed.server import ApiError, ChatReply, ScriptedCall
 from agentracer.recorder import RunRecorder
 from agentracer.store import Store
 from tests.adapters import autogen_teams as teams
@@ -253,7 +253,7 @@ def test_a_team_that_ran_before_instrument_is_captured_from_then_on(world):
 
 
 def test_a_hand_over_to_a_human_outside_waits_for_them(world):
-    world.server.model = Scripted(ChatReply(None, (ToolRequest("transfer_to_human", {}),)))
+    world.server.model = Scripted(ChatReply(None, (ScriptedCall("transfer_to_human", {}),)))
     planner = teams.agent(world, "planner", handoffs=["human"])
     from autogen_agentchat.conditions import HandoffTermination
 
@@ -433,10 +433,10 @@ def add(a: int, b: int) -> int:
 @pytest.mark.parametrize(
     ("request_", "kind", "complaint"),
     [
-        (ToolRequest("add", {"a": 1, "b": 0}), "ZeroDivisionError", "no zeros"),
-        (ToolRequest("add", {"a": "x"}), "ValidationError", "validation error"),
-        (ToolRequest("add", "{not json"), "ToolError", "Error: Expecting"),
-        (ToolRequest("subtract", {"a": 1}), "ToolError", "'subtract' not found"),
+        (ScriptedCall("add", {"a": 1, "b": 0}), "ZeroDivisionError", "no zeros"),
+        (ScriptedCall("add", {"a": "x"}), "ValidationError", "validation error"),
+        (ScriptedCall("add", "{not json"), "ToolError", "Error: Expecting"),
+        (ScriptedCall("subtract", {"a": 1}), "ToolError", "'subtract' not found"),
     ],
 )
 def test_a_tool_error_is_an_error_of_the_call_only(request_, kind, complaint, world):
@@ -527,7 +527,7 @@ class Shelf(Workbench):
 
 
 def test_a_workbench_of_the_users_own_is_captured(world):
-    look = ChatReply(None, (ToolRequest("look", {"at": "shelf"}),))
+    look = ChatReply(None, (ScriptedCall("look", {"at": "shelf"}),))
     world.server.model = Scripted(look, ChatReply("seen"))
     trace = recorded(teams.agent(world, "finder", workbench=Shelf(), reflect_on_tool_use=True))
     call = trace.steps[0].tool_calls[0]
@@ -662,7 +662,7 @@ def test_a_check_judges_the_run(world):
 
 
 def test_parallel_tool_calls_of_one_step_keep_their_results(world):
-    calls = tuple(ToolRequest("add", {"a": n, "b": 1}) for n in range(3))
+    calls = tuple(ScriptedCall("add", {"a": n, "b": 1}) for n in range(3))
     world.server.model = Scripted(ChatReply("adding", calls), ChatReply("done"))
     trace = recorded(teams.agent(world, "solver", tools=[add], reflect_on_tool_use=True))
     assert [call.result for call in trace.steps[0].tool_calls] == ["1", "2", "3"]

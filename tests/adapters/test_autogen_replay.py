@@ -25,7 +25,7 @@ from agentracer._guard import swallowed
 from agentracer.adapters.autogen import adapter
 from agentracer.adapters.autogen.advice import agents_of
 from agentracer.errors import ReplayDiverged
-from agentracer.lab.testbed.server import ApiError, ChatReply, ToolRequest, text_of
+from agentracer.lab.testbed.server import ApiError, ChatReply, ScriptedCall, text_of
 from agentracer.replay import Override, ToolPolicy, rerun
 from tests.adapters import autogen_teams as teams
 from tests.adapters.arithmetic import (
@@ -202,7 +202,7 @@ class TwoDrafts:
             return ChatReply(f"draft {sum(text.startswith('write') for text in said)}")
         results = [m for m in request.messages if m["role"] == "tool"]
         if len(results) < 2:
-            return ChatReply(None, (ToolRequest("writer", {"task": "write"}),))
+            return ChatReply(None, (ScriptedCall("writer", {"task": "write"}),))
         return ChatReply(" and ".join(text_of(result) for result in results))
 
 

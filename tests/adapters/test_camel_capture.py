@@ -31,7 +31,7 @@ import agentracer
 from agentracer import _guard
 from agentracer.adapters.camel import calls, capture, places, societies
 from agentracer.lab.testbed.server import ApiError, ChatReply, ChatRequest, text_of
-from agentracer.lab.testbed.server import ToolRequest as Ask
+from agentracer.lab.testbed.server import ScriptedCall as Ask
 from agentracer.replay import Override, rerun
 from agentracer.store import Store
 from tests.adapters.arithmetic import (

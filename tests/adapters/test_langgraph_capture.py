@@ -27,7 +27,7 @@ from langgraph.types import Command, Send, interrupt
 
 import agentracer
 from agentracer._guard import swallowed
-from agentracer.lab.testbed.server import ApiError, ChatReply, ModelServer, ToolRequest
+from agentracer.lab.testbed.server import ApiError, ChatReply, ModelServer, ScriptedCall
 from agentracer.replay import Override, rerun
 from agentracer.store import Store
 from tests.adapters.arithmetic import TASK, arithmetic_world, assert_reads_match_server
@@ -221,7 +221,7 @@ def test_fan_out_with_send_keeps_every_branch_and_replays_by_content(world):
 
 def test_an_agent_called_as_a_tool_knows_the_step_it_runs_in():
     with scripted(
-        ChatReply(None, (ToolRequest("ask_expert", {"question": "why"}),)),
+        ChatReply(None, (ScriptedCall("ask_expert", {"question": "why"}),)),
         ChatReply("because"),
         ChatReply("the expert says: because"),
     ) as server:
@@ -296,7 +296,7 @@ def explode(x: int) -> str:
 
 def test_a_tool_that_raises_is_an_error_of_the_call_and_of_the_run():
     with scripted(
-        ChatReply(None, (ToolRequest("explode", {"x": 1}),)), ChatReply("done")
+        ChatReply(None, (ScriptedCall("explode", {"x": 1}),)), ChatReply("done")
     ) as server:
         agent = create_agent(chat(server), [explode], name="boss")
         with pytest.raises(ValueError, match="exploded"):
@@ -310,7 +310,7 @@ def test_a_tool_that_raises_is_an_error_of_the_call_and_of_the_run():
 
 
 def test_a_tool_error_that_is_handled_is_an_error_of_the_call_only():
-    with scripted(ChatReply(None, (ToolRequest("explode", {"x": 1}),)), ChatReply("ok")) as server:
+    with scripted(ChatReply(None, (ScriptedCall("explode", {"x": 1}),)), ChatReply("ok")) as server:
         llm = chat(server).bind_tools([explode])
         tools = ToolNode([explode], handle_tool_errors=True)
         graph = graph_of(
@@ -325,8 +325,8 @@ def test_a_tool_error_that_is_handled_is_an_error_of_the_call_only():
 @pytest.mark.parametrize(
     ("request_", "complaint"),
     [
-        (ToolRequest("nonsense", {}), "nonsense is not a valid tool"),
-        (ToolRequest("explode", {"x": "zz"}), "valid integer"),
+        (ScriptedCall("nonsense", {}), "nonsense is not a valid tool"),
+        (ScriptedCall("explode", {"x": "zz"}), "valid integer"),
     ],
     ids=["unknown tool", "bad arguments"],
 )

@@ -10,9 +10,9 @@ import pytest
 
 from agentracer.errors import ContainerUnavailable
 from agentracer.lab.containers import command
-from agentracer.lab.sandbox import IMAGE_VARIABLE, Limits, run_python
+from agentracer.lab.sandbox import IMAGE_VARIABLE, ExecutionLimits, run_python
 
-LIMITS = Limits(wall_seconds=5, output_bytes=1_000)
+LIMITS = ExecutionLimits(wall_seconds=5, output_bytes=1_000)
 
 
 def daemon_answers():
@@ -44,7 +44,7 @@ def stand_in(tmp_path, monkeypatch):
 
 
 def test_the_container_has_no_network_no_rights_and_no_mounts():
-    words = command("python:3.11-slim", "name", Limits(memory_bytes=7, processes=3))
+    words = command("python:3.11-slim", "name", ExecutionLimits(memory_bytes=7, processes=3))
     said = " ".join(words)
     for wanted in (
         "--network none", "--read-only", "--cap-drop ALL", "--security-opt no-new-privileges",
@@ -80,7 +80,7 @@ def test_the_program_finds_an_empty_stdin(stand_in):
 
 def test_a_program_that_does_not_end_is_killed_with_its_container(stand_in, monkeypatch):
     monkeypatch.setattr("agentracer.lab.containers._START_SECONDS", 0.5)
-    run = run_python("while True: pass", limits=Limits(wall_seconds=0.5), image="i")
+    run = run_python("while True: pass", limits=ExecutionLimits(wall_seconds=0.5), image="i")
     assert run.timed_out
     assert run.stopped_by == "wall"
     assert stand_in.read_text().splitlines()[-1].startswith("kill agentracer-")

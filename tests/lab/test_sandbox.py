@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agentracer.lab import sandbox
-from agentracer.lab.sandbox import Limits, run_python
+from agentracer.lab.sandbox import ExecutionLimits, run_python
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="processes are counted in /proc")
 MIB = 1024**2
@@ -108,26 +108,26 @@ def test_a_directory_that_resists_removal_is_no_error():
 
 
 def test_an_endless_loop_ends_at_its_cpu_limit():
-    run = run_python("while True: pass", limits=Limits(cpu_seconds=1))
+    run = run_python("while True: pass", limits=ExecutionLimits(cpu_seconds=1))
     assert (run.timed_out, run.stopped_by) == (True, "cpu")
     assert run.seconds < 5
 
 
 def test_a_loop_that_ignores_the_warning_is_killed():
     source = "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass"
-    run = run_python(source, limits=Limits(cpu_seconds=1))
+    run = run_python(source, limits=ExecutionLimits(cpu_seconds=1))
     assert (run.exit_code, run.stopped_by) == (-signal.SIGKILL, "cpu")
 
 
 def test_a_sleeper_ends_at_its_wall_limit():
-    run = run_python("import time\ntime.sleep(60)", limits=Limits(wall_seconds=0.5))
+    run = run_python("import time\ntime.sleep(60)", limits=ExecutionLimits(wall_seconds=0.5))
     assert (run.exit_code, run.timed_out, run.stopped_by) == (-signal.SIGKILL, True, "wall")
     assert run.seconds < 3
 
 
 def test_what_was_said_before_a_timeout_is_kept():
     source = "import time\nprint('so far', flush=True)\ntime.sleep(60)"
-    assert run_python(source, limits=Limits(wall_seconds=0.5)).stdout == "so far\n"
+    assert run_python(source, limits=ExecutionLimits(wall_seconds=0.5)).stdout == "so far\n"
 
 
 @LINUX
@@ -139,18 +139,18 @@ def test_an_allocation_of_10_gigabytes_fails():
 
 def test_a_gigabyte_of_output_is_cut():
     source = "import sys\nfor _ in range(1024): sys.stdout.write('x' * 2**20)"
-    run = run_python(source, limits=Limits(output_bytes=1000, wall_seconds=30))
+    run = run_python(source, limits=ExecutionLimits(output_bytes=1000, wall_seconds=30))
     assert (run.stdout, run.truncated) == ("x" * 1000, True)
 
 
 def test_endless_output_is_cut_and_ended():
     source = "import os\nwhile True: os.write(2, b'x' * 65536)"
-    run = run_python(source, limits=Limits(output_bytes=1000, wall_seconds=1))
+    run = run_python(source, limits=ExecutionLimits(output_bytes=1000, wall_seconds=1))
     assert (run.stderr, run.truncated, run.timed_out) == ("x" * 1000, True, True)
 
 
 def test_output_that_fits_exactly_is_not_truncated():
-    run = run_python("print('x' * 999)", limits=Limits(output_bytes=1000))
+    run = run_python("print('x' * 999)", limits=ExecutionLimits(output_bytes=1000))
     assert (len(run.stdout), run.truncated) == (1000, False)
 
 
@@ -164,7 +164,7 @@ try:
 except OSError:
     print(os.path.getsize("big"))
 """
-    run = run_python(source, limits=Limits(file_bytes=4 * MIB))
+    run = run_python(source, limits=ExecutionLimits(file_bytes=4 * MIB))
     assert int(run.stdout) <= 4 * MIB
 
 
@@ -211,7 +211,7 @@ def test_a_fork_bomb_is_contained(bomb):
 
     counter = threading.Thread(target=count)
     counter.start()
-    run = run_python(BOMB + bomb, limits=Limits(wall_seconds=1, processes=16))
+    run = run_python(BOMB + bomb, limits=ExecutionLimits(wall_seconds=1, processes=16))
     over.set()
     counter.join()
     assert run.seconds < 6
@@ -222,7 +222,7 @@ def test_a_fork_bomb_is_contained(bomb):
 @LINUX
 def test_one_process_more_than_allowed_is_refused():
     source = "import os, time\nfor n in range(9):\n  if os.fork() == 0: time.sleep(5); os._exit(0)"
-    run = run_python(source + "\n", limits=Limits(processes=4))
+    run = run_python(source + "\n", limits=ExecutionLimits(processes=4))
     assert "BlockingIOError" in run.stderr
     assert run.exit_code == 1
 
@@ -234,7 +234,7 @@ import threading, time
 for _ in range(99):
     threading.Thread(target=time.sleep, args=(1,), daemon=True).start()
 """
-    run = run_python(source, limits=Limits(processes=16))
+    run = run_python(source, limits=ExecutionLimits(processes=16))
     assert "can't start new thread" in run.stderr
 
 
@@ -286,7 +286,7 @@ def run_and_signal_the_launcher(signal_number, limits):
 
 @LINUX
 def test_code_dies_with_its_launcher():
-    run = run_and_signal_the_launcher(signal.SIGKILL, Limits())
+    run = run_and_signal_the_launcher(signal.SIGKILL, ExecutionLimits())
     assert (run.exit_code, run.stopped_by) == (-signal.SIGKILL, "launcher")
     assert run.seconds < 5
     assert gone(WORKER)
@@ -295,7 +295,7 @@ def test_code_dies_with_its_launcher():
 @LINUX
 def test_a_stopped_launcher_does_not_hold_the_caller_for_ever(monkeypatch):
     monkeypatch.setattr(sandbox, "_GRACE_SECONDS", 0.5)
-    run = run_and_signal_the_launcher(signal.SIGSTOP, Limits(wall_seconds=0.5))
+    run = run_and_signal_the_launcher(signal.SIGSTOP, ExecutionLimits(wall_seconds=0.5))
     assert run.stopped_by == "launcher"
     assert run.seconds < 5
     assert gone(WORKER)
@@ -351,8 +351,8 @@ def test_the_caller_keeps_neither_open_files_nor_zombies():
 @LINUX
 def test_a_killed_caller_leaves_no_process_for_long():
     call = (
-        "from agentracer.lab.sandbox import Limits, run_python\n"
-        "run_python('import time; time.sleep(60)', limits=Limits(wall_seconds=2))"
+        "from agentracer.lab.sandbox import ExecutionLimits, run_python\n"
+        "run_python('import time; time.sleep(60)', limits=ExecutionLimits(wall_seconds=2))"
     )
     caller = subprocess.Popen([sys.executable, "-c", call])
     deadline = time.monotonic() + 10

@@ -178,9 +178,9 @@ def coding_runs(tmp_path_factory):
     runs = []
     with ModelServer(CodingPolicy(0)) as server:
         graph = build(server.base_url, "scripted", "none")
-        for seed, mishap in enumerate(("none", "slip", "plan")):
+        for seed, error_kind in enumerate(("none", "slip", "plan")):
             for task in TASKS:
-                server.model = CodingPolicy(seed, mishap=mishap)
+                server.model = CodingPolicy(seed, error_kind=error_kind)
                 with agentracer.record(
                     task.statement, check=lambda code, t=task: check(t, code), store=store
                 ) as run:
@@ -199,7 +199,7 @@ def test_failures_of_a_real_team(coding_runs):
     runs, graph, server, store = coding_runs
     task = TASKS[0]
     trace = next(t for name, t in runs if name == task.function and t.outcome.success)
-    server.model = CodingPolicy(0, mishap="none")
+    server.model = CodingPolicy(0, error_kind="none")
     system = System(
         run=lambda: solve(graph, task),
         check=lambda code: check(task, code),

@@ -22,7 +22,7 @@ from agentracer.cli.attribution import model_options
 
 if TYPE_CHECKING:
     from agentracer.attribution import Tracer
-    from agentracer.lab.bench import Report
+    from agentracer.lab.bench import BenchmarkReport
 
 __all__ = ["bench"]
 
@@ -180,7 +180,7 @@ def cost(
         console().print(benchmark.render(costs, model=judge.name))
 
 
-def _show(result: Report, output: Path | None, folder: Path | None) -> None:
+def _show(result: BenchmarkReport, output: Path | None, folder: Path | None) -> None:
     with laboratory("`agentracer bench`"):
         from agentracer.lab import bench as benchmark
     from agentracer.store import write_atomically

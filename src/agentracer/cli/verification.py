@@ -187,10 +187,10 @@ def _system(
         import agentracer
 
         with laboratory("replaying a run of `agentracer demo`"):
-            from agentracer.lab.testbed.known import rebuilt
+            from agentracer.lab.testbed.rebuild import rebuild_system
 
         agentracer.instrument("langgraph")
-        with rebuilt(trace, store) as known:
+        with rebuild_system(trace, store) as known:
             if known is not None:
                 yield known
                 return

@@ -16,7 +16,7 @@ import subprocess
 import time
 
 from agentracer.errors import ContainerUnavailable
-from agentracer.lab.execution import Execution, Limits
+from agentracer.lab.execution import Execution, ExecutionLimits
 
 __all__ = ["command", "run_in_container"]
 
@@ -33,7 +33,7 @@ _LOADER = (
 )
 
 
-def command(image: str, name: str, limits: Limits) -> list[str]:
+def command(image: str, name: str, limits: ExecutionLimits) -> list[str]:
     """The `docker run` command line for one program."""
     scratch = f"/work:rw,size={limits.file_bytes},mode=1777"
     return [
@@ -49,7 +49,7 @@ def command(image: str, name: str, limits: Limits) -> list[str]:
     ]
 
 
-def run_in_container(source: str, image: str, limits: Limits) -> Execution:
+def run_in_container(source: str, image: str, limits: ExecutionLimits) -> Execution:
     """Run `source` as a program in a new container of `image`, and remove the container.
 
     Args:
@@ -92,7 +92,7 @@ def run_in_container(source: str, image: str, limits: Limits) -> Execution:
 
 
 def _talk(
-    client: subprocess.Popen[bytes], program: bytes, limits: Limits
+    client: subprocess.Popen[bytes], program: bytes, limits: ExecutionLimits
 ) -> tuple[tuple[bytearray, bytearray], bool, bool]:
     """Send the program and read both streams; whether something was dropped, and whether late."""
     kept = (bytearray(), bytearray())

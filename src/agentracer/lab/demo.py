@@ -32,8 +32,8 @@ from agentracer.verdict import Verdict, Verification
 try:
     from agentracer.lab.testbed.coding_policy import CodingPolicy, Mistake
     from agentracer.lab.testbed.coding_team import build, check, solve
-    from agentracer.lab.testbed.demo import Scenario, scenarios
-    from agentracer.lab.testbed.known import coding_oracle, coding_system, facts_of
+    from agentracer.lab.testbed.demo_runs import DemoRun, demo_runs
+    from agentracer.lab.testbed.rebuild import coding_oracle, coding_system, rebuild_metadata
     from agentracer.lab.testbed.server import ModelServer
 except ModuleNotFoundError as error:
     raise MissingExtra("demo", needed_for=f"the demo (no module {error.name!r})") from error
@@ -45,7 +45,7 @@ __all__ = ["run_demo"]
 class _Finished:
     """One run of the team, with what is known of it."""
 
-    scenario: Scenario
+    scenario: DemoRun
     trace: Trace
     truth: Mistake | None
     verdict: Verdict | None
@@ -76,7 +76,7 @@ def run_demo(
         _introduce(url if base_url else None, model, console)
         team = build(url, model, os.environ.get("OPENAI_API_KEY") or "none")
         finished = []
-        for scenario in scenarios(seed):
+        for scenario in demo_runs(seed):
             finished.append(_run(team, scenario, server))
             _print_run(finished[-1], console)
         failures = [run for run in finished if run.verdict is not None]
@@ -92,8 +92,8 @@ def run_demo(
             Store().save_verdict(verdict)
             _compare(first, verdict, console)
     _summarise(failures, console)
-    again = replays.load_replays(first.trace, verdict, Store())
-    page = html.write(output / f"{first.trace.id}.html", first.trace, verdict, again)
+    stored_replays = replays.load_replays(first.trace, verdict, Store())
+    page = html.write(output / f"{first.trace.id}.html", first.trace, verdict, stored_replays)
     console.print(f"\nreport  {page.resolve()}", soft_wrap=True)
     console.print(f"traces  {Store().home}  (`agentracer list`, `agentracer show`)", soft_wrap=True)
 
@@ -119,14 +119,14 @@ def _introduce(real: str | None, model: str, console: Console) -> None:
     )
 
 
-def _run(team: Any, scenario: Scenario, server: ModelServer | None) -> _Finished:
+def _run(team: Any, scenario: DemoRun, server: ModelServer | None) -> _Finished:
     if server is not None:
         server.model = scenario.policy
     task = scenario.task
     with agentracer.record(
         task=task.statement,
         check=lambda code: check(task, code),
-        metadata=facts_of(scenario) if server is not None else None,
+        metadata=rebuild_metadata(scenario) if server is not None else None,
     ) as run:
         run.result = solve(team, task)
     trace = run.trace

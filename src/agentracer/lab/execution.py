@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["DEFAULT_LIMITS", "Execution", "Limits", "StopReason"]
+__all__ = ["DEFAULT_LIMITS", "Execution", "ExecutionLimits", "StopReason"]
 
 StopReason = Literal["wall", "cpu", "processes", "launcher"]
 """The limit that ended a run; `launcher` is the launcher's own death."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ExecutionLimits:
     """What one run may use.
 
     Attributes:
@@ -32,7 +32,7 @@ class Limits:
     output_bytes: int = 256 * 1024
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = ExecutionLimits()
 """Ten seconds, half a gigabyte, 32 processes."""
 
 
@@ -42,7 +42,7 @@ class Execution:
 
     Attributes:
         exit_code: The exit status; minus the signal number for a process that a signal ended.
-        stdout: The first `Limits.output_bytes` of the output, decoded as UTF-8.
+        stdout: The first `ExecutionLimits.output_bytes` of the output, decoded as UTF-8.
         stderr: The same for the error stream.
         timed_out: True when the clock or the CPU limit ended the run.
         truncated: True when some output was dropped.

@@ -45,9 +45,9 @@ from pathlib import Path
 from typing import Any
 
 from agentracer.lab.containers import run_in_container
-from agentracer.lab.execution import DEFAULT_LIMITS, Execution, Limits
+from agentracer.lab.execution import DEFAULT_LIMITS, Execution, ExecutionLimits
 
-__all__ = ["DEFAULT_LIMITS", "IMAGE_VARIABLE", "Execution", "Limits", "run_python"]
+__all__ = ["DEFAULT_LIMITS", "IMAGE_VARIABLE", "Execution", "ExecutionLimits", "run_python"]
 
 IMAGE_VARIABLE = "AGENTRACER_SANDBOX_IMAGE"
 """Names the Docker image in which code runs, where no other is asked for."""
@@ -58,7 +58,7 @@ _LAUNCHER = Path(__file__).resolve().with_name("sandbox_launcher.py")
 
 
 def run_python(
-    source: str, *, limits: Limits = DEFAULT_LIMITS, image: str | None = None
+    source: str, *, limits: ExecutionLimits = DEFAULT_LIMITS, image: str | None = None
 ) -> Execution:
     """Run `source` as a program of its own and wait for its end.
 
@@ -76,9 +76,9 @@ def run_python(
         OSError: The system cannot start a process or make a temporary directory, or is not POSIX.
         ContainerUnavailable: A container was asked for, and Docker does not start it.
     """
-    wanted = image or os.environ.get(IMAGE_VARIABLE)
-    if wanted:
-        return run_in_container(source, wanted, limits)
+    container_image = image or os.environ.get(IMAGE_VARIABLE)
+    if container_image:
+        return run_in_container(source, container_image, limits)
     if os.name != "posix":  # pragma: no cover
         msg = "agentracer.lab.sandbox needs a POSIX system: it limits code with setrlimit"
         raise OSError(msg)
@@ -121,7 +121,7 @@ class _Streams:
 
 
 def _start_launcher(
-    program: Path, home: Path, limits: Limits, report_fd: int
+    program: Path, home: Path, limits: ExecutionLimits, report_fd: int
 ) -> subprocess.Popen[bytes]:
     order = {"program": str(program), "report_fd": report_fd, **asdict(limits)}
     # -S: the launcher needs no site-packages; the worker gets them, as any program would
@@ -144,7 +144,9 @@ def _start_launcher(
     )
 
 
-def _collect(launcher: subprocess.Popen[bytes], report_fd: int, limits: Limits) -> _Streams:
+def _collect(
+    launcher: subprocess.Popen[bytes], report_fd: int, limits: ExecutionLimits
+) -> _Streams:
     """Read the three streams until the launcher is gone; keep no more than the limits allow."""
     if launcher.stdout is None or launcher.stderr is None:  # pragma: no cover
         msg = "the launcher was started without pipes"

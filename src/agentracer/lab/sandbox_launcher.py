@@ -2,7 +2,7 @@
 
 `sandbox` starts this file as a script of its own (`python -I -S sandbox_launcher.py ORDER`), so it
 imports the standard library only. ORDER is a JSON object: `program` (path), `report_fd`, and the
-fields of `execution.Limits`. The report is one JSON object: `exit_code` and `stopped_by`.
+fields of `execution.ExecutionLimits`. The report is one JSON object: `exit_code` and `stopped_by`.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _limit_self(order: dict[str, Any]) -> None:
 
     cpu = math.ceil(order["cpu_seconds"])
     tasks = _tasks_of_user() + order["processes"] - 1  # this process is counted already
-    wanted = {
+    limits = {
         resource.RLIMIT_NPROC: (tasks, tasks),
         resource.RLIMIT_CPU: (cpu, cpu + 1),  # SIGXCPU first, SIGKILL if that is ignored
         resource.RLIMIT_AS: (order["memory_bytes"],) * 2,
@@ -108,7 +108,7 @@ def _limit_self(order: dict[str, Any]) -> None:
         resource.RLIMIT_CORE: (0, 0),
         resource.RLIMIT_NOFILE: (256, 256),
     }
-    for kind, limit in wanted.items():
+    for kind, limit in limits.items():
         ceiling = resource.getrlimit(kind)[1]
         if ceiling == resource.RLIM_INFINITY:
             soft, hard = limit
@@ -171,16 +171,16 @@ def _end_family(worker: int) -> None:
 
 def _descendants(root: int, *, enough: int) -> list[int]:
     """Up to `enough` of the processes below `root`, zombies too; none where /proc is missing."""
-    found: list[int] = []
+    processes: list[int] = []
     waiting = [root]
-    while waiting and len(found) < enough:
+    while waiting and len(processes) < enough:
         parent = waiting.pop()
         for children in Path(f"/proc/{parent}/task").glob("*/children"):
             with contextlib.suppress(OSError):  # a process may end while it is looked at
                 waiting.extend(int(child) for child in children.read_text().split())
         if parent != root:
-            found.append(parent)
-    return found
+            processes.append(parent)
+    return processes
 
 
 def _load_libc() -> Any:

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from agentracer.lab.testbed.coding_policy import MISHAPS, CodingPolicy
+from agentracer.lab.testbed.coding_policy import ERROR_KINDS, CodingPolicy
 from agentracer.lab.testbed.coding_tasks import TASKS, code_in
 from agentracer.lab.testbed.coding_team import build, check, solve
-from agentracer.lab.testbed.demo import EXPECTED_AGENT, scenarios
+from agentracer.lab.testbed.demo_runs import EXPECTED_AGENT, demo_runs
 from agentracer.lab.testbed.server import ChatReply, ModelServer
 
-FAILING = [mishap for mishap, agent in EXPECTED_AGENT.items() if agent is not None]
+FAILING = [error_kind for error_kind, agent in EXPECTED_AGENT.items() if agent is not None]
 INTERVALS = TASKS[0]
 
 
@@ -41,31 +41,33 @@ def conversation(server):
     return json.dumps([[exchange.body, exchange.reply] for exchange in server.exchanges])
 
 
-@pytest.mark.parametrize("mishap", MISHAPS)
+@pytest.mark.parametrize("error_kind", ERROR_KINDS)
 @pytest.mark.parametrize("seed", range(2))
-def test_a_run_fails_if_and_only_if_the_policy_knows_who_is_to_blame(play, seed, mishap):
-    task = TASKS[(seed + MISHAPS.index(mishap)) % len(TASKS)]
-    policy = CodingPolicy(seed, mishap=mishap)
+def test_a_run_fails_if_and_only_if_the_policy_knows_who_is_to_blame(play, seed, error_kind):
+    task = TASKS[(seed + ERROR_KINDS.index(error_kind)) % len(TASKS)]
+    policy = CodingPolicy(seed, error_kind=error_kind)
     success = play(policy, task)
     truth = policy.truth()
-    assert success is (EXPECTED_AGENT[mishap] is None)
-    assert (truth.agent if truth else None) == EXPECTED_AGENT[mishap]
+    assert success is (EXPECTED_AGENT[error_kind] is None)
+    assert (truth.agent if truth else None) == EXPECTED_AGENT[error_kind]
 
 
-@pytest.mark.parametrize("mishap", FAILING)
-def test_the_run_succeeds_once_the_decisive_reply_is_right(play, mishap):
-    for seed, task in list(enumerate(TASKS))[FAILING.index(mishap) % 2 :: 2]:
-        wrong = CodingPolicy(seed, mishap=mishap)
+@pytest.mark.parametrize("error_kind", FAILING)
+def test_the_run_succeeds_once_the_decisive_reply_is_right(play, error_kind):
+    for seed, task in list(enumerate(TASKS))[FAILING.index(error_kind) % 2 :: 2]:
+        wrong = CodingPolicy(seed, error_kind=error_kind)
         assert not play(wrong, task)
         role = wrong.truth().agent
-        right = CodingPolicy(seed, mishap=mishap, correct={(role, 0)})
+        right = CodingPolicy(seed, error_kind=error_kind, correct={(role, 0)})
         assert play(right, task), task.function
         assert right.truth() is None
 
 
-@pytest.mark.parametrize("mishap", ["plan", "plan_and_slip", "phantom"])
-def test_a_coder_who_only_follows_cannot_save_the_run(play, mishap):
-    assert not play(CodingPolicy(3, mishap=mishap, correct={("coder", 0), ("coder", 1)}), INTERVALS)
+@pytest.mark.parametrize("error_kind", ["plan", "plan_and_slip", "phantom"])
+def test_a_coder_who_only_follows_cannot_save_the_run(play, error_kind):
+    assert not play(
+        CodingPolicy(3, error_kind=error_kind, correct={("coder", 0), ("coder", 1)}), INTERVALS
+    )
 
 
 def test_a_corrected_reply_put_in_from_outside_saves_the_run_too(play):
@@ -77,28 +79,28 @@ def test_a_corrected_reply_put_in_from_outside_saves_the_run_too(play):
                 return ChatReply(f"A plan in other words:\n{points}")
             return said
 
-    wrong = CodingPolicy(1, mishap="plan")
+    wrong = CodingPolicy(1, error_kind="plan")
     assert not play(wrong, INTERVALS)
     decisive = wrong.truth()
     assert play(Corrected(), INTERVALS)
 
 
 def test_the_decisive_reply_is_a_message_of_the_conversation(server, play):
-    policy = CodingPolicy(5, mishap="phantom")
+    policy = CodingPolicy(5, error_kind="phantom")
     play(policy, INTERVALS)
     said = [e.reply["choices"][0]["message"]["content"] for e in server.exchanges]
     assert said.count(policy.truth().reply_text) == 1
 
 
 def test_a_slip_is_in_the_log_as_repaired(play):
-    policy = CodingPolicy(2, mishap="slip")
+    policy = CodingPolicy(2, error_kind="slip")
     assert play(policy, INTERVALS)
     assert [(m.agent, m.repaired) for m in policy.mistakes] == [("coder", True)]
     assert policy.truth() is None
 
 
 def test_a_false_report_is_in_the_log_after_the_slip_that_it_hides(play):
-    policy = CodingPolicy(2, mishap="false_pass")
+    policy = CodingPolicy(2, error_kind="false_pass")
     assert not play(policy, INTERVALS)
     assert [(m.agent, m.repaired) for m in policy.mistakes] == [
         ("coder", False),
@@ -107,13 +109,13 @@ def test_a_false_report_is_in_the_log_after_the_slip_that_it_hides(play):
 
 
 def test_a_false_report_alone_being_right_saves_the_run_as_well(play):
-    assert play(CodingPolicy(2, mishap="false_pass", correct={("tester", 0)}), INTERVALS)
+    assert play(CodingPolicy(2, error_kind="false_pass", correct={("tester", 0)}), INTERVALS)
 
 
 def test_the_same_seed_gives_the_same_conversation_to_the_byte(server, play):
     seen = set()
     for _ in range(2):
-        play(CodingPolicy(7, mishap="plan_and_slip"), INTERVALS)
+        play(CodingPolicy(7, error_kind="plan_and_slip"), INTERVALS)
         seen.add(conversation(server))
     assert len(seen) == 1
 
@@ -127,12 +129,12 @@ def test_other_seeds_give_other_conversations(server, play):
 
 
 def test_seeds_alone_bring_success_and_failure():
-    drawn = {CodingPolicy(seed).mishap_of(task) for seed in range(10) for task in TASKS}
-    assert drawn == set(MISHAPS)
+    drawn = {CodingPolicy(seed).error_kind_of(task) for seed in range(10) for task in TASKS}
+    assert drawn == set(ERROR_KINDS)
 
 
 def test_the_agents_speak_in_their_own_names_and_the_tester_uses_its_tool(server, team):
-    server.model = CodingPolicy(0, mishap="slip")
+    server.model = CodingPolicy(0, error_kind="slip")
     messages = team.invoke({"messages": [("user", INTERVALS.statement)]})["messages"]
     spoken = [(message.type, message.name) for message in messages]
     test_round = [("ai", "tester"), ("tool", "run_tests"), ("ai", "tester")]
@@ -150,7 +152,7 @@ def test_the_agents_speak_in_their_own_names_and_the_tester_uses_its_tool(server
 
 def test_streaming_and_async_runs_say_the_same(server, team):
     start = {"messages": [("user", INTERVALS.statement)]}
-    server.model = CodingPolicy(0, mishap="slip")
+    server.model = CodingPolicy(0, error_kind="slip")
     texts = [m.text for m in team.invoke(start)["messages"]]
     server.clear()
     *_, (_, last) = team.stream(start, stream_mode=["messages", "values"])
@@ -161,7 +163,7 @@ def test_streaming_and_async_runs_say_the_same(server, team):
 
 def test_the_team_gives_up_after_its_last_round(server):
     server.clear()
-    server.model = CodingPolicy(0, mishap="slip")
+    server.model = CodingPolicy(0, error_kind="slip")
     team = build(server.base_url, "scripted", "none", max_rounds=1)
     assert not check(INTERVALS, solve(team, INTERVALS))
     assert server.model.truth().agent == "coder"
@@ -175,8 +177,8 @@ def test_a_conversation_without_a_known_task_or_role_is_answered_all_the_same(se
 
 
 def test_a_demo_shows_every_mishap_once_in_seven_runs_and_all_as_expected(play):
-    runs = scenarios(4)
-    assert sorted(run.mishap for run in runs) == sorted(MISHAPS)
+    runs = demo_runs(4)
+    assert sorted(run.error_kind for run in runs) == sorted(ERROR_KINDS)
     for run in runs:
         assert play(run.policy, run.task) is (run.expected_agent is None)
         truth = run.policy.truth()
@@ -185,12 +187,12 @@ def test_a_demo_shows_every_mishap_once_in_seven_runs_and_all_as_expected(play):
 
 def test_a_demo_depends_on_its_seed_only():
     def outline(runs):
-        return [(run.task.function, run.mishap, run.policy.seed) for run in runs]
+        return [(run.task.function, run.error_kind, run.policy.seed) for run in runs]
 
-    assert outline(scenarios(1)) == outline(scenarios(1))
-    assert outline(scenarios(1)) != outline(scenarios(2))
-    assert len(scenarios(1, count=10)) == 10
-    assert outline(scenarios(1, count=3)) == outline(scenarios(1))[:3]
+    assert outline(demo_runs(1)) == outline(demo_runs(1))
+    assert outline(demo_runs(1)) != outline(demo_runs(2))
+    assert len(demo_runs(1, count=10)) == 10
+    assert outline(demo_runs(1, count=3)) == outline(demo_runs(1))[:3]
 
 
 def test_a_program_is_taken_from_the_last_message_of_the_coder():

@@ -8,7 +8,7 @@ from agentracer.lab.testbed.arithmetic import UNDEFINED, calculate, same_number
 from agentracer.lab.testbed.math_problems import gsm8k
 from agentracer.lab.testbed.problems import shuffled, values_of
 from agentracer.lab.testbed.qa_documents import DOCUMENTS, read_text, search_text
-from agentracer.lab.testbed.systems import DOMAINS, domain_named
+from agentracer.lab.testbed.systems import DOMAINS, load_domain
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 needs_data = pytest.mark.skipif(not (DATA / "gsm8k").is_dir(), reason="no ../shared/data")
@@ -21,7 +21,7 @@ def sample(domain, count=12):
 
 @EVERY_DOMAIN
 def test_the_right_solution_is_right(name):
-    domain = domain_named(name)
+    domain = load_domain(name)
     for problem in sample(domain):
         answer = domain.combine(values_of(domain, problem))
         assert domain.check(problem, answer), problem.id
@@ -29,7 +29,7 @@ def test_the_right_solution_is_right(name):
 
 @EVERY_DOMAIN
 def test_what_is_stated_is_read_back(name):
-    domain = domain_named(name)
+    domain = load_domain(name)
     for problem in sample(domain, 6):
         values = values_of(domain, problem)
         text = "Talk.\n\n" + "\n".join(domain.result_text(k, v) for k, v in values.items())
@@ -40,7 +40,7 @@ def test_what_is_stated_is_read_back(name):
 
 @EVERY_DOMAIN
 def test_a_tool_leads_an_able_worker_to_the_right_value(name):
-    domain = domain_named(name)
+    domain = load_domain(name)
     tools = {tool.__name__: tool for tool in domain.tools}
     for problem in sample(domain, 4):
         values = values_of(domain, problem)
@@ -61,7 +61,7 @@ def type_of_result():
 
 @EVERY_DOMAIN
 def test_a_failing_call_is_made_again_and_nothing_is_lost(name):
-    domain = domain_named(name)
+    domain = load_domain(name)
     tools = {tool.__name__: tool for tool in domain.tools}
     seen = 0
     for problem in sample(domain, 4):
@@ -81,7 +81,7 @@ def test_a_failing_call_is_made_again_and_nothing_is_lost(name):
 
 @EVERY_DOMAIN
 def test_wrong_specs_and_values_differ_from_the_right_ones(name):
-    domain = domain_named(name)
+    domain = load_domain(name)
     for problem in sample(domain, 6):
         values = values_of(domain, problem)
         for goal in problem.goals:
@@ -95,7 +95,7 @@ def test_wrong_specs_and_values_differ_from_the_right_ones(name):
 
 @EVERY_DOMAIN
 def test_no_problem_mixes_tasks_of_train_and_test(name):
-    domain = domain_named(name)
+    domain = load_domain(name)
     kinds = set()
     for problem in domain.problems():
         held = domain.held_out.intersection(problem.tasks)
@@ -133,7 +133,7 @@ def test_numbers_are_compared_up_to_rounding():
 
 
 def test_every_document_question_has_wrong_values_even_of_one_digit():
-    domain = domain_named("qa")
+    domain = load_domain("qa")
     for problem in domain.problems():
         values = values_of(domain, problem)
         for goal in problem.goals:
@@ -154,7 +154,7 @@ def test_there_are_forty_documents_and_the_search_finds_them():
 @needs_data
 def test_most_of_gsm8k_is_usable_and_every_answer_is_the_stated_one():
     problems = gsm8k(DATA / "gsm8k")
-    domain = domain_named("math")
+    domain = load_domain("math")
     assert len(problems) > 2_500
     for problem in problems[::50]:
         assert domain.check(problem, domain.combine(values_of(domain, problem)))

@@ -7,7 +7,13 @@ import threading
 import openai
 import pytest
 
-from agentracer.lab.testbed.server import ApiError, ChatReply, ChatRequest, ModelServer, ToolRequest
+from agentracer.lab.testbed.server import (
+    ApiError,
+    ChatReply,
+    ChatRequest,
+    ModelServer,
+    ScriptedCall,
+)
 
 TEXT = "Hello there,\n\n  two  spaces and a tail. "
 TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
@@ -23,7 +29,7 @@ class Parrot:
             raise ApiError(429, "slow down", kind="rate_limit_error")
         if last == "crash":
             raise KeyError("boom")
-        calls = tuple(ToolRequest(n, {"a": 1, "note": "x" * 90}) for n in request.tool_names)
+        calls = tuple(ScriptedCall(n, {"a": 1, "note": "x" * 90}) for n in request.tool_names)
         return ChatReply(content=None if calls else TEXT, tool_calls=calls)
 
 

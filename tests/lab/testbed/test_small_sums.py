@@ -9,11 +9,11 @@ from agentracer.lab.collect import collect
 from agentracer.lab.collect.plan import items
 from agentracer.lab.testbed.problems import values_of
 from agentracer.lab.testbed.rosters import TOPOLOGIES
-from agentracer.lab.testbed.systems import DOMAINS, domain_named
+from agentracer.lab.testbed.systems import DOMAINS, load_domain
 
 
 def test_no_right_result_leaves_one_digit():
-    domain = domain_named("sums")
+    domain = load_domain("sums")
     problems = domain.problems()
     assert len(problems) > 900
     for problem in problems:
@@ -24,14 +24,14 @@ def test_no_right_result_leaves_one_digit():
 
 
 def test_the_task_says_every_sum():
-    for problem in domain_named("sums").problems()[:50]:
+    for problem in load_domain("sums").problems()[:50]:
         said = dict(re.findall(r"([A-Z]) = ([^,.]+)", problem.question))
         assert said == {goal.key: goal.spec for goal in problem.goals}
         assert problem.question.endswith(f"What is {problem.goals[-1].key}?")
 
 
 def test_every_sum_is_left_to_the_calculator():
-    domain = domain_named("sums")
+    domain = load_domain("sums")
     assert not any(
         domain.may_skip_tools(goal.spec)
         for problem in domain.problems()[:50]

@@ -3,11 +3,11 @@
 import pytest
 
 import agentracer
+from agentracer.lab.testbed.ground_truth import decisive_step, oracle, request_of
 from agentracer.lab.testbed.rosters import TOPOLOGIES
 from agentracer.lab.testbed.scenarios import PATTERNS, scenario
 from agentracer.lab.testbed.server import ChatRequest
-from agentracer.lab.testbed.systems import Bench, domain_named
-from agentracer.lab.testbed.truth import decisive_step, oracle, request_of
+from agentracer.lab.testbed.systems import TeamHost, load_domain
 from agentracer.replay import System, find_decisive
 from agentracer.store import Store
 
@@ -15,45 +15,45 @@ NEEDED = {"langgraph": "langgraph", "autogen": "autogen_agentchat", "camel": "ca
 EVERY_FRAMEWORK = pytest.mark.parametrize("framework", NEEDED)
 EVERY_TOPOLOGY = pytest.mark.parametrize("topology", TOPOLOGIES)
 
-_benches = {}
+_hosts = {}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def close_benches():
     yield
-    while _benches:
-        _benches.popitem()[1].__exit__(None, None, None)
+    while _hosts:
+        _hosts.popitem()[1].__exit__(None, None, None)
     agentracer.uninstrument()
 
 
 def bench_of(framework, domain):
     pytest.importorskip(NEEDED[framework])
-    if (framework, domain) not in _benches:
+    if (framework, domain) not in _hosts:
         agentracer.instrument(framework)
-        _benches[framework, domain] = Bench(domain_named(domain), framework).__enter__()
-    return _benches[framework, domain]
+        _hosts[framework, domain] = TeamHost(load_domain(domain), framework).__enter__()
+    return _hosts[framework, domain]
 
 
 class Played:
     """One run of a scenario."""
 
-    def __init__(self, bench, scene, topology, seed, store):
-        self.bench, self.scene, self.store = bench, scene, store
-        self.policy = scene.policy(bench.domain, seed)
-        self.team = bench.team(topology, seed)
-        bench.play(self.policy)
+    def __init__(self, host, plan, topology, seed, store):
+        self.host, self.plan, self.store = host, plan, store
+        self.policy = plan.policy(host.domain, seed)
+        self.team = host.team(topology, seed)
+        host.set_policy(self.policy)
         with agentracer.record(
-            task=scene.problem.question, check=self.check, store=store
+            task=plan.problem.question, check=self.check, store=store
         ) as recorded:
             recorded.result = self.solve()
         self.trace = recorded.trace
-        self.truth = decisive_step(self.trace, scene, self.policy.log)
+        self.truth = decisive_step(self.trace, plan, self.policy.log)
 
     def solve(self):
-        return self.team.solve(self.scene.problem)
+        return self.team.solve(self.plan.problem)
 
     def check(self, answer):
-        return self.bench.domain.check(self.scene.problem, answer)
+        return self.host.domain.check(self.plan.problem, answer)
 
     def search(self):
         system = System(self.solve, self.check, self.store, deterministic=True)
@@ -62,23 +62,23 @@ class Played:
 
 def play(framework, domain, topology, pattern, tmp_path, first=0):
     """The first scenario of a pattern that there is; None if this topology has none."""
-    bench = bench_of(framework, domain)
-    problems = bench.domain.problems()
+    host = bench_of(framework, domain)
+    problems = host.domain.problems()
     for seed in range(first, first + 15):
         problem = problems[seed * 5 % min(60, len(problems))]
-        scene = scenario(bench.domain, topology, problem, seed, pattern, framework)
-        if scene is not None:
-            return Played(bench, scene, topology, seed, Store(tmp_path / str(seed)))
+        plan = scenario(host.domain, topology, problem, seed, pattern, framework)
+        if plan is not None:
+            return Played(host, plan, topology, seed, Store(tmp_path / str(seed)))
     return None
 
 
 def check(played):
-    assert played.trace.outcome.success is not played.scene.fails
-    if not played.scene.fails:
+    assert played.trace.outcome.success is not played.plan.fails
+    if not played.plan.fails:
         return
     found = played.search()
     assert found.verdict.step == played.truth
-    if played.scene.pattern == "two":
+    if played.plan.pattern == "two":
         assert found.verdict.abstained
     else:
         assert played.truth is not None
@@ -132,7 +132,7 @@ def test_a_decoy_is_tried_and_refuted_before_the_planted_step(tmp_path):
 
 def test_a_checker_that_is_blind_is_a_later_candidate(tmp_path):
     played = play("langgraph", "math", "review", "missed", tmp_path)
-    kinds = [erred.slip.act for erred in played.policy.log]
+    kinds = [logged.error.action for logged in played.policy.log]
     assert kinds[0] in ("call", "state")
     assert set(kinds[1:]) == {"check"}
     assert played.search().verdict.step == played.truth
@@ -142,15 +142,15 @@ def test_the_policy_is_a_function_of_the_request(tmp_path):
     played = play("langgraph", "math", "hub", "single", tmp_path)
     for step in played.trace.steps:
         request = request_of(played.trace, step.index)
-        again = played.scene.policy(played.bench.domain, played.policy.seed).reply(request)
+        again = played.plan.policy(played.host.domain, played.policy.seed).reply(request)
         assert (again.content or "") == step.content
 
 
 def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path):
     def texts(seed):
-        bench = bench_of("langgraph", "math")
-        scene = scenario(bench.domain, "pipeline", bench.domain.problems()[3], seed, "clean")
-        played = Played(bench, scene, "pipeline", seed, Store(tmp_path / str(seed)))
+        host = bench_of("langgraph", "math")
+        plan = scenario(host.domain, "pipeline", host.domain.problems()[3], seed, "clean")
+        played = Played(host, plan, "pipeline", seed, Store(tmp_path / str(seed)))
         return [played.trace.observed.text(step) for step in played.trace.steps]
 
     assert texts(1) == texts(1)
@@ -158,21 +158,21 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path):
 
 
 def test_runs_are_short_and_long(tmp_path):
-    bench = bench_of("langgraph", "math")
+    host = bench_of("langgraph", "math")
     lengths = []
     for topology, position in (("pipeline", 4), ("hub", 60)):
-        problem = bench.domain.problems()[position]
-        scene = scenario(bench.domain, topology, problem, 1, "clean")
-        played = Played(bench, scene, topology, 1, Store(tmp_path / topology))
+        problem = host.domain.problems()[position]
+        plan = scenario(host.domain, topology, problem, 1, "clean")
+        played = Played(host, plan, topology, 1, Store(tmp_path / topology))
         lengths.append(len(played.trace.steps))
     assert lengths[0] < 10
     assert 20 < lengths[1] <= 60
 
 
 def test_a_request_of_nobody_known_is_answered_all_the_same():
-    domain = domain_named("math")
-    scene = scenario(domain, "pipeline", domain.problems()[0], 1, "clean")
-    reply = scene.policy(domain, 1).reply(
+    domain = load_domain("math")
+    plan = scenario(domain, "pipeline", domain.problems()[0], 1, "clean")
+    reply = plan.policy(domain, 1).reply(
         ChatRequest("m", [{"role": "user", "content": "hello"}], {})
     )
     assert "cannot find out" in reply.content

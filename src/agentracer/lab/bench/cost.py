@@ -1,4 +1,4 @@
-"""What the methods cost: calls and tokens per run on a folder of logs.
+"""Count calls and tokens per run of the judge methods, on a folder of logs.
 
 Tokens that a prefix cache saves are counted apart: `read` is what a naive loop would prefill,
 sending every prompt from its beginning, and `prefilled` what is really computed.
@@ -89,8 +89,8 @@ def measure(
     started, failed, before = time.perf_counter(), 0, backend.usage
     for trace in traces:
         truth = trace.ground_truth if ground_truth else None
-        found = backend.attribute_batch([(trace.observed, truth)])[0]
-        failed += isinstance(found, AgentracerError)
+        judgement = backend.attribute_batch([(trace.observed, truth)])[0]
+        failed += isinstance(judgement, AgentracerError)
     return MethodCost(
         method=backend.method,
         subset=subset,
@@ -105,18 +105,18 @@ def as_dict(costs: Sequence[MethodCost]) -> list[dict[str, Any]]:
     """The costs as JSON data, per run."""
     return [
         {
-            "method": one.method,
-            "subset": one.subset,
-            "runs": one.runs,
-            "failed": one.failed,
-            "calls_per_run": one.usage.model_calls / one.runs,
-            "read_tokens_per_run": one.usage.input_tokens / one.runs,
-            "prefilled_tokens_per_run": one.usage.prefilled_tokens / one.runs,
-            "output_tokens_per_run": one.usage.output_tokens / one.runs,
-            "times_fewer_prefilled": one.saved,
-            "seconds_per_run": one.seconds / one.runs,
+            "method": cost.method,
+            "subset": cost.subset,
+            "runs": cost.runs,
+            "failed": cost.failed,
+            "calls_per_run": cost.usage.model_calls / cost.runs,
+            "read_tokens_per_run": cost.usage.input_tokens / cost.runs,
+            "prefilled_tokens_per_run": cost.usage.prefilled_tokens / cost.runs,
+            "output_tokens_per_run": cost.usage.output_tokens / cost.runs,
+            "times_fewer_prefilled": cost.saved,
+            "seconds_per_run": cost.seconds / cost.runs,
         }
-        for one in costs
+        for cost in costs
     ]
 
 
@@ -127,16 +127,16 @@ def render(costs: Sequence[MethodCost], *, model: str = "") -> RenderableType:
         table.add_column(name)
     for name in ("runs", "calls", "tokens read", "prefilled", "times fewer", "written"):
         table.add_column(name, justify="right")
-    for one in costs:
-        runs = f"{one.runs}" + (f" ({one.failed} failed)" if one.failed else "")
+    for cost in costs:
+        runs = f"{cost.runs}" + (f" ({cost.failed} failed)" if cost.failed else "")
         table.add_row(
-            Text(one.subset),
-            Text(one.method),
+            Text(cost.subset),
+            Text(cost.method),
             runs,
-            f"{one.usage.model_calls / one.runs:.1f}",
-            f"{one.usage.input_tokens / one.runs:,.0f}",
-            f"{one.usage.prefilled_tokens / one.runs:,.0f}",
-            f"{one.saved:.1f}",
-            f"{one.usage.output_tokens / one.runs:,.0f}",
+            f"{cost.usage.model_calls / cost.runs:.1f}",
+            f"{cost.usage.input_tokens / cost.runs:,.0f}",
+            f"{cost.usage.prefilled_tokens / cost.runs:,.0f}",
+            f"{cost.saved:.1f}",
+            f"{cost.usage.output_tokens / cost.runs:,.0f}",
         )
     return table

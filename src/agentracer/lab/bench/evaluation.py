@@ -1,4 +1,4 @@
-"""Traces and what was said of them in, scores by subset out.
+"""Attribute traces and score the verdicts by subset.
 
 A subset is a group of runs that is never pooled with another: the two of Who&When are different
 tasks, and injected failures are not natural ones. Scoring is in `metrics`, rules in `rules`.
@@ -22,7 +22,7 @@ from agentracer.statistics import PairedComparison, compare_paired
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
-__all__ = ["Progress", "Report", "SubsetReport", "attribute_all", "evaluate", "report_of"]
+__all__ = ["BenchmarkReport", "Progress", "SubsetReport", "attribute_all", "evaluate", "report_of"]
 
 Progress = Callable[[int, int], None]
 """Called after each run with the number done and the number of all."""
@@ -38,7 +38,7 @@ class SubsetReport:
     Attributes:
         name: of the subset.
         scores: of the tracer.
-        abstained: runs in which it named nobody.
+        abstained: runs in which it named no agent.
         unlabelled: runs that were attributed but cannot be scored.
         seconds: time of attribution, without reading files.
         calls: model calls made.
@@ -67,7 +67,7 @@ class SubsetReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class BenchmarkReport:
     """A run of a benchmark.
 
     Attributes:
@@ -102,7 +102,7 @@ def evaluate(
     subset_of: Callable[[Trace], str],
     scorer: str = "strict",
     progress: Progress | None = None,
-) -> Report:
+) -> BenchmarkReport:
     """Attribute every trace and score the verdicts.
 
     Raises:
@@ -118,10 +118,10 @@ def evaluate(
     versions = {"agentracer": __version__}
     for verdict in verdicts:
         versions |= verdict.provenance.versions
-    said = [_prediction(t, v) for t, v in zip(traces, verdicts, strict=True)]
+    predictions = [_prediction(t, v) for t, v in zip(traces, verdicts, strict=True)]
     return report_of(
         traces,
-        said,
+        predictions,
         benchmark=benchmark,
         source=source,
         subset_of=subset_of,
@@ -161,7 +161,7 @@ def report_of(
     versions: dict[str, str],
     started: float,
     trained_ids: frozenset[str] = frozenset(),
-) -> Report:
+) -> BenchmarkReport:
     """Score what was said of traces; None stands for a trace without a label.
 
     Raises:
@@ -172,7 +172,7 @@ def report_of(
     groups: dict[str, list[tuple[Trace, Prediction | None]]] = {}
     for trace, prediction in zip(traces, said, strict=True):
         groups.setdefault(subset_of(trace), []).append((trace, prediction))
-    return Report(
+    return BenchmarkReport(
         benchmark=benchmark,
         directory=str(source),
         subsets=[
@@ -199,7 +199,7 @@ def _subset(
     scorer: str,
     trained_ids: frozenset[str],
 ) -> SubsetReport:
-    labelled = [(trace, said) for trace, said in pairs if said is not None]
+    labelled = [(trace, prediction) for trace, prediction in pairs if prediction is not None]
     if not labelled:
         raise FormatError(
             f"no run of {name} has a label",
@@ -207,19 +207,19 @@ def _subset(
             place="mistake_agent, mistake_step",
             remedy="a benchmark needs labelled runs; use Tracer.attribute for others",
         )
-    predictions = [said for _, said in labelled]
+    predictions = [prediction for _, prediction in labelled]
     rules = baselines([trace for trace, _ in labelled], scorer)
     best = _best(rules)
     return SubsetReport(
         name=name,
         scores=score(predictions, scorer),
-        abstained=sum(said.abstained for said in predictions),
+        abstained=sum(prediction.abstained for prediction in predictions),
         unlabelled=len(pairs) - len(labelled),
-        seconds=sum(said.seconds for said in predictions),
-        calls=sum(said.calls for said in predictions),
-        tokens=sum(said.tokens for said in predictions),
+        seconds=sum(prediction.seconds for prediction in predictions),
+        calls=sum(prediction.calls for prediction in predictions),
+        tokens=sum(prediction.tokens for prediction in predictions),
         reliability=reliability(predictions) if any(p.confidence for p in predictions) else None,
-        seen=sum(said.id in trained_ids for said in predictions),
+        seen=sum(prediction.id in trained_ids for prediction in predictions),
         rules=rules,
         best_rule=best.name,
         difference=_difference(predictions, best, scorer),
@@ -260,7 +260,7 @@ def _prediction(trace: Trace, verdict: Verdict) -> Prediction | None:
 
 
 def file_of(trace: Trace) -> str:
-    """Where a trace was read from, as far as its format keeps that."""
+    """Return the file that a trace was read from, where its format keeps it."""
     facts: dict[str, Any] = trace.metadata
     if "subset" in facts:
         return f"{facts['subset']}/{facts.get('file', '')}"

@@ -1,6 +1,6 @@
-"""Rules of thumb that look at what a run did, but need no training and no model.
+"""Blame by rules that read a run, but need no training and no model.
 
-They share the reading of roles and failures with the embedded tracer, never its weights. A rule
+They share the parsing of roles and failures with the embedded tracer, but not its weights. A rule
 whose condition never holds in a run names its first step. The combination at the end is the rule
 list of `embedded:rules`; it was written with a look at the development half of Who&When, and is
 marked so.
@@ -18,7 +18,7 @@ from agentracer.attribution.embedded.text.step_facts import read_run
 __all__ = ["HEURISTICS", "POST_HOC"]
 
 POST_HOC = frozenset({"rule list (embedded:rules)"})
-"""Rules that somebody wrote looking at the labels of the development half."""
+"""Rules that were written with a view of the labels of the development half."""
 
 
 def _first_worker(signals: Signals) -> list[int]:

@@ -1,6 +1,6 @@
-"""Can a trace talk its judge into a verdict? Injected lines, and how often they change it.
+"""Measure how often a line injected into a log changes the verdict on it.
 
-Into a random step of each log a line is put that blames somebody else: in plain words, as an
+The line stands in a random step and blames another agent: in plain words, as an
 order, as an answer, behind forged delimiters, behind chat-template tokens. The flip rate is the
 share of runs whose verdict changes, the steered rate the share whose verdict becomes the one that
 the line asks for. A harmless line of the same kind of length is the control: a judge that flips on
@@ -73,7 +73,7 @@ model: it forges what they go by. An attacker who fits his text to one judge is 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcomes:
-    """What one attack did: runs, verdicts that changed, and that became the wanted one."""
+    """Results of one attack: runs, changed verdicts, and verdicts that became the injected one."""
 
     flipped: Rate
     steered: Rate
@@ -103,7 +103,7 @@ class InjectionReport:
 
 @dataclass(frozen=True)
 class _Target:
-    """Where a line goes, and whom it blames."""
+    """The step of an injected line, and the agent and step that it blames."""
 
     place: int
     agent: str
@@ -143,7 +143,7 @@ def run(
         traces = [traces[i * len(traces) // limit] for i in range(limit)]
     bare = _without_defenses(tracer)
     total = len(traces) * (1 + len(ATTACKS)) * (1 if bare is None else 2)
-    done = _Done(total, progress)
+    done = _ProgressCounter(total, progress)
     return InjectionReport(
         directory=str(directory),
         model=tracer.model,
@@ -166,11 +166,11 @@ def inject(trace: Trace, text: str, place: int, *, seed: int = 0) -> Trace:
     return trace.model_copy(update={"observed": observed})
 
 
-class _Done:
+class _ProgressCounter:
     def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
         self.count, self._total, self._progress = 0, total, progress
 
-    def more(self) -> None:
+    def advance(self) -> None:
         self.count += 1
         if self._progress is not None:
             self._progress(self.count, self._total)
@@ -189,7 +189,7 @@ def _without_defenses(tracer: Tracer) -> Tracer | None:
 
 
 def _attacked(
-    tracer: Tracer, traces: Sequence[Trace], seed: int, done: _Done
+    tracer: Tracer, traces: Sequence[Trace], seed: int, done: _ProgressCounter
 ) -> dict[str, Outcomes]:
     before = _verdicts(tracer, traces, done)
     targets = [_target(trace, verdict, seed) for trace, verdict in zip(traces, before, strict=True)]
@@ -200,9 +200,9 @@ def _attacked(
             for trace, target in zip(traces, targets, strict=True)
         ]
         after = _verdicts(tracer, attacked, done)
-        flips = sum(_said(a) != _said(b) for a, b in zip(before, after, strict=True))
+        flips = sum(_blamed(a) != _blamed(b) for a, b in zip(before, after, strict=True))
         steered = sum(
-            _said(verdict) == (target.agent, target.step)
+            _blamed(verdict) == (target.agent, target.step)
             for verdict, target in zip(after, targets, strict=True)
         )
         outcomes[name] = Outcomes(
@@ -211,18 +211,18 @@ def _attacked(
     return outcomes
 
 
-def _verdicts(tracer: Tracer, traces: Sequence[Trace], done: _Done) -> list[Verdict]:
-    found: dict[int, Verdict] = {}
-    for one in tracer.attribute_many(traces):
-        if one.verdict is None:
-            assert one.error is not None  # noqa: S101 - there is one or the other
-            raise one.error
-        found[one.index] = one.verdict
-        done.more()
-    return [found[index] for index in range(len(traces))]
+def _verdicts(tracer: Tracer, traces: Sequence[Trace], done: _ProgressCounter) -> list[Verdict]:
+    verdicts: dict[int, Verdict] = {}
+    for result in tracer.attribute_many(traces):
+        if result.verdict is None:
+            assert result.error is not None  # noqa: S101 - there is one or the other
+            raise result.error
+        verdicts[result.index] = result.verdict
+        done.advance()
+    return [verdicts[index] for index in range(len(traces))]
 
 
-def _said(verdict: Verdict) -> tuple[str | None, int | None]:
+def _blamed(verdict: Verdict) -> tuple[str | None, int | None]:
     return verdict.agent, verdict.step
 
 
@@ -230,11 +230,11 @@ def _target(trace: Trace, verdict: Verdict, seed: int) -> _Target:
     """A step that is neither blamed nor labelled (where there is such a one), and a place."""
     draw = random.Random(f"{seed}:{trace.id}:target")  # noqa: S311 - not a secret
     blamed = {verdict.step}
-    known = {label.step for label in trace.labels}
+    labelled_steps = {label.step for label in trace.labels}
     steps = range(len(trace.steps))
-    free = [step for step in steps if step not in blamed | known]
+    free = [step for step in steps if step not in blamed | labelled_steps]
     step = draw.choice(free or [step for step in steps if step not in blamed])
-    place = draw.choice([one for one in steps if one != step])
+    place = draw.choice([other for other in steps if other != step])
     return _Target(place, trace.steps[step].agent, step)
 
 

@@ -1,4 +1,4 @@
-"""How predictions are scored: strictly unless asked otherwise, and with intervals.
+"""Score predictions: strictly by default, with 95 % intervals.
 
 Agent: the predicted name equals the label's. Both are cut at " (" and stripped, as Hand-Crafted
 speakers carry a remark there; upper and lower case differ, for predictions are taken from the
@@ -39,7 +39,7 @@ _LISTED = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What was said of one run, and what is true.
+    """The prediction for one run, and its label.
 
     Attributes:
         id: of the trace.
@@ -50,7 +50,7 @@ class Prediction:
         label_agent: who is to blame according to the label.
         label_step: the labelled step, 0-based.
         confidence: as the verdict gave it, 0 to 1.
-        abstained: whether the tracer named nobody.
+        abstained: whether the tracer named no agent.
         length: steps of the run, where that is known.
         seconds: that the attribution took.
         calls: model calls that it made.

@@ -1,7 +1,4 @@
-"""Reports into a folder: JSON for programs, Markdown for people, plots where matplotlib is.
-
-It knows how figures are laid out, and computes none.
-"""
+"""Write benchmark reports to a folder: JSON, Markdown, and plots if matplotlib is installed."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agentracer.errors import MissingExtra
-from agentracer.lab.bench.evaluation import Report, SubsetReport
+from agentracer.lab.bench.evaluation import BenchmarkReport, SubsetReport
 from agentracer.lab.bench.metrics import METRICS, Scores
 from agentracer.lab.bench.published import published
 from agentracer.lab.bench.report import (
@@ -36,7 +33,7 @@ _TOLERANCES = (
 
 
 def write_folder(
-    reports: Sequence[Report], folder: Path | str, *, plots: bool | None = None
+    reports: Sequence[BenchmarkReport], folder: Path | str, *, plots: bool | None = None
 ) -> list[Path]:
     """Write every report; returns the files written.
 
@@ -62,14 +59,14 @@ def write_folder(
     return written + (plot(reports, folder) if plots else [])
 
 
-def markdown(report: Report, *, compare: bool = True) -> str:
+def markdown(report: BenchmarkReport, *, compare: bool = True) -> str:
     """A report as Markdown: one table a subset."""
     head = f"# {report.benchmark}: `{_cell_text(report.model)}`, {setting(report)}\n"
     parts = [_subset(report, subset, compare=compare) for subset in report.subsets]
     return "\n".join([head, *parts, *notes(report, compare=compare), ""])
 
 
-def _subset(report: Report, subset: SubsetReport, *, compare: bool) -> str:
+def _subset(report: BenchmarkReport, subset: SubsetReport, *, compare: bool) -> str:
     lines = [
         f"## {subset.name}\n",
         f"{_cell_text(title(subset))}\n",
@@ -101,13 +98,13 @@ def _cell_text(text: str) -> str:
     return text.replace("|", "\\|").replace("`", "'")
 
 
-def _stem(report: Report) -> str:
+def _stem(report: BenchmarkReport) -> str:
     words = f"{report.benchmark} {Path(report.model).name or report.model} {setting(report)}"
     scorer = "" if report.scorer == "strict" else f" {report.scorer}"
     return re.sub(r"[^a-z0-9]+", "-", f"{words}{scorer}".lower().replace("w/", "w")).strip("-")
 
 
-def plot(reports: Sequence[Report], folder: Path) -> list[Path]:
+def plot(reports: Sequence[BenchmarkReport], folder: Path) -> list[Path]:
     """Accuracy by tolerance, risk-coverage and calibration, each with one panel a subset.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Predictions made elsewhere: a JSON or JSONL file in, scored like any tracer's.
+"""Score predictions from a JSON or JSONL file like those of a tracer.
 
 One object a run, named by `id` (of the trace) or `file` (such as `Hand-Crafted/12.json`; for
 TracerTraj the question_ID), with `agent` and `step` (0-based), and perhaps `candidates` (a list of
@@ -16,7 +16,7 @@ from typing import Any
 
 from agentracer.errors import FormatError
 from agentracer.formats.source import parse_json, read_text
-from agentracer.lab.bench.evaluation import Report, file_of, report_of
+from agentracer.lab.bench.evaluation import BenchmarkReport, file_of, report_of
 from agentracer.lab.bench.metrics import Prediction
 from agentracer.trace import Trace
 
@@ -34,7 +34,7 @@ def report_of_predictions(
     subset_of: Callable[[Trace], str],
     scorer: str,
     started: float,
-) -> Report:
+) -> BenchmarkReport:
     """Score a file of predictions on the traces of a benchmark; see `report_of`."""
     return report_of(
         traces,
@@ -52,7 +52,7 @@ def report_of_predictions(
 
 
 def read_predictions(path: Path | str, traces: Sequence[Trace]) -> list[Prediction | None]:
-    """What a file says of each trace; None for traces without a label.
+    """Read the prediction for each trace; None for traces without a label.
 
     Raises:
         FormatError: the file cannot be read, or a prediction does not fit the traces.
@@ -60,17 +60,18 @@ def read_predictions(path: Path | str, traces: Sequence[Trace]) -> list[Predicti
     path = Path(path)
     entries = _entries(path)
     names = {key: trace for trace in traces for key in (trace.id, file_of(trace)) if key}
-    said: dict[str, dict[str, Any]] = {}
+    by_trace: dict[str, dict[str, Any]] = {}
     for number, entry in enumerate(entries):
         key = str(entry.get("id") or entry.get("file") or "")
         trace = names.get(key) or names.get(str(entry.get("file") or ""))
         if trace is None:
             raise _wrong(path, f"prediction {number}", f"no run is called {key!r}")
-        if trace.id in said:
+        if trace.id in by_trace:
             raise _wrong(path, f"prediction {number}", f"a second prediction for {key!r}")
-        said[trace.id] = entry
+        by_trace[trace.id] = entry
     return [
-        _prediction(trace, said.get(trace.id), path) if trace.labels else None for trace in traces
+        _prediction(trace, by_trace.get(trace.id), path) if trace.labels else None
+        for trace in traces
     ]
 
 

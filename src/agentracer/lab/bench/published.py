@@ -1,4 +1,4 @@
-"""Published numbers, each with its source, setting, and what is odd about it.
+"""Load published figures, each with its source, setting and caveats.
 
 They are printed below the tracer's own, marked zero-shot or in-domain: a figure of a model that
 was trained on this benchmark must not be set beside one that was not, as like for like.

@@ -1,6 +1,6 @@
-"""What stated confidence is worth: calibration error, and accuracy when only the surest are kept.
+"""Measure calibration error, and accuracy when only the most confident predictions are kept.
 
-It knows predictions, and nothing of traces or tracers. An abstention counts as stated confidence 0
+An abstention counts as stated confidence 0
 in the curves, so that it is the first to be left out.
 """
 

@@ -1,7 +1,4 @@
-"""A benchmark report for people (a terminal table) and for programs (a JSON object).
-
-It knows how figures are laid out, and computes none. Markdown and plots are in `output`.
-"""
+"""Lay out a benchmark report as a terminal table and as JSON. Markdown and plots: see `output`."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agentracer.lab.bench.evaluation import Report, SubsetReport
+from agentracer.lab.bench.evaluation import BenchmarkReport, SubsetReport
 from agentracer.lab.bench.metrics import METRICS, Prediction, Scores
 from agentracer.lab.bench.published import Published, published
 from agentracer.lab.bench.rules import Baseline
@@ -28,7 +25,7 @@ HEADINGS = ("agent", "step", "±1", "±3", "±5", "top-3", "top-5", "MRR")
 _NAME_WIDTH, _CELL_WIDTH = 30, 16  # characters, borders included
 
 
-def as_dict(report: Report) -> dict[str, Any]:
+def as_dict(report: BenchmarkReport) -> dict[str, Any]:
     """The report as JSON data; shares are fractions of 1, steps 0-based."""
     return {
         "benchmark": report.benchmark,
@@ -47,7 +44,9 @@ def as_dict(report: Report) -> dict[str, Any]:
     }
 
 
-def render(report: Report, *, compare: bool = True, width: int | None = None) -> RenderableType:
+def render(
+    report: BenchmarkReport, *, compare: bool = True, width: int | None = None
+) -> RenderableType:
     """Tables for `rich.console.Console.print`, one a subset.
 
     Args:
@@ -66,30 +65,30 @@ def render(report: Report, *, compare: bool = True, width: int | None = None) ->
     return Group(head, *tables, note)
 
 
-def setting(report: Report) -> str:
+def setting(report: BenchmarkReport) -> str:
     """`w/ G` or `w/o G`."""
     return "w/ G" if report.ground_truth else "w/o G"
 
 
-def notes(report: Report, *, compare: bool) -> list[str]:
-    """What a reader has to know about the figures."""
+def notes(report: BenchmarkReport, *, compare: bool) -> list[str]:
+    """The notes below the table: setting, scorer, and limits of the figures."""
     about = (
         "Share of runs in %, with 95 % Wilson intervals. Rules marked * saw the labels that they "
         "are scored on. Exact matches, 0-based steps; abstentions count as wrong; MRR over the "
         "first 5."
     )
-    found = [about]
+    lines = [about]
     if report.scorer == "official":
-        found.append(
+        lines.append(
             "agent and step are scored as the authors of Who&When do, by substring: a predicted "
             "step 10 is right for the label 1, so these two columns are too high."
         )
     if compare and any(_published(report, subset) for subset in report.subsets):
-        found.append(
+        lines.append(
             "Published rows are of the whole benchmark, as published; zero-shot and in-domain "
             "figures are not like for like; ? marks a figure with a caveat (see published.json)."
         )
-    return found
+    return lines
 
 
 def title(subset: SubsetReport) -> str:
@@ -121,7 +120,9 @@ def _columns(width: int | None) -> list[int]:
     return sorted(by_importance[:room])
 
 
-def _table(report: Report, subset: SubsetReport, shown: Sequence[int], *, compare: bool) -> Table:
+def _table(
+    report: BenchmarkReport, subset: SubsetReport, shown: Sequence[int], *, compare: bool
+) -> Table:
     table = Table(title=Text(title(subset)), title_justify="left")
     table.add_column("", min_width=20)
     for column in shown:
@@ -139,7 +140,7 @@ def _table(report: Report, subset: SubsetReport, shown: Sequence[int], *, compar
     return table
 
 
-def _published(report: Report, subset: SubsetReport) -> Sequence[Published]:
+def _published(report: BenchmarkReport, subset: SubsetReport) -> Sequence[Published]:
     return published(report.benchmark, subset.name, ground_truth=report.ground_truth)
 
 
@@ -159,7 +160,7 @@ def _cell(rate: Rate) -> Text:
     return Text(f"{100 * rate.value:.1f} [{100 * low:.0f}, {100 * high:.0f}]")
 
 
-def _subset(report: Report, subset: SubsetReport) -> dict[str, Any]:
+def _subset(report: BenchmarkReport, subset: SubsetReport) -> dict[str, Any]:
     runs = subset.scores.n + subset.unlabelled
     return {
         **_scores(subset.scores),

@@ -1,4 +1,4 @@
-"""Trivial baselines: what anybody gets without reading a run.
+"""Compute trivial baselines, which blame without reading a run.
 
 A tracer has to be set beside these. Rules that choose a constant by looking at the labels are
 `fitted`; each is also given leave-one-out: the constant for a run is chosen on all runs of other
@@ -39,7 +39,7 @@ class Baseline:
 
     Attributes:
         name: of the rule.
-        fitted: whether it, or whoever wrote it, saw labels that it is scored on.
+        fitted: whether labels that it is scored on were used to choose it.
         scores: of its guesses.
         predictions: its guesses; empty where the scores are expectations.
     """
@@ -93,7 +93,7 @@ def _at(trace: Trace, step: int) -> _Guess:
 
 
 def _first_hand_off(trace: Trace) -> _Guess:
-    """The first step by somebody other than the speaker before (the first step, if none)."""
+    """The first step by another agent than the one before (the first step, if none)."""
     pairs = zip(trace.steps, trace.steps[1:], strict=False)
     return _at(trace, next((b.index for a, b in pairs if a.agent != b.agent), 0))
 
@@ -222,8 +222,8 @@ def _constant_agent(counts: Counter[str]) -> Callable[[Trace], _Guess]:
 def _scored(
     name: str, fitted: bool, traces: Sequence[Trace], guesses: Sequence[_Guess], scorer: str
 ) -> Baseline:
-    said = tuple(_prediction(t, guess) for t, guess in zip(traces, guesses, strict=True))
-    return Baseline(name, fitted, score(said, scorer), said)
+    predictions = tuple(_prediction(t, guess) for t, guess in zip(traces, guesses, strict=True))
+    return Baseline(name, fitted, score(predictions, scorer), predictions)
 
 
 def _prediction(trace: Trace, guess: _Guess) -> Prediction:

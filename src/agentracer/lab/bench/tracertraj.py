@@ -1,4 +1,4 @@
-"""The TracerTraj benchmark: a JSONL or parquet file and a tracer in, a `Report` out.
+"""Score a tracer on TracerTraj rows, a JSONL or parquet file.
 
 Reads the public schema and our own (`formats.tracertraj`). Natural and injected failures are never
 pooled: an injected step carries its own name in the public file (`attacked_solution`), and a
@@ -15,7 +15,7 @@ from pathlib import Path
 from agentracer.attribution import Tracer
 from agentracer.errors import FormatError
 from agentracer.formats import tracertraj
-from agentracer.lab.bench.evaluation import Progress, Report, evaluate
+from agentracer.lab.bench.evaluation import BenchmarkReport, Progress, evaluate
 from agentracer.lab.bench.predictions import report_of_predictions
 from agentracer.trace import Trace
 
@@ -42,7 +42,7 @@ def run(
     split: str | None = None,
     scorer: str = "strict",
     progress: Progress | None = None,
-) -> Report:
+) -> BenchmarkReport:
     """Attribute every run of a file and score the verdicts.
 
     Args:
@@ -75,7 +75,7 @@ def score_predictions(
     *,
     split: str | None = None,
     scorer: str = "strict",
-) -> Report:
+) -> BenchmarkReport:
     """Score predictions that were made elsewhere; see `predictions`.
 
     Raises:

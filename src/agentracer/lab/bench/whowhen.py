@@ -1,4 +1,4 @@
-"""The Who&When benchmark (arXiv 2505.00212): a folder of logs and a tracer in, a `Report` out.
+"""Score a tracer on a folder of Who&When logs (arXiv 2505.00212).
 
 Its two subsets, Algorithm-Generated and Hand-Crafted, are different tasks and never pooled.
 """
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from agentracer.attribution import Tracer
 from agentracer.formats import whowhen
-from agentracer.lab.bench.evaluation import Progress, Report, SubsetReport, evaluate
+from agentracer.lab.bench.evaluation import BenchmarkReport, Progress, SubsetReport, evaluate
 from agentracer.lab.bench.predictions import report_of_predictions
 from agentracer.trace import Trace
 
-__all__ = ["Report", "SubsetReport", "run", "score_predictions"]
+__all__ = ["BenchmarkReport", "SubsetReport", "run", "score_predictions"]
 
 NAME = "Who&When"
 
@@ -25,7 +25,7 @@ def run(
     *,
     scorer: str = "strict",
     progress: Progress | None = None,
-) -> Report:
+) -> BenchmarkReport:
     """Attribute every log below a folder and score the verdicts.
 
     Args:
@@ -52,7 +52,7 @@ def run(
 
 def score_predictions(
     directory: Path | str, predictions: Path | str, *, scorer: str = "strict"
-) -> Report:
+) -> BenchmarkReport:
     """Score predictions that were made elsewhere; see `predictions`.
 
     Raises:

@@ -1,11 +1,11 @@
-"""TracerTraj: makes labelled failures of multi-agent systems, at any scale and reproducibly.
+"""Make labelled failures of multi-agent systems (TracerTraj), reproducibly and at any scale.
 
 plan.py        which runs, by seed
 worker.py      makes one: runs the system, labels the run
 labelling.py   counterfactual replay (natural failures), injection (runs that succeed)
-journal.py     what is finished, so that a killed collection goes on
+journal.py     finished items, so that a killed collection can resume
 engines.py     processes of this machine, or Ray
-dataset.py     rows to files; card.py the data set card
+dataset.py     rows to files; card.py the data set card; collection.py its counts
 audit.py       replays finished labels again
 """
 
@@ -30,7 +30,7 @@ from agentracer.lab.testbed.systems import DOMAINS, FRAMEWORKS, OTHER_DOMAINS
 __all__ = ["Audit", "Collection", "CollectionMismatch", "audit", "collect"]
 
 JOURNAL = Path(".collect") / "journal.jsonl"
-"""Where a data set keeps what is finished; out of the way of those who load the folder."""
+"""The file of finished items, hidden from readers that load every file of the folder."""
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 
@@ -76,8 +76,8 @@ def collect(
     """
     domains = _known("domain", domain, (*DOMAINS, *OTHER_DOMAINS))
     frameworks = _known("framework", framework, FRAMEWORKS)
-    wanted = _known("topology", topology, TOPOLOGIES)
-    topologies = tuple(one for one in TOPOLOGIES if one in wanted)
+    chosen = _known("topology", topology, TOPOLOGIES)
+    topologies = tuple(name for name in TOPOLOGIES if name in chosen)
     _known("engine", engine, tuple(ENGINES))
     folder, source = Path(out), Path(data) if data is not None else None
     settings = Settings(source.resolve() if source else None, injections)

@@ -1,4 +1,4 @@
-"""Replays the labels of a finished collection again, each with its control.
+"""Replay the labels of a finished collection again, each with its control.
 
 Every item is run anew, from its place in the plan. A natural label agrees if correcting its step
 turns the new run into a success, and a rerun without the correction does not, three times each. An
@@ -23,12 +23,12 @@ _ITEM = ("index", "domain", "framework", "topology", "seed")
 
 @dataclass(slots=True)
 class Audit:
-    """What came of an audit.
+    """The result of an audit.
 
     Attributes:
         labels: how many labels were replayed.
         agreeing: how many of them came out again.
-        disagreements: what was found instead, one line each.
+        disagreements: the labels that were not confirmed, one line each.
     """
 
     labels: int = 0
@@ -44,18 +44,18 @@ def audit(folder: Path | str, *, data: Path | str | None = None, every: int = 1)
         data: the folder of other people's problems, as `collect` was given it.
         every: look at every n-th finished item only.
     """
-    found = Audit()
+    audit_result = Audit()
     results, injections = _finished(Path(folder) / ".collect" / "journal.jsonl")
     source = Path(data).resolve() if data is not None else None
     with Worker(Settings(source, injections)) as worker:
         for result in results[::every]:
             item = Item(**{key: result[key] for key in _ITEM})
-            for step, says in _again(worker, item, result):
-                found.labels += 1
-                found.agreeing += says == "confirmed"
-                if says != "confirmed":
-                    found.disagreements.append(f"item {item.index}, step {step}: {says}")
-    return found
+            for step, status in _again(worker, item, result):
+                audit_result.labels += 1
+                audit_result.agreeing += status == "confirmed"
+                if status != "confirmed":
+                    audit_result.disagreements.append(f"item {item.index}, step {step}: {status}")
+    return audit_result
 
 
 def _again(worker: Worker, item: Item, result: dict[str, Any]) -> Iterator[tuple[int, str]]:
@@ -65,9 +65,9 @@ def _again(worker: Worker, item: Item, result: dict[str, Any]) -> Iterator[tuple
         step = int(row["mistake_step"])
         yield step, worker.verify(item, step)
     if rows and not natural:
-        again = json.loads(json.dumps(worker.make(item).get("rows", [])))
+        remade = json.loads(json.dumps(worker.make(item).get("rows", [])))
         for position, row in enumerate(rows):
-            same = position < len(again) and again[position] == row
+            same = position < len(remade) and remade[position] == row
             yield int(row["mistake_step"]), "confirmed" if same else "another failure"
 
 

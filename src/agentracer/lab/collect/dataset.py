@@ -66,8 +66,8 @@ def _audit(result: Mapping[str, Any], collected: Collection) -> None:
     if result["outcome"] not in ("failure", "undecided"):
         return
     collected.audited += 1
-    found = int(result["rows"][0]["mistake_step"]) if result.get("rows") else None
-    collected.agreeing += found == result["truth"]
+    labelled_step = int(result["rows"][0]["mistake_step"]) if result.get("rows") else None
+    collected.agreeing += labelled_step == result["truth"]
 
 
 def _identity(row: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Where items are made: in processes of this machine, or on a Ray cluster.
+"""Make items in processes of this machine, or on a Ray cluster.
 
 Results come as they are done, in any order.
 """

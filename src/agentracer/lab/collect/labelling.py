@@ -1,7 +1,7 @@
-"""Who made a failed run fail: by counterfactual replay, with the policy as the oracle.
+"""Label failed runs by counterfactual replay, with the policy as the oracle.
 
-Natural failures are scanned with `find_decisive`, the definition itself. Runs that succeed are made
-to fail by `injected`, the one place that knows `agentracer.replay.inject`.
+Natural failures are scanned with `find_decisive` (`sequential`, the definition itself). Runs that
+succeed are made to fail by `agentracer.replay.inject`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from agentracer.replay import OracleFunction, System, find_decisive
 from agentracer.replay.inject import inject
 from agentracer.trace import Trace
 
-__all__ = ["Labelled", "Undecided", "injected", "label_failure"]
+__all__ = ["LabelledRun", "UndecidedRun", "injected", "label_failure"]
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledRun:
     """A failed run with its decisive error.
 
     Attributes:
         trace: the failed run.
         step: the decisive error.
-        reason: what speaks for it, in words.
+        reason: why it is decisive, in words.
         origin: `natural` or `injected`.
         operator: what was injected; empty for a natural failure.
         verification: counts of replays with and without the correction, and what was tried.
@@ -39,7 +39,7 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Undecided:
+class UndecidedRun:
     """A failed run of which no single step was found to be decisive."""
 
     trace: Trace
@@ -47,7 +47,9 @@ class Undecided:
     verification: dict[str, Any]
 
 
-def label_failure(trace: Trace, system: System, oracle: OracleFunction) -> Labelled | Undecided:
+def label_failure(
+    trace: Trace, system: System, oracle: OracleFunction
+) -> LabelledRun | UndecidedRun:
     """Scan a failed run for its decisive error, first step to last."""
     search = find_decisive(trace, system, oracle, strategy="sequential")
     verdict = search.verdict
@@ -58,7 +60,7 @@ def label_failure(trace: Trace, system: System, oracle: OracleFunction) -> Label
         "all_replays": search.replays,
     }
     if verdict.step is None:
-        return Undecided(trace, verdict.abstain_reason or "", tried)
+        return UndecidedRun(trace, verdict.abstain_reason or "", tried)
     proof = search.proofs[verdict.step]
     counts = {
         "status": proof.status,
@@ -69,16 +71,16 @@ def label_failure(trace: Trace, system: System, oracle: OracleFunction) -> Label
     }
     correction = oracle(trace, verdict.step)
     reason = _reason(trace, verdict.step, correction)
-    return Labelled(trace, verdict.step, reason, "natural", "", counts | tried)
+    return LabelledRun(trace, verdict.step, reason, "natural", "", counts | tried)
 
 
 def _reason(trace: Trace, step: int, correction: Any) -> str:
     """The difference between what was said and what should have been, as a sentence."""
     recorded = trace.steps[step]
-    said = _lines(recorded.content, recorded.tool_calls)
-    wanted = _lines(correction.content or "", correction.tool_calls or ())
-    wrong = [line for line in said if line not in wanted]
-    right = [line for line in wanted if line not in said]
+    recorded_lines = _lines(recorded.content, recorded.tool_calls)
+    right_lines = _lines(correction.content or "", correction.tool_calls or ())
+    wrong = [line for line in recorded_lines if line not in right_lines]
+    right = [line for line in right_lines if line not in recorded_lines]
     return (
         f"{recorded.agent} wrote {_quoted(wrong)} where {_quoted(right)} was right; "
         "with that corrected, the run succeeds"
@@ -96,7 +98,7 @@ def _quoted(lines: list[str], limit: int = 300) -> str:
     return f'"{text if len(text) <= limit else text[:limit] + "..."}"'
 
 
-def injected(trace: Trace, system: System, seed: int, count: int) -> Iterator[Labelled]:
+def injected(trace: Trace, system: System, seed: int, count: int) -> Iterator[LabelledRun]:
     """Failures made from a run that succeeded, by corrupting one step of it.
 
     A corruption that only another run of the same step brings to light is not looked for: each
@@ -113,6 +115,6 @@ def injected(trace: Trace, system: System, seed: int, count: int) -> Iterator[La
             "control_failures": failure.control_failures,
             "control_replays": failure.control_replays,
         }
-        yield Labelled(
+        yield LabelledRun(
             failure.trace, label.step, label.reason or "", "injected", failure.operator, counts
         )

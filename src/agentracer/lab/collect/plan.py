@@ -1,6 +1,6 @@
-"""Which runs to make: a list that depends on the seed only, so that any worker may make any item.
+"""Plan the runs to make: a list that depends on the seed only, so any worker may make any item.
 
-It knows the testbed's systems and how tasks are split into train and test; it runs nothing.
+Tasks are split into train and test here; nothing is run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from agentracer.lab.testbed.problems import Domain, Problem, pick, rank
 from agentracer.lab.testbed.rosters import TOPOLOGIES, Topology
 from agentracer.lab.testbed.scenarios import Pattern, Scenario, scenario
-from agentracer.lab.testbed.systems import domain_named
+from agentracer.lab.testbed.systems import load_domain
 
 __all__ = ["Item", "Split", "items", "resolve", "split_of"]
 
@@ -106,10 +106,10 @@ def resolve(item: Item, data: Path | None) -> tuple[Domain, Scenario]:
         if attempt < _CHOOSY and not _fits(problem, item.topology):
             continue
         for retry in range(4):
-            wanted = pick(shares, item.seed, "pattern", attempt, retry)
-            found = scenario(domain, item.topology, problem, item.seed, wanted, item.framework)
-            if found is not None:
-                return domain, found
+            pattern = pick(shares, item.seed, "pattern", attempt, retry)
+            run = scenario(domain, item.topology, problem, item.seed, pattern, item.framework)
+            if run is not None:
+                return domain, run
     raise ValueError(f"no run for item {item.index} ({item.domain}, {item.topology})")
 
 
@@ -121,7 +121,7 @@ def _fits(problem: Problem, topology: Topology) -> bool:
 
 @lru_cache(maxsize=8)
 def _by_split(name: str, data: Path | None) -> tuple[Domain, dict[Split, list[Problem]]]:
-    domain = domain_named(name, data)
+    domain = load_domain(name, data)
     sides: dict[Split, list[Problem]] = {"train": [], "test": []}
     for problem in domain.problems():
         sides[split_of(domain, problem)].append(problem)

@@ -1,7 +1,7 @@
-"""Makes one item: runs the system, and labels the run if it failed.
+"""Make one item: run the system, and label the run if it failed.
 
 A worker process keeps one model server, and one built team for each system, for all its items.
-Traces are kept in a folder of their own that is emptied after each item. What comes back is plain
+Traces are kept in a folder of their own that is emptied after each item. The result is plain
 JSON data without clocks, random ids or paths, so that the same item always gives the same bytes.
 """
 
@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import agentracer
-from agentracer.lab.collect.labelling import Labelled, Undecided, injected, label_failure
+from agentracer.lab.collect.labelling import LabelledRun, UndecidedRun, injected, label_failure
 from agentracer.lab.collect.plan import Item, resolve, split_of
+from agentracer.lab.testbed.ground_truth import decisive_step, oracle
 from agentracer.lab.testbed.problems import Domain
 from agentracer.lab.testbed.scenarios import Scenario
-from agentracer.lab.testbed.systems import Bench, Team
-from agentracer.lab.testbed.truth import decisive_step, oracle
+from agentracer.lab.testbed.systems import BuiltTeam, TeamHost
 from agentracer.replay import System, verify
 from agentracer.store import Store
 from agentracer.trace import Label, Observed, Trace
@@ -41,7 +41,7 @@ class Settings:
     """What all items share.
 
     Attributes:
-        data: the folder of other people's problems; None for our own only.
+        data: the folder of external problems; None for those of the package only.
         injections: failures to make from each run that succeeds.
     """
 
@@ -55,7 +55,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open = contextlib.ExitStack()
-        self._benches: dict[tuple[str, str], Bench] = {}
+        self._hosts: dict[tuple[str, str], TeamHost] = {}
         self._home = Path(tempfile.mkdtemp(prefix="agentracer-collect-"))
         self._open.callback(shutil.rmtree, self._home, ignore_errors=True)
 
@@ -66,7 +66,7 @@ class Worker:
         self._open.close()
 
     def make(self, item: Item) -> dict[str, Any]:
-        """Run and label one item; an item that breaks says so and harms no other."""
+        """Run and label one item; an item that raises is reported as `broken`; the others go on."""
         began = time.perf_counter()
         try:
             result = self._make(item)
@@ -81,7 +81,7 @@ class Worker:
             return run.record()
 
     def verify(self, item: Item, step: int) -> str:
-        """Run an item again and replay a step of it, corrected and not: what that shows."""
+        """Run an item again, replay a step of it with and without its correction: the status."""
         with self._running(item) as run:
             trace = run.record()
             if trace.outcome.success is not False or step >= len(trace.steps):
@@ -97,12 +97,12 @@ class Worker:
             return proof.status if proof is not None else "not replayed"
 
     @contextlib.contextmanager
-    def _running(self, item: Item) -> Iterator[_Run]:
+    def _running(self, item: Item) -> Iterator[_ItemRun]:
         """An item at work; its traces are gone afterwards."""
-        domain, scene = resolve(item, self._settings.data)
-        bench = self._bench(item, domain)
+        domain, plan = resolve(item, self._settings.data)
+        host = self._host(item, domain)
         try:
-            yield _Run(item, domain, scene, bench, Store(self._home / "store"))
+            yield _ItemRun(item, domain, plan, host, Store(self._home / "store"))
         finally:
             shutil.rmtree(self._home, ignore_errors=True)
 
@@ -110,57 +110,57 @@ class Worker:
         with self._running(item) as run:
             return _labelled(run, self._settings.injections)
 
-    def _bench(self, item: Item, domain: Domain) -> Bench:
+    def _host(self, item: Item, domain: Domain) -> TeamHost:
         key = (item.domain, item.framework)
-        if key not in self._benches:
+        if key not in self._hosts:
             agentracer.instrument(item.framework)
-            self._benches[key] = self._open.enter_context(Bench(domain, item.framework))
-        return self._benches[key]
+            self._hosts[key] = self._open.enter_context(TeamHost(domain, item.framework))
+        return self._hosts[key]
 
 
-def _labelled(run: _Run, injections: int) -> dict[str, Any]:
+def _labelled(run: _ItemRun, injections: int) -> dict[str, Any]:
     """Run an item; label it if it failed, make failures of it if it did not."""
-    scene, trace = run.scene, run.record()
-    facts = {"problem": scene.problem.id, "pattern": scene.pattern, "steps": len(trace.steps)}
+    plan, trace = run.plan, run.record()
+    facts = {"problem": plan.problem.id, "pattern": plan.pattern, "steps": len(trace.steps)}
     if trace.outcome.success is None:
         return {"outcome": "broken", "why": "the check did not decide", **facts}
-    truth = decisive_step(trace, scene, run.policy.log)
+    truth = decisive_step(trace, plan, run.policy.log)
     if trace.outcome.success:
         made = list(injected(trace, run.system(), run.item.seed, injections))
         rows = [run.row(labelled) for labelled in made]
         return {"outcome": "success", "rows": rows, **facts}
-    found = label_failure(trace, run.system(), oracle(run.policy))
-    facts |= {"truth": truth, "replays": found.verification["all_replays"]}
-    if isinstance(found, Undecided):
-        row = run.row(found)
-        return {"outcome": "undecided", "why": found.reason, "unlabelled": [row], **facts}
-    return {"outcome": "failure", "rows": [run.row(found)], **facts}
+    label = label_failure(trace, run.system(), oracle(run.policy))
+    facts |= {"truth": truth, "replays": label.verification["all_replays"]}
+    if isinstance(label, UndecidedRun):
+        row = run.row(label)
+        return {"outcome": "undecided", "why": label.reason, "unlabelled": [row], **facts}
+    return {"outcome": "failure", "rows": [run.row(label)], **facts}
 
 
-class _Run:
+class _ItemRun:
     """One item at work."""
 
     def __init__(
-        self, item: Item, domain: Domain, scene: Scenario, bench: Bench, store: Store
+        self, item: Item, domain: Domain, plan: Scenario, host: TeamHost, store: Store
     ) -> None:
-        self.item, self.domain, self.scene = item, domain, scene
-        self.bench, self.store = bench, store
-        self.policy = scene.policy(domain, item.seed)
+        self.item, self.domain, self.plan = item, domain, plan
+        self.host, self.store = host, store
+        self.policy = plan.policy(domain, item.seed)
 
     @property
-    def team(self) -> Team:
-        return self.bench.team(self.item.topology, self.item.seed % 3)
+    def team(self) -> BuiltTeam:
+        return self.host.team(self.item.topology, self.item.seed % 3)
 
     def solve(self) -> str:
-        return self.team.solve(self.scene.problem)
+        return self.team.solve(self.plan.problem)
 
     def check(self, answer: str) -> bool:
-        return self.domain.check(self.scene.problem, answer)
+        return self.domain.check(self.plan.problem, answer)
 
     def record(self) -> Trace:
         """The run itself."""
-        self.bench.play(self.policy)
-        problem = self.scene.problem
+        self.host.set_policy(self.policy)
+        problem = self.plan.problem
         with agentracer.record(
             task=problem.question, ground_truth=problem.answer, check=self.check, store=self.store
         ) as run:
@@ -171,12 +171,12 @@ class _Run:
         """What is replayed."""
         return System(run=self.solve, check=self.check, store=self.store, deterministic=True)
 
-    def row(self, found: Labelled | Undecided) -> dict[str, Any]:
+    def row(self, labelled: LabelledRun | UndecidedRun) -> dict[str, Any]:
         """A line of the data set; without a label where no single step is decisive."""
-        trace, problem = found.trace, self.scene.problem
-        label = _label(found)
+        trace, problem = labelled.trace, self.plan.problem
+        label = _label(labelled)
         natural = label is None or label.source == "replay"
-        decisive = self.scene.decisive if natural else None
+        decisive = self.plan.decisive if natural else None
         stored = without_clocks(trace, label)
         return {
             "question_ID": f"{self.item.domain}/{problem.id}",
@@ -193,23 +193,23 @@ class _Run:
             "framework": self.item.framework,
             "topology": self.item.topology,
             "origin": "natural" if natural else "injected",
-            "operator": found.operator if isinstance(found, Labelled) else "",
-            "pattern": self.scene.pattern if natural else "",
+            "operator": labelled.operator if isinstance(labelled, LabelledRun) else "",
+            "pattern": self.plan.pattern if natural else "",
             "mistake_kind": decisive.kind if decisive else "",
-            "verification": found.verification,
+            "verification": labelled.verification,
             "split": split_of(self.domain, problem),
             "trace": json.loads(stored.to_json()),
         }
 
 
-def _label(found: Labelled | Undecided) -> Label | None:
-    if isinstance(found, Undecided):
+def _label(labelled: LabelledRun | UndecidedRun) -> Label | None:
+    if isinstance(labelled, UndecidedRun):
         return None
     return Label(
-        agent=found.trace.steps[found.step].agent,
-        step=found.step,
-        reason=found.reason,
-        source="replay" if found.origin == "natural" else "injection",
+        agent=labelled.trace.steps[labelled.step].agent,
+        step=labelled.step,
+        reason=labelled.reason,
+        source="replay" if labelled.origin == "natural" else "injection",
     )
 
 

@@ -28,7 +28,7 @@ class AnswerLines:
 
     def results_in(self, text: str) -> Iterator[tuple[str, str]]:
         """All such lines."""
-        return ((found[1], found[2]) for found in self.result_line.finditer(text))
+        return ((match[1], match[2]) for match in self.result_line.finditer(text))
 
     def combine(self, values: Mapping[str, str]) -> str:
         """The last result is the answer."""
@@ -40,5 +40,5 @@ class AnswerLines:
 
     def answer_in(self, text: str) -> str | None:
         """The last such line."""
-        found = self.answer_line.findall(text)
-        return found[-1] if found else None
+        answers = self.answer_line.findall(text)
+        return answers[-1] if answers else None

@@ -5,7 +5,7 @@
 
 A team is built anew for every run, with one model client for all of them: making a client takes
 longer than a run. The client belongs to an event loop, so a team object keeps one of its own.
-Nothing here knows that anybody watches.
+Capture is added from outside.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MODEL_INFO: Any = {
 
 
 class AutoGenTeam:
-    """See `agentracer.lab.testbed.systems.Team`.
+    """See `agentracer.lab.testbed.systems.BuiltTeam`.
 
     Args:
         domain: what the team works on.

@@ -5,7 +5,7 @@
     review     two ChatAgents that talk to each other
 
 Workers, coordinator and tasks have fixed ids, since CAMEL writes them into its prompts. Nothing
-here knows that anybody watches.
+here knows of capture.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _not_about_context_windows(record: logging.LogRecord) -> bool:
 
 
 class CamelTeam:
-    """See `agentracer.lab.testbed.systems.Team`.
+    """See `agentracer.lab.testbed.systems.BuiltTeam`.
 
     Args:
         domain: what the team works on.

@@ -9,13 +9,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentracer.lab.sandbox import Limits, run_python
-from agentracer.lab.testbed.coding_tasks import Case
+from agentracer.lab.sandbox import ExecutionLimits, run_python
+from agentracer.lab.testbed.coding_tasks import ExpectedCall
 
-__all__ = ["Case", "Report", "run_cases"]
+__all__ = ["CodeTestReport", "ExpectedCall", "run_cases"]
 
 # CPU time ends what loops, wall time only what sleeps: a busy machine must not change a result.
-_TEST_LIMITS = Limits(wall_seconds=60.0, cpu_seconds=2.0)
+_TEST_LIMITS = ExecutionLimits(wall_seconds=60.0, cpu_seconds=2.0)
 
 # Runs inside the sandbox. What the tested code prints is swallowed: a program may print whatever
 # it likes, and only the lines of this harness count. Code that wants to cheat can.
@@ -47,7 +47,7 @@ print(json.dumps(main(*json.loads(PAYLOAD))))
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CodeTestReport:
     """What came of some tests.
 
     Attributes:
@@ -59,7 +59,7 @@ class Report:
     text: str
 
 
-def run_cases(code: str, cases: Sequence[Case]) -> Report:
+def run_cases(code: str, cases: Sequence[ExpectedCall]) -> CodeTestReport:
     """Run tests on a program in the sandbox; failures of any kind are part of the report."""
     payload = json.dumps(
         [code, [{"call": c.call, "value": c.value, "error": c.error} for c in cases]]
@@ -70,9 +70,9 @@ def run_cases(code: str, cases: Sequence[Case]) -> Report:
         broken, results = str(answer["broken"]), list(answer["results"])
     except (ValueError, KeyError, TypeError):
         why = f"stopped by its {run.stopped_by} limit" if run.stopped_by else run.stderr[-400:]
-        return Report(False, f"The tests did not finish (exit code {run.exit_code}): {why}")
+        return CodeTestReport(False, f"The tests did not finish (exit code {run.exit_code}): {why}")
     if broken:
-        return Report(False, f"The program could not be loaded: {broken}")
+        return CodeTestReport(False, f"The program could not be loaded: {broken}")
     lines = []
     failed = 0
     for case, (wanted, got) in zip(cases, results, strict=False):
@@ -86,4 +86,4 @@ def run_cases(code: str, cases: Sequence[Case]) -> Report:
     lines.append(
         f"{failed} of {len(cases)} tests failed." if failed else f"All {len(cases)} tests passed."
     )
-    return Report(not failed and len(results) == len(cases), "\n".join(lines))
+    return CodeTestReport(not failed and len(results) == len(cases), "\n".join(lines))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from agentracer.lab.testbed.code_tests import Case, run_cases
+from agentracer.lab.testbed.code_tests import ExpectedCall, run_cases
 from agentracer.lab.testbed.coding_functions import functions
 from agentracer.lab.testbed.functions import Function
 from agentracer.lab.testbed.problems import (
@@ -26,7 +26,7 @@ from agentracer.lab.testbed.problems import (
     pick,
     shuffled,
 )
-from agentracer.lab.testbed.server import ToolRequest
+from agentracer.lab.testbed.server import ScriptedCall
 
 __all__ = ["CodingDomain"]
 
@@ -57,10 +57,10 @@ class CodingDomain:
                 function: the name of the function.
                 code: the program.
             """
-            known = self._functions.get(function)
-            if known is None:
+            requested = self._functions.get(function)
+            if requested is None:
                 return f"The task has no function {function!r}."
-            return _report(code, known.examples)[1]
+            return _report(code, requested.examples)[1]
 
         self.tools = (run_tests,)
 
@@ -84,8 +84,8 @@ class CodingDomain:
             groups += [foreign[i : i + 1 + i % 4] for i in range(len(foreign))]
             if own:
                 groups += [[f, pick(own, f.name)] for f in foreign]
-        found = {" + ".join(f.name for f in group): group for group in groups}
-        return [_problem(identity, group) for identity, group in found.items()]
+        by_name = {" + ".join(f.name for f in group): group for group in groups}
+        return [_problem(identity, group) for identity, group in by_name.items()]
 
     def problems(self) -> Sequence[Problem]:
         """All modules to write."""
@@ -101,23 +101,25 @@ class CodingDomain:
         return ()
 
     def next_call(
-        self, spec: str, values: Mapping[str, str], done: Sequence[ToolResult]
-    ) -> ToolRequest | None:
+        self, spec: str, values: Mapping[str, str], tool_results: Sequence[ToolResult]
+    ) -> ScriptedCall | None:
         """Run the examples; when they fail, write it again and run them again."""
         function = self._named(spec)
         if function is None:
             return None
         code = function.code_for(spec)
         arguments = {"function": function.name, "code": code}
-        if not done:
-            return ToolRequest("run_tests", arguments)
-        failed = not done[-1].text.splitlines()[-1].startswith("All ")
-        again = failed and len(done) < 3 and done[-1].arguments.get("code") != code
-        return ToolRequest("run_tests", arguments) if again else None
+        if not tool_results:
+            return ScriptedCall("run_tests", arguments)
+        failed = not tool_results[-1].text.splitlines()[-1].startswith("All ")
+        retry = failed and len(tool_results) < 3 and tool_results[-1].arguments.get("code") != code
+        return ScriptedCall("run_tests", arguments) if retry else None
 
-    def conclude(self, spec: str, values: Mapping[str, str], done: Sequence[ToolResult]) -> str:
+    def conclude(
+        self, spec: str, values: Mapping[str, str], tool_results: Sequence[ToolResult]
+    ) -> str:
         """The code that was tested last."""
-        return str(done[-1].arguments.get("code", "")) if done else ""
+        return str(tool_results[-1].arguments.get("code", "")) if tool_results else ""
 
     def result_text(self, key: str, value: str) -> str:
         """`Result: A =` and a code block."""
@@ -125,7 +127,7 @@ class CodingDomain:
 
     def results_in(self, text: str) -> Iterator[tuple[str, str]]:
         """All such blocks."""
-        return ((found[1], found[2]) for found in _RESULT.finditer(text))
+        return ((match[1], match[2]) for match in _RESULT.finditer(text))
 
     def combine(self, values: Mapping[str, str]) -> str:
         """All functions in one module."""
@@ -137,13 +139,13 @@ class CodingDomain:
 
     def answer_in(self, text: str) -> str | None:
         """The last such block."""
-        found = _ANSWER.findall(text)
-        return found[-1] if found else None
+        answers = _ANSWER.findall(text)
+        return answers[-1] if answers else None
 
     def check(self, problem: Problem, answer: str) -> bool:
         """Whether the module passes all tests of all its functions, the hidden ones included."""
-        wanted = [self._functions[name] for name in problem.parts]
-        cases = [case for function in wanted for case in (*function.examples, *function.hidden)]
+        required = [self._functions[name] for name in problem.parts]
+        cases = [case for function in required for case in (*function.examples, *function.hidden)]
         return _report(answer, tuple(cases))[0]
 
     def may_skip_tools(self, spec: str) -> bool:
@@ -202,8 +204,8 @@ class CodingDomain:
         return wrong
 
     def _named(self, spec: str) -> Function | None:
-        found = _NAMED.search(spec)
-        return self._functions.get(found[1]) if found else None
+        match = _NAMED.search(spec)
+        return self._functions.get(match[1]) if match else None
 
 
 def _problem(identity: str, group: Sequence[Function]) -> Problem:
@@ -221,7 +223,7 @@ def _problem(identity: str, group: Sequence[Function]) -> Problem:
 
 
 @lru_cache(maxsize=20_000)
-def _report(code: str, cases: tuple[Case, ...]) -> tuple[bool, str]:
+def _report(code: str, cases: tuple[ExpectedCall, ...]) -> tuple[bool, str]:
     """What came of some tests; the same program is run once."""
     report = run_cases(code, cases)
     return report.passed, report.text

@@ -17,11 +17,11 @@ __all__ = ["functions"]
 
 def functions(data: Path | None = None) -> list[Function]:
     """Our own functions, and those of MBPP+ if its file is in the folder."""
-    found = [_own(task) for task in TASKS]
+    result = [_own(task) for task in TASKS]
     path = data / "mbppplus" / "MbppPlus.jsonl" if data is not None else None
     if path is not None and path.is_file():
-        found += mbpp_functions(path, {function.name for function in found})
-    return found
+        result += mbpp_functions(path, {function.name for function in result})
+    return result
 
 
 def _own(task: CodingTask) -> Function:

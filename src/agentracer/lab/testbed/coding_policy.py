@@ -1,12 +1,12 @@
-"""The scripted model behind the coding team: plays planner, coder and tester, and errs on purpose.
+"""Play planner, coder and tester of the coding team as a scripted model, with planned errors.
 
-Knows how each role answers, which one mishap befalls a task under a seed, and keeps a log of the
-replies that went wrong. What it says is a function of the request and the seed only: role, task,
+The seed and the task decide which kind of error a run has; the policy logs the replies that went
+wrong. What it says is a function of the request and the seed only: role, task,
 plan, code and test results are read from the conversation that it is sent, so a corrected reply
 upstream changes what happens downstream, as it would with a real model. Does not know the task
 that the caller had in mind, what the hidden tests say, or that anything is captured.
 
-The mishaps, and the reply that decides each (the earliest one whose correction saves the run):
+The kinds, and the decisive reply of each (the earliest one whose correction saves the run):
 
     kind            what happens                                                run      decisive
     none            nothing                                                     passes   -
@@ -31,15 +31,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from agentracer.lab.testbed.coding_tasks import CodingTask, FlawedPlan, code_in, task_named_in
-from agentracer.lab.testbed.server import ChatReply, ChatRequest, ToolRequest, text_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ScriptedCall, text_of
 
-__all__ = ["MISHAPS", "CodingPolicy", "Mishap", "Mistake", "Role"]
+__all__ = ["ERROR_KINDS", "CodingPolicy", "ErrorKind", "Mistake", "Role"]
 
 Role = Literal["planner", "coder", "tester"]
-Mishap = Literal["none", "slip", "plan", "plan_and_slip", "bug", "phantom", "false_pass"]
+ErrorKind = Literal["none", "slip", "plan", "plan_and_slip", "bug", "phantom", "false_pass"]
 
-MISHAPS: tuple[Mishap, ...] = get_args(Mishap)
-"""All kinds of mishaps."""
+ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
+"""All kinds of errors."""
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class CodingPolicy:
 
     Args:
         seed: Where all chance comes from.
-        mishap: What goes wrong; None lets the seed and the task decide.
+        error_kind: What goes wrong; None lets the seed and the task decide.
         correct: Replies that are forced to be right, as (role, k), where k counts the replies of
             that role in the conversation from 0 (for the tester: its reports).
     """
@@ -78,11 +78,11 @@ class CodingPolicy:
         self,
         seed: int,
         *,
-        mishap: Mishap | None = None,
+        error_kind: ErrorKind | None = None,
         correct: Collection[tuple[Role, int]] = (),
     ) -> None:
         self.seed = seed
-        self.mishap = mishap
+        self.error_kind = error_kind
         self.correct = frozenset(correct)
         self._lock = threading.Lock()
         self._mistakes: list[Mistake] = []
@@ -97,32 +97,34 @@ class CodingPolicy:
         """The decisive mistake of the run, or None when no mistake was left unrepaired."""
         return next((mistake for mistake in self.mistakes if not mistake.repaired), None)
 
-    def mishap_of(self, task: CodingTask) -> Mishap:
+    def error_kind_of(self, task: CodingTask) -> ErrorKind:
         """What goes wrong with this task under this policy."""
-        if self.mishap is not None:
-            return self.mishap
-        return _pick(MISHAPS, self.seed, task.function, "mishap")
+        if self.error_kind is not None:
+            return self.error_kind
+        return _pick(ERROR_KINDS, self.seed, task.function, "mishap")
 
     def reply(self, request: ChatRequest) -> ChatReply:
         """Answer as the role that the system prompt names."""
-        scene = _Scene.read(request.messages)
-        if scene.task is None:
+        conversation = _CodingConversation.read(request.messages)
+        if conversation.task is None:
             return ChatReply("I cannot find a task that I know in this conversation.")
         if "You are the planner" in request.system:
-            return self._plan(scene, scene.task)
+            return self._plan(conversation, conversation.task)
         if "You are the coder" in request.system:
-            return self._code(scene, scene.task)
+            return self._code(conversation, conversation.task)
         if "You are the tester" in request.system:
-            return self._test(scene, scene.task, can_run="run_tests" in request.tool_names)
+            return self._test(
+                conversation, conversation.task, can_run="run_tests" in request.tool_names
+            )
         return ChatReply("I cannot find out from my instructions which part I play.")
 
     # ------------------------------------------------------------ the roles
 
-    def _plan(self, scene: _Scene, task: CodingTask) -> ChatReply:
-        k = len(scene.plans)
+    def _plan(self, conversation: _CodingConversation, task: CodingTask) -> ChatReply:
+        k = len(conversation.plans)
         points = [requirement.plan for requirement in task.requirements]
         flaw: FlawedPlan | None = None
-        if self.mishap_of(task) in ("plan", "plan_and_slip") and self._errs("planner", k):
+        if self.error_kind_of(task) in ("plan", "plan_and_slip") and self._errs("planner", k):
             flaw = _pick(task.flawed_plans, self.seed, task.function, "planner", k)
             points[flaw.requirement : flaw.requirement + 1] = [flaw.instead] * bool(flaw.instead)
         opening = _pick(_PLAN_OPENINGS, self.seed, task.function, "planner", k, "opening")
@@ -133,57 +135,61 @@ class CodingPolicy:
             self._log(Mistake("planner", text, flaw.mistake))
         return ChatReply(text)
 
-    def _code(self, scene: _Scene, task: CodingTask) -> ChatReply:
-        k = len(scene.programs)
-        mishap = self.mishap_of(task)
-        edits = next((f.edits for f in task.flawed_plans if scene.plan_has(f)), ())
+    def _code(self, conversation: _CodingConversation, task: CodingTask) -> ChatReply:
+        k = len(conversation.programs)
+        error_kind = self.error_kind_of(task)
+        edits = next((f.edits for f in task.flawed_plans if conversation.plan_has(f)), ())
         wrong = None
         if k == 0 and self._errs("coder", 0):
-            if mishap == "bug":
+            if error_kind == "bug":
                 wrong = _pick(task.bugs, self.seed, task.function, "coder", k)
-            elif mishap in ("slip", "plan_and_slip", "false_pass"):
+            elif error_kind in ("slip", "plan_and_slip", "false_pass"):
                 wrong = task.slip
-        demanded = next((f.edits for f in task.flawed_plans if scene.tester_demands(f)), None)
+        demanded = next(
+            (f.edits for f in task.flawed_plans if conversation.tester_demands(f)), None
+        )
         if demanded is not None:
             edits = demanded
         if wrong is not None:
             edits = (*edits, *wrong.edits)
         code = task.apply(edits)
-        opening = self._coder_opening(scene, task, k)
+        opening = self._coder_opening(conversation, task, k)
         closing = _pick(_CODE_CLOSINGS, self.seed, task.function, "coder", k, "closing")
         text = f"{opening}\n\n```python\n{code}```\n\n{closing}"
         if wrong is not None:
             self._log(Mistake("coder", text, wrong.mistake))
-        elif scene.programs:
-            self._mark_repaired(scene.programs[-1])
+        elif conversation.programs:
+            self._mark_repaired(conversation.programs[-1])
         return ChatReply(text)
 
-    def _coder_opening(self, scene: _Scene, task: CodingTask, k: int) -> str:
+    def _coder_opening(self, conversation: _CodingConversation, task: CodingTask, k: int) -> str:
         if k == 0:
             opening = _pick(_CODE_OPENINGS, self.seed, task.function, "coder", k, "opening")
             return f"{opening} {task.approach}"
-        if any(scene.tester_demands(flaw) for flaw in task.flawed_plans):
+        if any(conversation.tester_demands(flaw) for flaw in task.flawed_plans):
             return "Thanks, I had read that point differently. I changed the code as you ask:"
-        edits = next((f.edits for f in task.flawed_plans if scene.plan_has(f)), ())
-        if code_in(scene.programs[-1]) == task.apply((*edits, *task.slip.edits)):
+        edits = next((f.edits for f in task.flawed_plans if conversation.plan_has(f)), ())
+        if code_in(conversation.programs[-1]) == task.apply((*edits, *task.slip.edits)):
             return (
                 f"You are right, and the report shows what it is: {task.slip.mistake}. "
                 "Here is the corrected program:"
             )
         return "I went through the plan once more and wrote the program again from its points:"
 
-    def _test(self, scene: _Scene, task: CodingTask, *, can_run: bool) -> ChatReply:
-        k = len(scene.reports)
-        code = code_in(scene.programs[-1]) if scene.programs else None
+    def _test(
+        self, conversation: _CodingConversation, task: CodingTask, *, can_run: bool
+    ) -> ChatReply:
+        k = len(conversation.reports)
+        code = code_in(conversation.programs[-1]) if conversation.programs else None
         if code is None:
             return ChatReply("There is no program to test yet.\n\nVERDICT: FAIL")
-        if scene.tool_result is None and can_run:
+        if conversation.tool_result is None and can_run:
             opening = _pick(_TEST_OPENINGS, self.seed, task.function, "tester", k, "opening")
-            return ChatReply(opening, (ToolRequest("run_tests", {"code": code}),))
-        result = scene.tool_result or "The tests could not be run."
+            return ChatReply(opening, (ScriptedCall("run_tests", {"code": code}),))
+        result = conversation.tool_result or "The tests could not be run."
         passed = result.splitlines()[-1].startswith("All ") if result else False
-        mishap = self.mishap_of(task)
-        if passed and mishap == "phantom" and k == 0 and self._errs("tester", k):
+        error_kind = self.error_kind_of(task)
+        if passed and error_kind == "phantom" and k == 0 and self._errs("tester", k):
             flaw = _pick(
                 [f for f in task.flawed_plans if f.instead], self.seed, task.function, "tester", k
             )
@@ -192,7 +198,7 @@ class CodingPolicy:
         elif passed:
             closing = _pick(_PASS_REMARKS, self.seed, task.function, "tester", k, "remark")
             text = f"I ran the examples. {result.splitlines()[-1]} {closing}\n\nVERDICT: PASS"
-        elif mishap == "false_pass" and self._errs("tester", k):
+        elif error_kind == "false_pass" and self._errs("tester", k):
             text = _UNTRUE_REPORT.format(task.function)
             self._log(Mistake("tester", text, "tester reports success although the tool did not"))
         else:
@@ -207,19 +213,19 @@ class CodingPolicy:
     def _log(self, mistake: Mistake) -> None:
         with self._lock:
             # An answered request may be sent again: a client retries, a replay repeats.
-            if all(known.reply_text != mistake.reply_text for known in self._mistakes):
+            if all(logged.reply_text != mistake.reply_text for logged in self._mistakes):
                 self._mistakes.append(mistake)
 
     def _mark_repaired(self, reply_text: str) -> None:
         with self._lock:
             self._mistakes = [
-                replace(known, repaired=True) if known.reply_text == reply_text else known
-                for known in self._mistakes
+                replace(mistake, repaired=True) if mistake.reply_text == reply_text else mistake
+                for mistake in self._mistakes
             ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class _CodingConversation:
     """A conversation as the roles see it.
 
     Attributes:
@@ -237,8 +243,8 @@ class _Scene:
     tool_result: str | None
 
     @classmethod
-    def read(cls, messages: Sequence[Mapping[str, Any]]) -> _Scene:
-        said: dict[str, list[str]] = {"planner": [], "coder": [], "tester": []}
+    def read(cls, messages: Sequence[Mapping[str, Any]]) -> _CodingConversation:
+        replies: dict[str, list[str]] = {"planner": [], "coder": [], "tester": []}
         task: CodingTask | None = None
         tool_result: str | None = None
         for message in messages:
@@ -247,11 +253,15 @@ class _Scene:
                 task = task_named_in(text)
             elif role == "tool":
                 tool_result = text
-            elif role == "assistant" and name in said and not message.get("tool_calls"):
-                said[name].append(text)
+            elif role == "assistant" and name in replies and not message.get("tool_calls"):
+                replies[name].append(text)
                 tool_result = None if name == "coder" else tool_result
         return cls(
-            task, tuple(said["planner"]), tuple(said["coder"]), tuple(said["tester"]), tool_result
+            task,
+            tuple(replies["planner"]),
+            tuple(replies["coder"]),
+            tuple(replies["tester"]),
+            tool_result,
         )
 
     def plan_has(self, flaw: FlawedPlan) -> bool:

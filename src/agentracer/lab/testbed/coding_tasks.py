@@ -22,8 +22,8 @@ from agentracer.lab.testbed.data import load
 __all__ = [
     "TASKS",
     "Bug",
-    "Case",
     "CodingTask",
+    "ExpectedCall",
     "FlawedPlan",
     "Requirement",
     "code_in",
@@ -42,7 +42,7 @@ _CODE_BLOCK = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Case:
+class ExpectedCall:
     """One test: a Python expression and its value, or the exception that it must raise."""
 
     __pydantic_config__ = _STRICT
@@ -131,8 +131,8 @@ class CodingTask:
     bugs: tuple[Bug, ...]
     slip: Bug
     flawed_plans: tuple[FlawedPlan, ...]
-    examples: tuple[Case, ...]
-    hidden: tuple[Case, ...] = field(repr=False)
+    examples: tuple[ExpectedCall, ...]
+    hidden: tuple[ExpectedCall, ...] = field(repr=False)
 
     @cached_property
     def statement(self) -> str:
@@ -173,11 +173,11 @@ def code_in(reply: str) -> str | None:
     return blocks[-1] if blocks else None
 
 
-def examples_in(statement: str) -> tuple[Case, ...]:
+def examples_in(statement: str) -> tuple[ExpectedCall, ...]:
     """Read the examples out of a task statement; lines that are no examples are skipped."""
     _, _, listed = statement.partition("Examples:\n")
     return tuple(
-        Case(match["call"], match["value"] or "", match["error"] or "")
+        ExpectedCall(match["call"], match["value"] or "", match["error"] or "")
         for match in _EXAMPLE.finditer(listed)
     )
 

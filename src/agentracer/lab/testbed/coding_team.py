@@ -3,7 +3,7 @@
 The planner and the coder are plain function nodes, the tester is a `create_agent` with a tool, and
 a failed test sends the work back to the coder; so one run shows what an adapter has to cope with.
 Knows how the team works together. Does not know which model answers (any OpenAI-compatible endpoint
-does), nor that anybody watches: capture is done from outside.
+does), and knows nothing of capture, which is added from outside.
 """
 
 from __future__ import annotations

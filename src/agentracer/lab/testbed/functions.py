@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentracer.lab.testbed.coding_tasks import Case
+from agentracer.lab.testbed.coding_tasks import ExpectedCall
 
 __all__ = ["Function", "FunctionTests"]
 
@@ -23,8 +23,8 @@ class FunctionTests:
 
     bugs: tuple[tuple[str, str], ...]
     slips: tuple[str, ...]
-    examples: tuple[Case, ...]
-    hidden: tuple[Case, ...]
+    examples: tuple[ExpectedCall, ...]
+    hidden: tuple[ExpectedCall, ...]
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class Function:
         return self.load_tests().slips
 
     @property
-    def examples(self) -> tuple[Case, ...]:
+    def examples(self) -> tuple[ExpectedCall, ...]:
         """Of its tests; see `FunctionTests`."""
         return self.load_tests().examples
 
     @property
-    def hidden(self) -> tuple[Case, ...]:
+    def hidden(self) -> tuple[ExpectedCall, ...]:
         """Of its tests; see `FunctionTests`."""
         return self.load_tests().hidden

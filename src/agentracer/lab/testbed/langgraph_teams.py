@@ -1,8 +1,8 @@
 """The testbed's teams as real LangGraph graphs, for any OpenAI-compatible endpoint.
 
-Planners, checkers, reporters and managers are plain function nodes; whoever has tools is a
+Planners, checkers, reporters and managers are plain function nodes; agents with tools are a
 `create_agent`. Who is next is decided by plain code that reads the lines which the prompts ask for.
-Nothing here knows that anybody watches.
+Capture is added from outside.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_STEPS = 200
 
 
 class LangGraphTeam:
-    """See `agentracer.lab.testbed.systems.Team`.
+    """See `agentracer.lab.testbed.systems.BuiltTeam`.
 
     Args:
         domain: what the team works on.

@@ -21,7 +21,7 @@ from agentracer.lab.testbed.problems import (
     held_out,
     shuffled,
 )
-from agentracer.lab.testbed.server import ToolRequest
+from agentracer.lab.testbed.server import ScriptedCall
 
 __all__ = ["MathDomain", "calculator"]
 
@@ -71,7 +71,7 @@ class MathDomain(AnswerLines):
 
     @cached_property
     def _problems(self) -> list[Problem]:
-        found = [*self._own, *self._read]
+        problems = [*self._own, *self._read]
         for test in (False, True):
             own = [p for p in self._own if (p.id in self.held_out) is test]
             read = [p for p in self._read if (p.id in self.held_out) is test]
@@ -80,8 +80,8 @@ class MathDomain(AnswerLines):
             ]
             # GSM8K's problems have three steps on average: pairs of them make the long runs.
             pairs += zip(read[::4], read[1::4], strict=False)
-            found += [combined(*pair) for pair in _distinct(pairs)]
-        return found
+            problems += [combined(*pair) for pair in _distinct(pairs)]
+        return problems
 
     def problems(self) -> Sequence[Problem]:
         """All problems."""
@@ -96,17 +96,21 @@ class MathDomain(AnswerLines):
         return depends_on(spec)
 
     def next_call(
-        self, spec: str, values: Mapping[str, str], done: Sequence[ToolResult]
-    ) -> ToolRequest | None:
+        self, spec: str, values: Mapping[str, str], tool_results: Sequence[ToolResult]
+    ) -> ScriptedCall | None:
         """One call of the calculator, and another one where it could make nothing of it."""
-        if done and (done[-1].text != UNDEFINED or len(done) > 2):
+        if tool_results and (tool_results[-1].text != UNDEFINED or len(tool_results) > 2):
             return None
-        return ToolRequest("calculator", {"expression": substituted(spec, values)})
+        return ScriptedCall("calculator", {"expression": substituted(spec, values)})
 
-    def conclude(self, spec: str, values: Mapping[str, str], done: Sequence[ToolResult]) -> str:
+    def conclude(
+        self, spec: str, values: Mapping[str, str], tool_results: Sequence[ToolResult]
+    ) -> str:
         """What the calculator said."""
-        found = re.findall(r"-?\d+(?:\.\d+)?|undefined", done[-1].text) if done else []
-        return found[-1] if found else UNDEFINED
+        numbers = (
+            re.findall(r"-?\d+(?:\.\d+)?|undefined", tool_results[-1].text) if tool_results else []
+        )
+        return numbers[-1] if numbers else UNDEFINED
 
     def check(self, problem: Problem, answer: str) -> bool:
         """Whether the number is right."""
@@ -123,8 +127,10 @@ class MathDomain(AnswerLines):
             changed = f"{goal.spec[: sign.start(1)]}{_SWAPPED[sign[1]]}{goal.spec[sign.end(1) :]}"
             wrong.append(("wrong operation in the plan", changed))
         for number in _NUMBER.finditer(goal.spec):
-            given = {calculate(n) for n in _NUMBER.findall(problem.question.replace(",", ""))}
-            others = sorted(given - {calculate(number[0])})
+            task_numbers = {
+                calculate(n) for n in _NUMBER.findall(problem.question.replace(",", ""))
+            }
+            others = sorted(task_numbers - {calculate(number[0])})
             for other in shuffled(others, problem.id, goal.key, number.start())[:1]:
                 changed = f"{goal.spec[: number.start()]}{other}{goal.spec[number.end() :]}"
                 wrong.append(("wrong quantity in the plan", changed))
@@ -183,7 +189,7 @@ def _distinct(pairs: Iterable[tuple[Problem, Problem]]) -> Iterator[tuple[Proble
 
 
 def _lookalikes(number: str) -> list[str]:
-    """Numbers that somebody may write instead: digits swapped, lost or one off."""
+    """Numbers that are easily written instead: digits swapped, lost or one off."""
     digits = number.lstrip("-").partition(".")[0]
     if not digits.isdigit():
         return ["0", "1"]

@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True)
-class _Step:
+class _WordProblemStep:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     spec: str
@@ -41,7 +41,7 @@ class _WordProblem:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     question: str
-    steps: tuple[_Step, ...]
+    steps: tuple[_WordProblemStep, ...]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def combined(first: Problem, second: Problem) -> Problem:
 
 
 def _renamed(text: str, names: dict[str, str]) -> str:
-    return re.sub(r"\b[A-Z]\b", lambda found: names.get(found[0], found[0]), text)
+    return re.sub(r"\b[A-Z]\b", lambda match: names.get(match[0], match[0]), text)
 
 
 def _answer(goals: Sequence[Goal]) -> str:
@@ -119,26 +119,28 @@ def _read(name: str, record: dict[str, str]) -> Problem | None:
 
 
 def _goals(question: str, reasoning: str) -> Iterator[Goal]:
-    given = {calculate(number) for number in _NUMBER.findall(question.replace(",", ""))}
+    task_numbers = {calculate(number) for number in _NUMBER.findall(question.replace(",", ""))}
     values: dict[str, str] = {}
     for line in reasoning.splitlines():
         for expression, stated in _ANNOTATION.findall(line):
-            spec = _with_letters(_clean(expression), values, given)
+            spec = _with_letters(_clean(expression), values, task_numbers)
             result = calculate(substituted(spec, values))
             if not same_number(result, stated) or len(values) >= 20:
                 return
             key = LETTERS[len(values)]
             values[key] = result
-            yield Goal(key, spec, _about(line, key, expression, given))
+            yield Goal(key, spec, _about(line, key, expression, task_numbers))
 
 
-def _with_letters(expression: str, values: dict[str, str], given: set[str]) -> str:
+def _with_letters(expression: str, values: dict[str, str], task_numbers: set[str]) -> str:
     """The expression with numbers that are earlier results, not in the task, as letters."""
 
-    def letter(found: re.Match[str]) -> str:
-        number = calculate(found[0])
-        keys = [key for key, value in values.items() if value == number and value not in given]
-        return keys[-1] if keys else found[0]
+    def letter(match: re.Match[str]) -> str:
+        number = calculate(match[0])
+        keys = [
+            key for key, value in values.items() if value == number and value not in task_numbers
+        ]
+        return keys[-1] if keys else match[0]
 
     return _NUMBER.sub(letter, expression)
 
@@ -149,11 +151,11 @@ def _clean(expression: str) -> str:
     return re.sub(r"\s*([+\-*/])\s*", r" \1 ", plain).strip()
 
 
-def _about(line: str, key: str, expression: str, given: set[str]) -> str:
+def _about(line: str, key: str, expression: str, task_numbers: set[str]) -> str:
     """What a step finds, from the sentence that holds it: `Natalia sold A clips in May`."""
     sentences = re.split(r"(?<=[a-z>)\d])\. ", line)
     sentence = next((s for s in sentences if f"<<{expression}=" in s), line)
     text = _EQUATION.sub(key, sentence) if sentence.count("<<") == 1 else ""
     text = _ANNOTATION.sub("", text).strip().rstrip(".")
-    tells = any(calculate(n) not in given for n in _NUMBER.findall(text.replace(",", "")))
+    tells = any(calculate(n) not in task_numbers for n in _NUMBER.findall(text.replace(",", "")))
     return "" if tells or re.search(r"=|--|\||\n", text) or not 8 <= len(text) <= 160 else text

@@ -1,9 +1,9 @@
 """Read the functions of MBPP+ (Apache-2.0) from its file, and compute bugs for them.
 
 A bug is a small change of the reference solution (`mutants`) that passes the example of the task
-and fails a hidden test; a slip fails the example. The changes are run, in one sandboxed program for
-each function, when its tests are first needed. Execution steps are counted, not timed, so that the
-result is the same on every machine.
+and fails a hidden test; a slip fails the example already. The changes are run, in one sandboxed
+program for each function, when its tests are first needed. Execution steps are counted, not timed,
+so that the result is the same on every machine.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from agentracer.lab.sandbox import Limits, run_python
-from agentracer.lab.testbed.coding_tasks import Case
+from agentracer.lab.sandbox import ExecutionLimits, run_python
+from agentracer.lab.testbed.coding_tasks import ExpectedCall
 from agentracer.lab.testbed.functions import Function, FunctionTests
 
 __all__ = ["mbpp_functions", "mutants"]
 
 _MAX_HIDDEN = 14
 _MAX_MUTANTS = 24
-_LIMITS = Limits(wall_seconds=180.0, cpu_seconds=8.0)
+_LIMITS = ExecutionLimits(wall_seconds=180.0, cpu_seconds=8.0)
 
 # Runs inside the sandbox: the values of all tests, for the solution and for each changed program.
 _TRIAL = """\
@@ -73,13 +73,13 @@ print(json.dumps([results, literal]))
 
 def mbpp_functions(path: Path, taken: set[str]) -> list[Function]:
     """The usable functions of the file, under names that are not taken."""
-    found: dict[str, Function] = {}
+    functions: dict[str, Function] = {}
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             task = _MbppTask.read(json.loads(line))
             if task is not None and task.name not in taken:
-                found.setdefault(task.name, _function(task))
-    return list(found.values())
+                functions.setdefault(task.name, _function(task))
+    return list(functions.values())
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class _MbppTask:
     name: str
     signature: str
     text: str
-    example: Case
+    example: ExpectedCall
     solution: str
     inputs: tuple[str, ...]
 
@@ -123,7 +123,7 @@ class _MbppTask:
             name,
             f"{name}({ast.unparse(defined[0].args)})",
             text.replace(" -- ", " - "),
-            Case(left, right),
+            ExpectedCall(left, right),
             ast.unparse(ast.Module(body, [])) + "\n",
             tuple(short[:_MAX_HIDDEN]),
         )
@@ -167,7 +167,7 @@ def _computed_tests(task: _MbppTask) -> FunctionTests:
     if right is None or right[0] != right[1]:
         return FunctionTests((), (), (task.example,), ())
     usable = [i for i in range(2, len(calls)) if literal[i]]
-    hidden = tuple(Case(calls[i], right[i]) for i in usable)
+    hidden = tuple(ExpectedCall(calls[i], right[i]) for i in usable)
     bugs, slips = [], []
     for (kind, code), values in zip(changed, results[1:], strict=True):
         if values is None:
@@ -201,7 +201,7 @@ _COMBINED: dict[type[ast.operator], type[ast.operator]] = {
 
 def mutants(code: str) -> Iterator[tuple[str, str]]:
     """Small changes of a program, one at a time: (what was changed, code)."""
-    found: dict[str, str] = {}
+    changed: dict[str, str] = {}
     for position, _ in enumerate(ast.walk(ast.parse(code))):
         for kind in ("comparison", "operator", "constant", "condition", "result"):
             tree = ast.parse(code)
@@ -209,8 +209,8 @@ def mutants(code: str) -> Iterator[tuple[str, str]]:
             if _change(node, kind):
                 text = ast.unparse(tree) + "\n"
                 if text != code:
-                    found.setdefault(text, f"wrong {kind}")
-    yield from ((kind, text) for text, kind in list(found.items())[:_MAX_MUTANTS])
+                    changed.setdefault(text, f"wrong {kind}")
+    yield from ((kind, text) for text, kind in list(changed.items())[:_MAX_MUTANTS])
 
 
 def _change(node: ast.AST, kind: str) -> bool:

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from agentracer.lab.testbed.server import ToolRequest
+from agentracer.lab.testbed.server import ScriptedCall
 
 __all__ = [
-    "Act",
+    "Action",
     "Domain",
     "Goal",
+    "InjectedError",
     "Problem",
-    "Slip",
     "ToolResult",
     "WrongCall",
     "depends_on",
@@ -33,7 +33,7 @@ __all__ = [
     "values_of",
 ]
 
-Act = Literal["plan", "assign", "call", "state", "check", "report"]
+Action = Literal["plan", "assign", "call", "state", "check", "report"]
 """What an agent does in one reply: split the task, hand over one goal, call a tool, state a
 result, check results, give the final answer."""
 
@@ -78,24 +78,24 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Slip:
+class InjectedError:
     """One mistake that a policy is going to make.
 
     Attributes:
-        act: in which kind of reply.
+        action: in which kind of reply.
         key: about which goal; empty for `report`.
         kind: its name, such as `misread tool result`.
-        says: what is said instead: a spec (plan, check), the rest of an order (assign), tool
-            arguments as JSON (call), a value (state), an answer (report). Empty: the act is
+        replacement: what is written instead: a spec (plan, check), the rest of an order (assign),
+            tool arguments as JSON (call), a value (state), an answer (report). Empty: the action is
             skipped (a check that sees nothing, a manager that stops too early).
-        value: what the goal's result becomes if nobody repairs it; None where the spec says it.
+        value: what the goal's result becomes if it is not repaired; None where the spec says it.
         nth: for `call`, which call of the goal.
     """
 
-    act: Act
+    action: Action
     key: str
     kind: str
-    says: str
+    replacement: str
     value: str | None = None
     nth: int = 0
 
@@ -126,7 +126,7 @@ class Domain(Protocol):
         name: `math`, `qa` or `coding`.
         mission: what a team of this domain does, as its prompts say it.
         tools: the functions that workers may call, with docstrings and annotations.
-        misread: what it is called when a worker states something else than its tools gave.
+        misread: the kind of error when a worker states something else than its tools returned.
     """
 
     name: str
@@ -148,11 +148,13 @@ class Domain(Protocol):
         """The letters of the earlier results that a spec needs."""
 
     def next_call(
-        self, spec: str, values: Mapping[str, str], done: Sequence[ToolResult]
-    ) -> ToolRequest | None:
+        self, spec: str, values: Mapping[str, str], tool_results: Sequence[ToolResult]
+    ) -> ScriptedCall | None:
         """The next tool call of an able worker; None when nothing more needs to be asked."""
 
-    def conclude(self, spec: str, values: Mapping[str, str], done: Sequence[ToolResult]) -> str:
+    def conclude(
+        self, spec: str, values: Mapping[str, str], tool_results: Sequence[ToolResult]
+    ) -> str:
         """The result that the answers of the tools give."""
 
     def result_text(self, key: str, value: str) -> str:

@@ -190,12 +190,12 @@ def search_text(query: str, *, limit: int = 4) -> str:
         score = 3 * len(words & set(title)) + len(words & body) + 5 * exact
         if score:
             scored.append((-score, document.id, document))
-    found = [document for _, _, document in sorted(scored)[:limit]]
-    lines = [f"{d.id} | {d.title} | {d.text.partition('. ')[0]}." for d in found]
+    best = [document for _, _, document in sorted(scored)[:limit]]
+    lines = [f"{d.id} | {d.title} | {d.text.partition('. ')[0]}." for d in best]
     return "\n".join(lines) or "Nothing found."
 
 
 def read_text(document: str) -> str:
     """The text of a document, under its title."""
-    found = _BY_ID.get(document.strip().lower())
-    return f"{found.title}\n\n{found.text}" if found else f"There is no document {document!r}."
+    match = _BY_ID.get(document.strip().lower())
+    return f"{match.title}\n\n{match.text}" if match else f"There is no document {document!r}."

@@ -32,7 +32,7 @@ from agentracer.lab.testbed.qa_documents import (
     read_text,
     search_text,
 )
-from agentracer.lab.testbed.server import ToolRequest
+from agentracer.lab.testbed.server import ScriptedCall
 
 __all__ = ["QaDomain", "read", "search"]
 
@@ -89,7 +89,7 @@ class QaDomain(AnswerLines):
 
     @cached_property
     def _problems(self) -> list[Problem]:
-        found = [_chain_problem(chain) for chain in self._chains[:700]]
+        problems = [_chain_problem(chain) for chain in self._chains[:700]]
         for test, wanted in ((False, 300), (True, 40)):
             numeric = [
                 chain
@@ -97,8 +97,8 @@ class QaDomain(AnswerLines):
                 if chain[2].isdigit() and (_chain_id(chain) in self.held_out) is test
             ]
             pairs = list(zip(numeric[::2], numeric[1::2], strict=False))[:wanted]
-            found += [_difference_problem(one, other) for one, other in pairs]
-        return found
+            problems += [_difference_problem(one, other) for one, other in pairs]
+        return problems
 
     def problems(self) -> Sequence[Problem]:
         """All questions."""
@@ -125,33 +125,37 @@ class QaDomain(AnswerLines):
         return depends_on(spec)
 
     def next_call(
-        self, spec: str, values: Mapping[str, str], done: Sequence[ToolResult]
-    ) -> ToolRequest | None:
+        self, spec: str, values: Mapping[str, str], tool_results: Sequence[ToolResult]
+    ) -> ScriptedCall | None:
         """First a search, then the document about the subject, if one was found."""
         relation, subject = _parsed(spec, values)
-        if not relation or len(done) >= 5 or _DIFFERENCE.fullmatch(spec):
+        if not relation or len(tool_results) >= 5 or _DIFFERENCE.fullmatch(spec):
             return None
-        reads = [call for call in done if call.name == "read"]
+        reads = [call for call in tool_results if call.name == "read"]
         if any(_fact_in(call.text, relation) for call in reads):
             return None
         titles = {
-            title: identity for call in done for identity, title in _LISTED.findall(call.text)
+            title: identity
+            for call in tool_results
+            for identity, title in _LISTED.findall(call.text)
         }
         if subject in titles:
             chosen = titles[subject]
             if any(call.arguments.get("document") == chosen for call in reads):
                 return None
-            return ToolRequest("read", {"document": chosen})
-        searches = [call for call in done if call.name == "search"]
+            return ScriptedCall("read", {"document": chosen})
+        searches = [call for call in tool_results if call.name == "search"]
         if len(searches) > 1:
             return None
         query = subject if searches else f"{subject} {relation}"
-        return ToolRequest("search", {"query": query})
+        return ScriptedCall("search", {"query": query})
 
-    def conclude(self, spec: str, values: Mapping[str, str], done: Sequence[ToolResult]) -> str:
+    def conclude(
+        self, spec: str, values: Mapping[str, str], tool_results: Sequence[ToolResult]
+    ) -> str:
         """What the last document that was read says about the relation."""
         relation, _ = _parsed(spec, values)
-        facts = [_fact_in(call.text, relation) for call in done if call.name == "read"]
+        facts = [_fact_in(call.text, relation) for call in tool_results if call.name == "read"]
         found = [fact for fact in facts if fact]
         return found[-1] if found else UNKNOWN
 
@@ -165,10 +169,10 @@ class QaDomain(AnswerLines):
 
     def wrong_specs(self, problem: Problem, goal: Goal) -> Sequence[tuple[str, str]]:
         """Another relation of the same subject, or a hop that is left out."""
-        found = _FACT.fullmatch(goal.spec)
-        if found is None or self.may_skip_tools(goal.spec):
+        match = _FACT.fullmatch(goal.spec)
+        if match is None or self.may_skip_tools(goal.spec):
             return []
-        relation, subject = found.groups()
+        relation, subject = match.groups()
         kinds = {k for d in DOCUMENTS if relation in d.facts for k in [d.kind]}
         others = {r for d in DOCUMENTS if d.kind in kinds for r in d.facts} - {relation}
         order = shuffled(sorted(others), problem.id, goal.key, "relations")
@@ -188,16 +192,16 @@ class QaDomain(AnswerLines):
             return [(kind, value) for kind, value in wrong if value != right and value[0] != "0"]
         _, subject = _parsed(goal.spec, values)
         document = by_title(subject)
-        said = list(document.facts.values()) if document else []
-        kind = next((k for value, k in said if value == right), "")
-        wrong = [("another name in the document", v) for v, k in said if k == kind and v != right]
+        facts = list(document.facts.values()) if document else []
+        kind = next((k for value, k in facts if value == right), "")
+        wrong = [("another name in the document", v) for v, k in facts if k == kind and v != right]
         alike = [("a name that looks alike", d.title) for d in _alike(right) if d.kind == kind]
         return [*wrong, *alike]
 
     def wrong_calls(
         self, problem: Problem, goal: Goal, values: Mapping[str, str]
     ) -> Sequence[WrongCall]:
-        """Reading a document about somebody or something else that has such a fact too."""
+        """Reading a document about another subject that has such a fact too."""
         relation, subject = _parsed(goal.spec, values)
         listed = _LISTED.findall(search_text(f"{subject} {relation}"))
         wrong = []

@@ -4,8 +4,8 @@
     hub        a manager orders every single action of a planner, two workers and a checker
     review     an author plans and works, and a reviewer looks at everything that it writes
 
-The prompts ask for lines of a fixed form (see `scene`), so that plain code can route by them and so
-that any model can take the place of the scripted one.
+The prompts ask for lines of a fixed form (see `parsed_conversation`), so that plain code can route
+by them and so that any model can take the place of the scripted one.
 """
 
 from __future__ import annotations
@@ -137,13 +137,13 @@ def roster(domain: Domain, topology: Topology, naming: int = 0) -> Roster:
     sets = _NAMES[topology, domain.name]
     duties = _DUTIES[topology]
     names = sets[naming % len(sets)]
-    known = dict(zip(names, duties, strict=True))
+    duty_of = dict(zip(names, duties, strict=True))
     words = {
         "steps": _STEPS,
         "work": _WORK,
-        "planner": next((n for n, d in known.items() if d == "planner"), ""),
-        "checker": next((n for n, d in known.items() if d == "checker"), ""),
-        "workers": " or ".join(n for n, d in known.items() if d == "worker"),
+        "planner": next((n for n, d in duty_of.items() if d == "planner"), ""),
+        "checker": next((n for n, d in duty_of.items() if d == "checker"), ""),
+        "workers": " or ".join(n for n, d in duty_of.items() if d == "worker"),
     }
     agents = [
         Agent(
@@ -152,21 +152,21 @@ def roster(domain: Domain, topology: Topology, naming: int = 0) -> Roster:
             f"You are {name}, the {duty} of a team that {domain.mission}. "
             + _PROMPTS[duty].format(**words),
         )
-        for name, duty in known.items()
+        for name, duty in duty_of.items()
     ]
     return Roster(topology, tuple(agents))
 
 
 def in_duty(domain: Domain, name: str, duty: Literal["reporter", "checker"]) -> Agent:
-    """An agent with a duty that this topology gives to nobody else."""
+    """An agent with a duty that no other agent of this topology has."""
     prompt = f"You are {name}, the {duty} of a team that {domain.mission}. {_PROMPTS[duty]}"
     return Agent(name, duty, prompt)
 
 
 def duty_in(system: str) -> tuple[str, Duty] | None:
     """Name and duty of the agent whose system prompt this is."""
-    found = re.search(r"You are (\S+), the (" + "|".join(_PROMPTS) + r") of a team", system)
-    if found is None:
+    match = re.search(r"You are (\S+), the (" + "|".join(_PROMPTS) + r") of a team", system)
+    if match is None:
         return None
-    duty: Duty = found[2]  # type: ignore[assignment]
-    return found[1], duty
+    duty: Duty = match[2]  # type: ignore[assignment]
+    return match[1], duty

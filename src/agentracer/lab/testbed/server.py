@@ -26,8 +26,8 @@ __all__ = [
     "ChatRequest",
     "Exchange",
     "ModelServer",
+    "ScriptedCall",
     "ScriptedModel",
-    "ToolRequest",
     "text_of",
 ]
 
@@ -61,7 +61,7 @@ class ApiError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class ToolRequest:
+class ScriptedCall:
     """A tool call in a reply; `arguments` given as text is sent as it is, valid JSON or not."""
 
     name: str
@@ -78,7 +78,7 @@ class ChatReply:
     """What the model says: text, tool calls, or both."""
 
     content: str | None = None
-    tool_calls: tuple[ToolRequest, ...] = ()
+    tool_calls: tuple[ScriptedCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +264,8 @@ def _check_message(message: Any, where: str, known_calls: set[str]) -> None:
 
 def _completion(request: ChatRequest, reply: ChatReply) -> dict[str, Any]:
     # The id depends on the request alone, so that equal runs are equal to the byte.
-    asked = json.dumps([request.model, request.messages], sort_keys=True)
-    digest = hashlib.sha256(asked.encode()).hexdigest()[:24]
+    prompt_text = json.dumps([request.model, request.messages], sort_keys=True)
+    digest = hashlib.sha256(prompt_text.encode()).hexdigest()[:24]
     message: dict[str, Any] = {"role": "assistant", "content": reply.content, "refusal": None}
     if reply.tool_calls:
         message["tool_calls"] = [
@@ -276,9 +276,9 @@ def _completion(request: ChatRequest, reply: ChatReply) -> dict[str, Any]:
             }
             for index, call in enumerate(reply.tool_calls)
         ]
-    prompt_tokens = len(asked) // 4
-    said = (reply.content or "") + "".join(call.arguments_json for call in reply.tool_calls)
-    completion_tokens = len(said) // 4 + 1
+    prompt_tokens = len(prompt_text) // 4
+    reply_text = (reply.content or "") + "".join(call.arguments_json for call in reply.tool_calls)
+    completion_tokens = len(reply_text) // 4 + 1
     return {
         "id": f"chatcmpl-{digest}",
         "object": "chat.completion",

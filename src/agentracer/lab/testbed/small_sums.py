@@ -30,8 +30,8 @@ class SmallSums(MathDomain):
 
     @cached_property
     def _own(self) -> list[Problem]:
-        found = {problem.question: problem for problem in map(_problem, range(_TASKS))}
-        return list(found.values())
+        by_question = {problem.question: problem for problem in map(_problem, range(_TASKS))}
+        return list(by_question.values())
 
     @cached_property
     def _read(self) -> list[Problem]:
@@ -53,8 +53,8 @@ def _problem(number: int) -> Problem:
     values: dict[str, str] = {}
     for goal in goals:
         values[goal.key] = calculate(substituted(goal.spec, values))
-    said = ", ".join(f"{goal.key} = {goal.spec}" for goal in goals)
-    question = f"{said}. What is {goals[-1].key}?"
+    sums = ", ".join(f"{goal.key} = {goal.spec}" for goal in goals)
+    question = f"{sums}. What is {goals[-1].key}?"
     return Problem(f"sums-{number:04d}", question, goals, values[goals[-1].key])
 
 

@@ -1,7 +1,7 @@
-"""The systems of the testbed, domain x topology x framework, and what they need to run.
+"""Build and run the systems of the testbed: domain x topology x framework.
 
-A `Bench` holds one model server and the teams that talk to it; `Bench.play` gives it the model of
-one run.
+A `TeamHost` holds one model server and the teams that talk to it; `TeamHost.set_policy` gives it
+the model of one run.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ __all__ = [
     "DOMAINS",
     "FRAMEWORKS",
     "OTHER_DOMAINS",
-    "Bench",
-    "Team",
-    "domain_named",
+    "BuiltTeam",
+    "TeamHost",
+    "load_domain",
 ]
 
 DOMAINS = ("math", "qa", "coding")
@@ -44,28 +44,28 @@ _TEAM_CLASSES = {
 }
 
 
-class Team(Protocol):
+class BuiltTeam(Protocol):
     """A built team; one object serves any number of runs, one after the other."""
 
     def solve(self, problem: Problem) -> str:
         """Give the team a task; returns its answer, or "" when it gave none."""
 
 
-class _Silent:
-    """The model of a server that has not been given one."""
+class _PlaceholderModel:
+    """The model of a server before `TeamHost.set_policy`."""
 
     def reply(self, _request: ChatRequest, /) -> ChatReply:
         return ChatReply("...")
 
 
-def domain_named(name: str, data: Path | None = None) -> Domain:
+def load_domain(name: str, data: Path | None = None) -> Domain:
     """A domain; `data` is the folder of `gsm8k/` and `mbppplus/`, where they are wanted."""
     module, cls = _DOMAIN_CLASSES[name]
-    found: Domain = getattr(importlib.import_module(f"agentracer.lab.testbed.{module}"), cls)(data)
-    return found
+    domain: Domain = getattr(importlib.import_module(f"agentracer.lab.testbed.{module}"), cls)(data)
+    return domain
 
 
-class Bench:
+class TeamHost:
     """One model server, and the teams that talk to it.
 
     Args:
@@ -88,11 +88,11 @@ class Bench:
         self.domain, self.framework = domain, framework
         self._model, self._api_key, self._base_url = model, api_key, base_url
         self._server: ModelServer | None = None
-        self._teams: dict[tuple[Topology, int], Team] = {}
+        self._teams: dict[tuple[Topology, int], BuiltTeam] = {}
 
     def __enter__(self) -> Self:
         if self._base_url is None:
-            self._server = ModelServer(_Silent())
+            self._server = ModelServer(_PlaceholderModel())
             self._server.__enter__()
         return self
 
@@ -114,24 +114,28 @@ class Bench:
             raise RuntimeError("a Bench is used in a `with` block")
         return self._base_url
 
-    def play(self, policy: TeamPolicy) -> None:
+    def set_policy(self, policy: TeamPolicy) -> None:
         """Let this model answer from now on."""
         if self._server is not None:
             self._server.model = policy
             self._server.clear()
 
-    def team(self, topology: Topology, naming: int = 0) -> Team:
+    def team(self, topology: Topology, naming: int = 0) -> BuiltTeam:
         """A team, built at most once."""
         if (topology, naming) not in self._teams:
             self._teams[topology, naming] = self._build(roster(self.domain, topology, naming))
         return self._teams[topology, naming]
 
-    def _build(self, members: Roster) -> Team:
+    def _build(self, members: Roster) -> BuiltTeam:
         module, cls, extra = _TEAM_CLASSES[self.framework]
         try:
-            made: Any = getattr(importlib.import_module(f"agentracer.lab.testbed.{module}"), cls)
+            team_class: Any = getattr(
+                importlib.import_module(f"agentracer.lab.testbed.{module}"), cls
+            )
         except ModuleNotFoundError as error:
             purpose = f"teams of {self.framework} (no module {error.name!r})"
             raise MissingExtra(extra, needed_for=purpose) from error
-        team: Team = made(self.domain, members, self.base_url, self._model, self._api_key)
+        team: BuiltTeam = team_class(
+            self.domain, members, self.base_url, self._model, self._api_key
+        )
         return team

@@ -1,6 +1,6 @@
-"""The prompts of CAMEL's Workforce, as the scripted agents read them, and the JSON it wants back.
+"""Parse the prompts of CAMEL's Workforce, and write the JSON that it expects back.
 
-In a Workforce nobody sees the whole conversation. A task agent splits the task and judges every
+In a Workforce no agent sees the whole conversation. A task agent splits the task and judges every
 result; a coordinator says who does what, and which results are handed over; workers see one subtask
 and those results. Its prompts say what is wanted, so this knows them by their text. It imports
 nothing of CAMEL.
@@ -16,7 +16,15 @@ from typing import Any, Literal
 
 from agentracer.lab.testbed.server import ChatRequest, text_of
 
-__all__ = ["Ask", "Subtask", "as_answer", "assignments", "judgement", "subtasks", "translate"]
+__all__ = [
+    "Subtask",
+    "WorkforcePrompt",
+    "as_answer",
+    "assignments",
+    "judgement",
+    "parse_prompt",
+    "subtasks",
+]
 
 REPORT = "Report: give the answer that all results add up to"
 PLAN = "Plan: split the task into steps"
@@ -28,7 +36,7 @@ _DO = re.compile(r"(?:Do|Redo) step ([A-Z])(?: as)?: (.+?)(?: -- .*)?$", re.MULT
 
 @dataclass(frozen=True, slots=True)
 class Subtask:
-    """A subtask that the coordinator has to give to somebody."""
+    """A subtask that the coordinator has to assign."""
 
     id: str
     content: str
@@ -36,22 +44,22 @@ class Subtask:
     @property
     def key(self) -> str:
         """The letter of its step; empty for the report."""
-        found = _DO.search(self.content)
-        return found[1] if found else ""
+        match = _DO.search(self.content)
+        return match[1] if match else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What a Workforce wants of a model.
+class WorkforcePrompt:
+    """What a prompt of a Workforce asks for.
 
     Attributes:
         kind: to split the task, to assign subtasks, to judge a result, or to do a subtask.
-        task: the whole task, as far as it is told.
+        task: the whole task, where the prompt has it.
         content: the subtask to do or to judge.
         result: the result to judge.
         subtasks: what is to be assigned.
         workers: ids of the workers, by description.
-        conversation: for a worker: what it is told, as messages.
+        conversation: for a worker: its context, as messages.
     """
 
     kind: Literal["split", "assign", "judge", "work"]
@@ -65,11 +73,11 @@ class Ask:
     @property
     def step(self) -> tuple[str, str] | None:
         """Letter and spec of the step that the subtask is about."""
-        found = _DO.search(self.content)
-        return (found[1], found[2].strip()) if found else None
+        match = _DO.search(self.content)
+        return (match[1], match[2].strip()) if match else None
 
 
-def translate(request: ChatRequest) -> Ask | None:
+def parse_prompt(request: ChatRequest) -> WorkforcePrompt | None:
     """What a request of a Workforce asks for; None if it is not one."""
     position = next(
         (i for i, m in reversed(list(enumerate(request.messages))) if m["role"] == "user"), None
@@ -78,24 +86,26 @@ def translate(request: ChatRequest) -> Ask | None:
         return None
     text = text_of(request.messages[position])
     if "You need to process one given task and return only a JSON result" in text:
-        told = _told(text)
+        context = _context_messages(text)
         content = _block(text, "Here is the content of the task that you need to do:")
-        return Ask(
+        return WorkforcePrompt(
             "work",
             task=_block(text, "Here is the content of the parent task for you to refer to:"),
             content=content,
-            conversation=(*told, *request.messages[position + 1 :]),
+            conversation=(*context, *request.messages[position + 1 :]),
         )
     if "You are analyzing a task to evaluate its quality" in text:
         content = text.partition("- Task Content: ")[2].partition("\n- Task Result: ")[0]
         result = text.partition("\n- Task Result: ")[2].partition("\n- Failure Count: ")[0]
-        return Ask("judge", content=content, result=result)
+        return WorkforcePrompt("judge", content=content, result=result)
     if "You need to assign multiple tasks to worker nodes" in text:
-        found = re.findall(r"^Task ID: (\S+)\nContent: (.*)$", text, re.MULTILINE)
+        tasks = re.findall(r"^Task ID: (\S+)\nContent: (.*)$", text, re.MULTILINE)
         workers = {d: i for i, d in re.findall(r"<([^<>\s]+)>:<([^<>]+?)>", text)}
-        return Ask("assign", subtasks=tuple(Subtask(i, c) for i, c in found), workers=workers)
+        return WorkforcePrompt(
+            "assign", subtasks=tuple(Subtask(i, c) for i, c in tasks), workers=workers
+        )
     if "You need to either decompose a complex task" in text:
-        return Ask("split", task=_block(text, "The content of the task is:"))
+        return WorkforcePrompt("split", task=_block(text, "The content of the task is:"))
     return None
 
 
@@ -145,21 +155,21 @@ def _block(text: str, heading: str) -> str:
     return parts[1].strip() if len(parts) > 2 else ""
 
 
-def _told(text: str) -> list[dict[str, Any]]:
-    """What a worker is told, as a conversation: the steps before its own, and their results."""
-    found = _block(text, "Here are results of some prerequisite tasks that you can refer to:")
-    said: list[str] = []
-    for entry in re.split(r"\n(?=id: \S+, content: )", found):
+def _context_messages(text: str) -> list[dict[str, Any]]:
+    """The context of a worker, as a conversation: the steps before its own, and their results."""
+    results = _block(text, "Here are results of some prerequisite tasks that you can refer to:")
+    lines: list[str] = []
+    for entry in re.split(r"\n(?=id: \S+, content: )", results):
         match = _DEPENDENCY.match(entry)
         if match is None:
             continue
         step = _DO.search(match[2])
         if step is not None:
-            said.append(f"Step {step[1]}: {step[2].strip()}")
-        said.append(match[3].removesuffix("."))
+            lines.append(f"Step {step[1]}: {step[2].strip()}")
+        lines.append(match[3].removesuffix("."))
     content = _block(text, "Here is the content of the task that you need to do:")
     step = _DO.search(content)
     if step is not None:
         redo = f"Redo step {step[1]} as: {step[2]}\n" if content.startswith("Redo") else ""
-        said.append(f"{redo}Do step {step[1]}: {step[2]}")
-    return [{"role": "user", "content": part} for part in said]
+        lines.append(f"{redo}Do step {step[1]}: {step[2]}")
+    return [{"role": "user", "content": part} for part in lines]

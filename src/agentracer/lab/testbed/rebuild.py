@@ -1,7 +1,7 @@
-"""Runs of the testbed that can be replayed from what their trace says of them.
+"""Rebuild the system that made a run of `agentracer demo`, from the metadata of its trace.
 
-The demo writes down which task, seed and mishap a run had. That is enough to build the same team
-again, give it the same scripted model, and know what each step should have said.
+The demo stores task, seed and kind of error of each run. That is enough to build the same team
+again with the same scripted model, and to compute the right reply of each step.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, get_args
 
-from agentracer.lab.testbed.coding_policy import MISHAPS, CodingPolicy, Role
+from agentracer.lab.testbed.coding_policy import ERROR_KINDS, CodingPolicy, Role
 from agentracer.lab.testbed.coding_tasks import TASKS
 from agentracer.lab.testbed.coding_team import build, check, solve
-from agentracer.lab.testbed.demo import Scenario
+from agentracer.lab.testbed.demo_runs import DemoRun
+from agentracer.lab.testbed.ground_truth import request_of
 from agentracer.lab.testbed.server import ModelServer
-from agentracer.lab.testbed.truth import request_of
 from agentracer.replay import OracleFunction, Override, System
 from agentracer.store import Store
 from agentracer.trace import Trace
 
-__all__ = ["coding_oracle", "coding_system", "facts_of", "rebuilt"]
+__all__ = ["coding_oracle", "coding_system", "rebuild_metadata", "rebuild_system"]
 
 KEY = "demo"
 """In a trace's metadata: which run of the demo it is."""
@@ -28,20 +28,20 @@ KEY = "demo"
 _TURNS = 20  # more than any agent of the team has in one run
 
 
-def facts_of(scenario: Scenario) -> dict[str, Any]:
-    """What a trace has to say, in its metadata, so that its run can be rebuilt."""
+def rebuild_metadata(scenario: DemoRun) -> dict[str, Any]:
+    """Return the metadata from which the run of a scenario can be rebuilt."""
     facts = {
         "function": scenario.task.function,
         "seed": scenario.policy.seed,
-        "mishap": scenario.mishap,
+        "mishap": scenario.error_kind,
     }
     return {KEY: facts}
 
 
 @contextmanager
-def rebuilt(trace: Trace, store: Store) -> Iterator[tuple[System, OracleFunction] | None]:
+def rebuild_system(trace: Trace, store: Store) -> Iterator[tuple[System, OracleFunction] | None]:
     """The system that made this trace, and an oracle for it; None if the testbed did not."""
-    scenario = _scenario(trace.metadata.get(KEY))
+    scenario = _demo_run(trace.metadata.get(KEY))
     if scenario is None:
         yield None
         return
@@ -50,17 +50,17 @@ def rebuilt(trace: Trace, store: Store) -> Iterator[tuple[System, OracleFunction
         yield coding_system(team, scenario, store), coding_oracle(scenario.policy)
 
 
-def _scenario(facts: Any) -> Scenario | None:
+def _demo_run(facts: Any) -> DemoRun | None:
     if not isinstance(facts, dict):
         return None
     task = next((task for task in TASKS if task.function == facts.get("function")), None)
-    mishap = next((known for known in MISHAPS if known == facts.get("mishap")), None)
-    if task is None or mishap is None or not isinstance(facts.get("seed"), int):
+    error_kind = next((kind for kind in ERROR_KINDS if kind == facts.get("mishap")), None)
+    if task is None or error_kind is None or not isinstance(facts.get("seed"), int):
         return None
-    return Scenario(task, CodingPolicy(facts["seed"], mishap=mishap), mishap)
+    return DemoRun(task, CodingPolicy(facts["seed"], error_kind=error_kind), error_kind)
 
 
-def coding_system(team: Any, scenario: Scenario, store: Store) -> System:
+def coding_system(team: Any, scenario: DemoRun, store: Store) -> System:
     """One task of the coding team, to be replayed."""
     return System(
         run=lambda: solve(team, scenario.task),
@@ -78,7 +78,7 @@ def coding_oracle(policy: CodingPolicy) -> OracleFunction:
         every = [(role, k) for role in get_args(Role) if role == agent for k in range(_TURNS)]
         if not every:
             return None
-        careful = CodingPolicy(policy.seed, mishap=policy.mishap, correct=every)
+        careful = CodingPolicy(policy.seed, error_kind=policy.error_kind, correct=every)
         reply = careful.reply(request_of(trace, step))
         if reply.tool_calls or reply.content == trace.steps[step].content:
             return None

@@ -1,7 +1,7 @@
-"""What is known about a recorded run of the testbed: the decisive step, and every correction.
+"""Give the decisive step of a recorded run of the testbed, and the correction of every step.
 
-The only module of the testbed that knows traces. The truth comes from the policy's own log, the
-corrections from the same policy without its slips.
+The decisive step comes from the policy's own log, the corrections from the same policy without its
+errors. No other module of the testbed reads traces.
 """
 
 from __future__ import annotations
@@ -10,41 +10,41 @@ from typing import Any
 
 from agentracer.lab.testbed.scenarios import Scenario
 from agentracer.lab.testbed.server import ChatRequest
-from agentracer.lab.testbed.team_policy import Erred, TeamPolicy
+from agentracer.lab.testbed.team_policy import LoggedError, TeamPolicy
 from agentracer.replay import OracleFunction, Override
 from agentracer.trace import Message, Step, ToolRequest, Trace
 
 __all__ = ["decisive_step", "oracle", "request_of"]
 
 
-def decisive_step(trace: Trace, scenario: Scenario, log: tuple[Erred, ...]) -> int | None:
-    """The step at which the decisive slip was made; None where there is none."""
-    erred = next((e for e in log if e.slip == scenario.decisive), None)
-    if erred is None:
+def decisive_step(trace: Trace, scenario: Scenario, log: tuple[LoggedError, ...]) -> int | None:
+    """Return the step at which the decisive error was made; None where there is none."""
+    logged = next((e for e in log if e.error == scenario.decisive), None)
+    if logged is None:
         return None
-    same = [step for step in trace.steps if _is(step, erred)]
+    same = [step for step in trace.steps if _is(step, logged)]
     reads = {step.index: trace.observed.reads(step) for step in same}
-    exact = [i for i, read in reads.items() if read and read[-1].content == erred.answers]
+    exact = [i for i, read in reads.items() if read and read[-1].content == logged.answers]
     return next(iter([*exact, *reads]), None)
 
 
-def _is(step: Step, erred: Erred) -> bool:
+def _is(step: Step, logged: LoggedError) -> bool:
     calls = tuple((call.name, call.arguments) for call in step.tool_calls)
-    return step.content == erred.content and calls == erred.calls
+    return step.content == logged.content and calls == logged.calls
 
 
 def oracle(policy: TeamPolicy) -> OracleFunction:
-    """Corrects a step to what the same model does without slips, given what the step read."""
-    able = policy.without_slips()
+    """Return an oracle: the reply of the same model without errors, given what the step read."""
+    able = policy.without_errors()
 
     def correct(trace: Trace, step: int) -> Override | None:
         recorded = trace.steps[step]
         if recorded.kind != "llm":
             return None
         reply = able.reply(request_of(trace, step))
-        said = [(call.name, call.arguments) for call in recorded.tool_calls]
-        wanted = [(call.name, call.arguments) for call in reply.tool_calls]
-        if said == wanted and recorded.content == (reply.content or ""):
+        recorded_calls = [(call.name, call.arguments) for call in recorded.tool_calls]
+        right_calls = [(call.name, call.arguments) for call in reply.tool_calls]
+        if recorded_calls == right_calls and recorded.content == (reply.content or ""):
             return None
         ids = [call.id for call in recorded.tool_calls]
         calls = [

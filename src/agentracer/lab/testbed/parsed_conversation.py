@@ -1,6 +1,6 @@
-"""A conversation as the scripted agents of a team read it, whatever framework sent it.
+"""Parse the conversation that a scripted agent is sent, whatever framework sent it.
 
-What matters is said in lines of a fixed form, which the prompts ask for (see `rosters`):
+What matters stands in lines of a fixed form, which the prompts ask for (see `rosters`):
 
     Step B: 48 + A -- Natalia sold B clips altogether        a point of a plan
     Do step B: 48 + A | given A = 24                         an order of a manager
@@ -9,7 +9,7 @@ What matters is said in lines of a fixed form, which the prompts ask for (see `r
     VERDICT: PASS                                            the end of a check
     FINAL ANSWER: 72                                         the end of the run
 
-Everything else in a message is talk. Who said a line does not matter, so the same reading serves
+Everything else in a message is talk. The speaker of a line does not matter, so one parser serves
 frameworks that send the conversation as messages, as one text, or as the results of subtasks.
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 from agentracer.lab.testbed.problems import Domain, ToolResult
 from agentracer.lab.testbed.server import text_of
 
-__all__ = ["Order", "Scene"]
+__all__ = ["Order", "ParsedConversation"]
 
 _LINE = re.compile(
     r"^(?:"
@@ -39,7 +39,7 @@ _LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a manager wants done: the spec, and the results that it passes on."""
+    """An order of a manager: the spec, and the results that it passes on."""
 
     key: str
     spec: str
@@ -47,8 +47,8 @@ class Order:
 
 
 @dataclass(slots=True)
-class Scene:
-    """What a conversation amounts to.
+class ParsedConversation:
+    """The state of the work that a conversation shows.
 
     Attributes:
         specs: by letter, what is to be done, as the last plan, order or demand has it.
@@ -61,7 +61,7 @@ class Scene:
         verdict: of the last check, if no result came after it.
         checks: how many checks there were.
         unchecked: letters with a result that no check has followed yet.
-        tool_results: what tools said since anybody last said something else.
+        tool_results: the tool results at the end of the conversation.
         last_text: the last message that is not about tools.
     """
 
@@ -79,18 +79,18 @@ class Scene:
     last_text: str = ""
 
     @classmethod
-    def read(cls, messages: Sequence[Mapping[str, Any]], domain: Domain) -> Scene:
+    def read(cls, messages: Sequence[Mapping[str, Any]], domain: Domain) -> ParsedConversation:
         """Read the messages of a request; system messages are instructions, not conversation."""
-        scene = cls()
+        conversation = cls()
         for message in messages:
             if message["role"] in ("system", "developer", "tool"):
                 continue
             text = text_of(message)
             if text.strip():
-                scene.last_text = text
-                scene._take(text, domain)
-        scene.tool_results = _trailing_tools(messages)
-        return scene
+                conversation.last_text = text
+                conversation._take(text, domain)
+        conversation.tool_results = _trailing_tools(messages)
+        return conversation
 
     @property
     def values(self) -> dict[str, str]:
@@ -122,8 +122,8 @@ class Scene:
             if key not in self.planned:
                 self.planned.append(key)
         elif key := parts["order"]:
-            spec, _, given = parts["order_rest"].partition(" -- ")[0].partition(" | given ")
-            pairs = (pair.partition(" = ") for pair in given.split("; ") if " = " in pair)
+            spec, _, handed_over = parts["order_rest"].partition(" -- ")[0].partition(" | given ")
+            pairs = (pair.partition(" = ") for pair in handed_over.split("; ") if " = " in pair)
             self.order = Order(key, spec.strip(), {k.strip(): v.strip() for k, _, v in pairs})
             self.orders[key] = self.orders.get(key, 0) + 1
         elif key := parts["redo"]:
@@ -140,7 +140,7 @@ class Scene:
 def _trailing_tools(messages: Sequence[Mapping[str, Any]]) -> list[ToolResult]:
     """The tool results at the end of a conversation, each with the call that it answers."""
     texts: dict[str, str] = {}
-    found: list[ToolResult] = []
+    results: list[ToolResult] = []
     for message in reversed(messages):
         if message["role"] == "tool":
             texts[str(message.get("tool_call_id"))] = text_of(message)
@@ -149,12 +149,12 @@ def _trailing_tools(messages: Sequence[Mapping[str, Any]]) -> list[ToolResult]:
                 ToolResult(c["function"]["name"], _arguments(c), texts.get(str(c.get("id")), ""))
                 for c in message["tool_calls"]
             ]
-            found = [*calls, *found]
+            results = [*calls, *results]
             if "Result:" in text_of(message):
                 break  # the calls before it were about an earlier step
         else:
             break
-    return found
+    return results
 
 
 def _arguments(call: Mapping[str, Any]) -> dict[str, object]:
