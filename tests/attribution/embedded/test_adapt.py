@@ -1,10 +1,12 @@
 """Adapting to a system: it must help where there is something to learn, and say how much."""
 
 import json
+import re
 import sys
 
 import pytest
 
+from agentracer import replay
 from agentracer.attribution import Tracer
 from agentracer.attribution.embedded.fitting import fit
 from agentracer.attribution.embedded.fitting.adapt import adapt, adapt_directory
@@ -64,6 +66,9 @@ def test_too_few_labels_or_tasks_are_refused():
     with pytest.raises(FormatError, match="too few") as caught:
         adapt([odd_run(number) for number in range(5)])
     assert "labels" in caught.value.remedy
+    for name in re.findall(r"`agentracer\.replay\.(\w+)`", caught.value.remedy):
+        assert callable(getattr(replay, name)), "the remedy names what does not exist"
+    assert "`agentracer " not in caught.value.remedy  # no command makes labels
     with pytest.raises(FormatError, match="1 tasks"):
         adapt([odd_run(1)] * 20)
 

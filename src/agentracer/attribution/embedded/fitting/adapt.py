@@ -106,8 +106,8 @@ def _check(examples: Sequence[Example], source: Path | str | None) -> None:
         f"{len(examples)} labelled traces of {len(groups)} tasks are too few to adapt to",
         source=source,
         remedy=f"give at least {FEWEST} failed runs of 2 or more tasks with labels: "
-        "`agentracer.replay.find_decisive` and `agentracer.replay.inject` make them, or add "
-        "`Trace.labels` by hand",
+        "`agentracer.replay.inject` makes labelled runs; add the step that "
+        "`agentracer.replay.find_decisive` confirmed, or that a person found, to `Trace.labels`",
     )
 
 
