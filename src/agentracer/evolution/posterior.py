@@ -25,15 +25,15 @@ Item: TypeAlias = tuple[str, str, str]
 
 Result: TypeAlias = tuple[Item, str]
 
-# These constants are not fitted: they were set by hand while the benchmark of benchmarks/credit was
-# developed, and kept for its reported seeds. Results depend little on them within a factor of two.
+# Set by hand while benchmarks/evolution.py was developed, on other systems than the reported ones
+# (see docs/evolution.md). Not fitted; how much results depend on them was not measured.
 _TURNS: Final = 4  # of the two estimates for each update; they go on from where they were
 _LEAK: Final = 0.1  # chance that a run fails though every step that was looked into is right
 _LEAST, _MOST = 0.01, 0.98  # bounds of a probability that no success has confirmed
 _CONFIRMED: Final = 0.995  # of a result that was part of a run that succeeded; it may be luck
 _RIVALS: Final = 0.1  # weight of "none of these results is right"
 _BROKEN: Final = 0.02  # weight of a call that raised
-_ENOUGH: Final = 30  # steps; more of them make an estimate no firmer, for the model is a rough one
+_ENOUGH: Final = 30  # steps; more make an estimate no firmer, for the model is a rough one
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Feedback from traces, made harmless: quoted as data, capped, and without orders to tools.
+"""Quote feedback from traces: as data, capped, and without orders to tools.
 
 What a critic says about a run may repeat what a web page or a poisoned trace told it to say, and
 it goes into the prompt of an agent that has tools. So all of it is quoted: every line begins with a

@@ -1,4 +1,4 @@
-"""Errors of a record, raised again."""
+"""Make recorded errors into exceptions that can be raised again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["recorded_error"]
 
 
 def recorded_error(error: ErrorInfo) -> Exception:
-    """A recorded error as an exception to raise.
+    """Return a recorded error as an exception to raise.
 
     It is an instance of the class of that name, so that the system's own `except` clauses catch it
     as they caught the original, or of one made for it where no such class is loaded.

@@ -1,8 +1,8 @@
-"""A replayed run as if it had been recorded in one go.
+"""Stitch a replay to its record, so that it reads like a run recorded in one go.
 
-In a replay, what was answered from the record took no time, cost no tokens and is marked as
-replayed. Whoever learns from such traces would learn these marks. So the prefix gets back what the
-record knows of it, and what came live follows it in time.
+In a replay, steps that were answered from the record took no time, cost no tokens and are marked as
+replayed; a model trained on such traces would learn these marks. So the prefix gets back the times,
+tokens and attributes of the record, and the live steps follow it in time.
 """
 
 from __future__ import annotations

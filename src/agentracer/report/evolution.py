@@ -1,7 +1,6 @@
 """The rounds of an evolution as a page: success with its interval, cost, what changed, and why.
 
-It reads plain data, as `agentracer.evolution.Report.to_json` makes it, and knows nothing of how
-an evolution works.
+It reads JSON data, as `EvolutionReport.to_json` returns it; `EvolutionRecord` is the schema.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ def render(data: Mapping[str, Any] | EvolutionRecord) -> str:
     """The page as the text of one HTML file.
 
     Args:
-        data: the rounds, as `agentracer.evolution.Report.to_json` makes them.
+        data: the rounds, as `EvolutionReport.to_json` makes them.
 
     Raises:
         FormatError: the data are something else.
