@@ -163,7 +163,7 @@ def test_bad_input_is_one_message_with_file_place_and_remedy(tmp_path, content, 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["attribute", "no-such-thing"], "nor is there a file or folder of this name"),
+        (["attribute", "no-such-thing"], "no file or folder, and not the id of one recorded trace"),
         (["attribute", "1.json", "--model", "nonsense"], "nonsense"),
         (["attribute", "1.json", "--top-k", "0"], "top_k must be at least 1"),
         (["attribute"], "Missing argument"),

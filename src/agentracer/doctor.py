@@ -1,6 +1,6 @@
-"""What `agentracer doctor` looks at: is this installation able to capture, store and attribute?
+"""Check whether this installation can capture, store and attribute runs.
 
-Findings only; how they are shown is the CLI's business.
+`agentracer doctor` prints the results.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from agentracer.adapters.spec import AdapterSpec
 from agentracer.errors import pip_line
 from agentracer.store import Store
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Check", "examine"]
 
 Level = Literal["ok", "info", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `remedy` says what to do about a warning."""
+class Check:
+    """The result of one check; `remedy` says what to do about a warning."""
 
     level: Level
     subject: str
@@ -34,10 +34,10 @@ class Finding:
     remedy: str | None = None
 
 
-def examine(store: Store | None = None) -> Iterator[Finding]:
-    """Look at everything, one finding at a time."""
-    yield Finding("ok", "agentracer", f"{__version__} (distribution agentracer-mas)")
-    yield Finding("ok", "python", platform.python_version())
+def examine(store: Store | None = None) -> Iterator[Check]:
+    """Run all checks, one after the other."""
+    yield Check("ok", "agentracer", f"{__version__} (distribution agentracer-mas)")
+    yield Check("ok", "python", platform.python_version())
     yield from _namesake()
     for spec in specs().values():
         yield _framework(spec)
@@ -45,11 +45,11 @@ def examine(store: Store | None = None) -> Iterator[Finding]:
     yield _store(store or Store())
 
 
-def _namesake() -> Iterator[Finding]:
+def _namesake() -> Iterator[Check]:
     """The PyPI distribution `agentracer` is another product, and shares our import name."""
     version = _version("agentracer")
     if version is not None:
-        yield Finding(
+        yield Check(
             "warning",
             "namesake",
             f"the unrelated distribution 'agentracer' {version} is installed beside "
@@ -58,46 +58,46 @@ def _namesake() -> Iterator[Finding]:
         )
 
 
-def _framework(spec: AdapterSpec) -> Finding:
+def _framework(spec: AdapterSpec) -> Check:
     if spec.distribution is None:
         found = importlib.util.find_spec(spec.packages[0]) is not None
         text = "found" if found else f"no package {spec.packages[0]} can be imported here"
-        return Finding("ok" if found else "info", spec.name, text)
+        return Check("ok" if found else "info", spec.name, text)
     version = _version(spec.distribution)
     if version is None:
         remedy = pip_line(spec.extra) if spec.extra else f"pip install {spec.distribution}"
-        return Finding("info", spec.distribution, f"not installed; to capture it: {remedy}")
+        return Check("info", spec.distribution, f"not installed; to capture it: {remedy}")
     if not spec.is_tested(version):
         text = f"{version}; capture was tested with {spec.tested_text}"
         newest = spec.tested[1] if spec.tested else version
         remedy = (
             pip_line(spec.extra) if spec.extra else f"pip install {spec.distribution}=={newest}"
         )
-        return Finding("warning", spec.distribution, text, remedy)
-    return Finding("ok", spec.distribution, version)
+        return Check("warning", spec.distribution, text, remedy)
+    return Check("ok", spec.distribution, version)
 
 
-def _camel_and_mcp() -> Iterator[Finding]:
+def _camel_and_mcp() -> Iterator[Check]:
     mcp = _version("mcp")
     if _version("camel-ai") is not None and mcp is not None and not mcp.startswith("1."):
         text = f"camel-ai cannot be imported with mcp {mcp}"
-        yield Finding("warning", "mcp", text, 'pip install "mcp<2"')
+        yield Check("warning", "mcp", text, 'pip install "mcp<2"')
 
 
-def _store(store: Store) -> Finding:
+def _store(store: Store) -> Check:
     place = store.home if store.home.exists() else store.home.parent
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
-        return Finding(
+        return Check(
             "warning",
             "store",
             f"{store.home} cannot be written: {error.strerror}",
             "set AGENTRACER_HOME to a writable directory",
         )
     count = len(store.ids())
-    return Finding("ok", "store", f"{store.home}, {count} trace{'s' if count != 1 else ''}")
+    return Check("ok", "store", f"{store.home}, {count} trace{'s' if count != 1 else ''}")
 
 
 def _version(distribution: str) -> str | None:

@@ -127,4 +127,4 @@ def test_nothing_is_written_where_nothing_could_be_attributed(here, monkeypatch)
 def test_an_unknown_target_says_where_it_looked(here):
     result = report("nothing")
     assert result.exit_code == cli.BAD_INPUT
-    assert "nor is there a file or folder of this name" in result.stderr
+    assert "no file or folder, and not the id of one recorded trace" in result.stderr

@@ -75,7 +75,7 @@ def test_list_and_lookup_by_any_unique_part_of_an_id():
     assert store.ids() == [second, first]
     assert store.resolve("latest") == second
     assert store.resolve(first[-8:]) == first
-    with pytest.raises(TraceNotFound, match="2 traces fit"):
+    with pytest.raises(TraceNotFound, match="2 trace ids begin or end with"):
         store.resolve("2")
     with pytest.raises(TraceNotFound, match="agentracer list"):
         store.resolve("nothing")

@@ -36,7 +36,7 @@ PARTLY_DONE = 3
 
 
 def load(target: str) -> tuple[list[Trace], Store | None]:
-    """The traces that an argument names, and the store if they are recorded ones."""
+    """Load the traces that an argument names; the store is returned for recorded ones only."""
     from agentracer.formats import load_any, load_text
     from agentracer.store import Store
 
@@ -48,7 +48,7 @@ def load(target: str) -> tuple[list[Trace], Store | None]:
     try:
         return [store.load(target)], store
     except TraceNotFound as error:
-        fail(f"{error}; nor is there a file or folder of this name")
+        fail(f"{target}: no file or folder, and not the id of one recorded trace\n  {error}")
 
 
 def console() -> Console:
@@ -72,7 +72,7 @@ def fail(text: str) -> NoReturn:
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """Values that an option cannot have are usage errors, not tracebacks."""
+    """Turn a `ValueError` about the value of an option into a usage error."""
     try:
         yield
     except ValueError as error:

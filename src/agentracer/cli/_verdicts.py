@@ -1,4 +1,4 @@
-"""What `agentracer attribute` prints: verdicts in the format that was asked for."""
+"""Print the results of `agentracer attribute` in the requested format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["print_verdicts"]
 
 _SUMMARISED: Final = 50
-"""Verdicts that are written out in a step summary, which GitHub limits to 1 MiB."""
+"""Verdicts written out in a step summary, which GitHub limits to 1 MiB."""
 
 
 def print_verdicts(
@@ -31,20 +31,23 @@ def print_verdicts(
     failures: Sequence[str],
     target: str,
 ) -> None:
-    """Print what came of an attribution.
+    """Print the results of an attribution.
 
     Args:
         form: text, json, github, junit or markdown.
-        traces: all that were to be attributed.
-        verdicts: those that were, in the order of the traces.
-        failures: what went wrong with the others: `<trace id>: <why>`.
-        target: what the command was given.
+        traces: all traces of the command.
+        verdicts: the verdicts, in the order of the traces.
+        failures: the errors of the other traces, as `<trace id>: <reason>`.
+        target: the argument of the command.
     """
-    found = {id(trace): verdict for trace, verdict in verdicts}  # two files may hold one trace
+    by_trace = {id(trace): verdict for trace, verdict in verdicts}  # two files may hold one trace
     errors = dict(failure.split(": ", 1) for failure in failures if ": " in failure)
     file = target if Path(target).is_file() else ""
     _WRITERS[form](
-        [AttributedRun(t, found.get(id(t)), errors.get(t.id, "no verdict"), file) for t in traces]
+        [
+            AttributedRun(t, by_trace.get(id(t)), errors.get(t.id, "no verdict"), file)
+            for t in traces
+        ]
     )
 
 
@@ -70,8 +73,8 @@ def _text(results: Sequence[AttributedRun]) -> None:
 
 
 def _json(results: Sequence[AttributedRun]) -> None:
-    found = [r.verdict.model_dump(mode="json") for r in results if r.verdict is not None]
-    print_json(found[0] if len(results) == 1 and found else found)
+    documents = [r.verdict.model_dump(mode="json") for r in results if r.verdict is not None]
+    print_json(documents[0] if len(results) == 1 and documents else documents)
 
 
 def _github(results: Sequence[AttributedRun]) -> None:

@@ -1,4 +1,4 @@
-"""`agentracer attribute`, and the options that say who attributes."""
+"""`agentracer attribute`, and the options that configure the tracer."""
 
 from __future__ import annotations
 
@@ -37,19 +37,27 @@ _TRACER_OPTIONS = frozenset(
     }
 )
 _MODEL_OPTIONS = (
-    click.option("--retries", type=click.IntRange(0), help="Further tries when a server fails."),
+    click.option("--retries", type=click.IntRange(0), help="Retries when a server fails."),
     click.option("--timeout", type=float, help="Seconds to wait for one answer of a server."),
-    click.option("--concurrency", type=click.IntRange(1), help="Runs or requests at a time."),
+    click.option(
+        "--concurrency", type=click.IntRange(1), help="Runs or requests at the same time."
+    ),
     click.option(
         "--target-error",
         type=click.FloatRange(0, 1),
         help="Abstain rather than be wrong in more than this share of verdicts (embedded).",
     ),
-    click.option("--seed", type=int, help="Of labels and samples."),
-    click.option("--answer-tokens", type=int, help="Tokens of an answer with its reasoning."),
-    click.option("--token-budget", type=int, help="Tokens of a prompt; longer runs in windows."),
+    click.option("--seed", type=int, help="Seed of step labels in prompts and of samples."),
+    click.option("--answer-tokens", type=int, help="Maximum tokens of an answer, with reasoning."),
     click.option(
-        "--samples", type=click.IntRange(1), help="Answers drawn; agreement is confidence."
+        "--token-budget",
+        type=int,
+        help="Maximum tokens of a prompt; longer runs are read in windows.",
+    ),
+    click.option(
+        "--samples",
+        type=click.IntRange(1),
+        help="Answers to sample; their agreement is the confidence.",
     ),
     click.option(
         "--method",
@@ -67,14 +75,14 @@ _MODEL_OPTIONS = (
         default="embedded",
         show_default=True,
         metavar="SPEC",
-        help="Who attributes: embedded, embedded:PATH, openai:MODEL@URL, vllm:PATH, "
+        help="The tracer: embedded, embedded:PATH, openai:MODEL@URL, vllm:PATH, "
         "transformers:PATH, embedded+openai:MODEL@URL ...",
     ),
 )
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say who attributes, and how; given to the command as one `tracer`."""
+    """Add the options that configure a tracer; the command receives it as `tracer`."""
 
     @functools.wraps(command)
     def with_tracer(model: str, **values: Any) -> Any:
@@ -95,7 +103,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="The same as
 
 
 @click.command()
-@click.argument("target", metavar="PATH|ID|-")
+@click.argument("target", metavar="ID|PATH|-")
 @click.option(
     "--format",
     "form",
@@ -162,7 +170,7 @@ def attribute(
 ) -> None:
     """Say which agent and which step made a run fail.
 
-    TARGET is a trace file, a Who&When log, a folder of either, the id of a recorded trace (or a
+    ID|PATH|- is a trace file, a Who&When log, a folder of either, the id of a recorded trace (or a
     part of it, or `latest`), or - for one trace on standard input.
     """
     from agentracer.cli._verdicts import print_verdicts
@@ -187,14 +195,15 @@ def attribute(
 def _attribute_all(
     tracer: Tracer, traces: Sequence[Trace], store: Store | None
 ) -> tuple[list[tuple[Trace, Verdict]], list[str]]:
-    """Attribute side by side; results in the order of the traces, and what failed apart."""
+    """Attribute concurrently; return results in the order of the traces, and the failures."""
     verdicts: list[tuple[Trace, Verdict]] = []
     failures: list[str] = []
     with progress_bar("attributing") as progress:
         done = tracer.attribute_many(traces, progress=lambda n, _: progress(n, len(traces)))
         for result in sorted(done, key=lambda result: result.index):
             if result.verdict is None:
-                failures.append(f"{result.trace.id}: {result.error}")
+                reason = str(result.error).removeprefix(f"{result.trace.id}: ")
+                failures.append(f"{result.trace.id}: {reason}")
                 continue
             verdicts.append((result.trace, result.verdict))
             if store is not None:

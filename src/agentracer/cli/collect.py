@@ -17,19 +17,24 @@ __all__ = ["collect"]
 @click.option(
     "--domain",
     multiple=True,
-    help="math, qa or coding; all three if not given. sums (one-digit sums) only if named.",
+    help="math, qa or coding; default: all three. sums (one-digit sums) must be named.",
 )
-@click.option("--framework", multiple=True, help="langgraph, autogen or camel; all if not given.")
-@click.option("--topology", multiple=True, help="pipeline, hub or review; all if not given.")
-@click.option("--n", required=True, type=click.IntRange(1), help="How many runs.")
+@click.option("--framework", multiple=True, help="langgraph, autogen or camel; default: all.")
+@click.option("--topology", multiple=True, help="pipeline, hub or review; default: all.")
+@click.option(
+    "--n",
+    required=True,
+    type=click.IntRange(1),
+    help="Number of runs; a run can give several labelled failures.",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--engine", default="local", show_default=True, type=click.Choice(["local", "ray"]))
-@click.option("--workers", type=click.IntRange(1), help="Processes; as many as cores by default.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; default: one per core.")
 @click.option(
     "--data",
     type=click.Path(exists=True, path_type=Path),
-    help="Folder with gsm8k/ and mbppplus/; our own problems only, if not given.",
+    help="Folder with gsm8k/ and mbppplus/; default: only the problems of agentracer.",
 )
 def collect(
     domain: tuple[str, ...],
@@ -44,8 +49,8 @@ def collect(
 ) -> None:
     """Make labelled failures (TracerTraj) with the testbed's scripted teams.
 
-    Runs teams, labels what fails by counterfactual replay, and makes what succeeds fail by
-    injection. Started again with the same folder, it goes on where it stopped.
+    Runs teams, labels the runs that fail by counterfactual replay, and injects faults into those
+    that succeed. Run again with the same folder, it continues where it stopped.
     """
     with laboratory("`agentracer collect`"):
         from agentracer.lab.collect import collect as run
@@ -53,7 +58,7 @@ def collect(
         from agentracer.lab.testbed.systems import DOMAINS, FRAMEWORKS
 
     with usage_errors(), progress_bar("collecting") as progress:
-        done = run(
+        collection = run(
             domain or DOMAINS,
             framework or FRAMEWORKS,
             topology or TOPOLOGIES,
@@ -65,7 +70,8 @@ def collect(
             data=data,
             progress=lambda done_items, total, _result: progress(done_items, total),
         )
-    click.echo(f"{done.labelled} labelled failures in {done.folder}")
-    say(", ".join(f"{count} {outcome}" for outcome, count in sorted(done.outcomes.items())))
-    if done.outcomes.get("broken"):
+    click.echo(f"{collection.labelled} labelled failures in {collection.folder}")
+    outcomes = ", ".join(f"{name} {count}" for name, count in sorted(collection.outcomes.items()))
+    say(f"runs by outcome: {outcomes}; failures are also injected into runs that succeeded")
+    if collection.outcomes.get("broken"):
         sys.exit(PARTLY_DONE)

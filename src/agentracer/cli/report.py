@@ -26,16 +26,19 @@ __all__ = ["report"]
 @click.command()
 @click.argument("targets", metavar="[ID|PATH|-]...", nargs=-1)
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write it."
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; default: ID.html, or runs.html for several runs.",
 )
-@click.option("--open", "open_it", is_flag=True, help="Show it in the browser.")
+@click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 @model_options
 def report(targets: tuple[str, ...], output: Path | None, open_it: bool, tracer: Tracer) -> None:
     """Write runs and their verdicts as one self-contained HTML page.
 
-    One run gives its page; several give a list with counts by agent and by failure, every run
-    a click away inside the same file. The JSON of an evolution's report gives its rounds. Without a
-    target: the latest recorded run.
+    For one run, the page of that run. For several, a list with counts by agent and by failure that
+    links to every run inside the same file. For the JSON report of an evolution, its rounds.
+    Without an argument: the latest recorded run.
     """
     problems: list[str] = []
     evolution = _evolution(targets)
@@ -46,7 +49,7 @@ def report(targets: tuple[str, ...], output: Path | None, open_it: bool, tracer:
         runs = [run for traces, store in loaded for run in _runs(traces, store, tracer)]
         problems = [f"{run.trace.id}: {run.problem}" for run in runs if run.problem]
         if len(problems) == len(runs):
-            fail("\n".join(problems) or f"{', '.join(targets)}: no trace in there")
+            fail("\n".join(problems) or f"{', '.join(targets)}: no trace in it")
         path = _write(runs, output)
     click.echo(path)
     if open_it:
@@ -58,7 +61,7 @@ def report(targets: tuple[str, ...], output: Path | None, open_it: bool, tracer:
 
 
 def _runs(traces: Sequence[Trace], store: Store | None, tracer: Tracer) -> list[RunEntry]:
-    """Traces with the verdicts that are kept, or else new ones, and their replays."""
+    """Pair the traces with their saved or else new verdicts, and with their replays."""
     from agentracer.report import replays
     from agentracer.report.index import RunEntry
 
@@ -85,15 +88,15 @@ def _write(runs: Sequence[RunEntry], output: Path | None) -> Path:
 
 
 def _evolution(targets: Sequence[str]) -> dict[str, Any] | None:
-    """The one target's content, if that is the report of an evolution."""
+    """Return the content of the only target if it is the report of an evolution."""
     if len(targets) != 1 or not targets[0].endswith(".json") or not Path(targets[0]).is_file():
         return None
     try:
         data = json.loads(Path(targets[0]).read_bytes())
     except ValueError:
         return None
-    known = isinstance(data, dict) and {"rounds", "first", "strategy"} <= set(data)
-    return data if known else None
+    is_evolution = isinstance(data, dict) and {"rounds", "first", "strategy"} <= set(data)
+    return data if is_evolution else None
 
 
 def _write_evolution(data: dict[str, Any], path: Path) -> Path:

@@ -21,20 +21,22 @@ def doctor(as_json: bool) -> None:
 
     from agentracer.doctor import examine
 
-    findings = list(examine())
+    checks = list(examine())
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        print_json([asdict(check) for check in checks])
         return
     marks = {"ok": "ok ", "info": "-  ", "warning": "!! "}
-    for finding in findings:
-        text = escape_control_chars(finding.text)
-        click.echo(f"{marks[finding.level]} {finding.subject}: {text}")
-        if finding.remedy:
-            click.echo(f"    remedy: {finding.remedy}")
+    for check in checks:
+        text = escape_control_chars(check.text)
+        click.echo(f"{marks[check.level]} {check.subject}: {text}")
+        if check.remedy:
+            click.echo(f"    remedy: {check.remedy}")
 
 
 @click.command()
-@click.option("--seed", default=0, show_default=True, help="Which tasks, and which mistakes.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Selects the tasks and the injected mistakes."
+)
 @click.option("--model", default="scripted", show_default=True, help="The model's name.")
 @click.option(
     "--base-url",

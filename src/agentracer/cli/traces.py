@@ -19,12 +19,19 @@ __all__ = ["export_trace", "import_otel", "list_traces", "show"]
 
 
 @click.command("list")
-@click.option("-n", "limit", default=50, show_default=True, help="How many, newest first.")
+@click.option(
+    "-n",
+    "limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="How many traces, newest first.",
+)
 @click.option("--failed", is_flag=True, help="Only runs that failed.")
-@click.option("--replays", is_flag=True, help="Replays too.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list on stdout.")
+@click.option("--replays", is_flag=True, help="Also list replays.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def list_traces(limit: int, failed: bool, replays: bool, as_json: bool) -> None:
-    """List recorded traces, newest first; replays only if asked for."""
+    """List recorded traces, newest first. Replays are left out unless --replays is given."""
     from dataclasses import asdict
     from itertools import islice
 
@@ -32,14 +39,15 @@ def list_traces(limit: int, failed: bool, replays: bool, as_json: bool) -> None:
     from agentracer.store import Store
 
     store = Store()
-    wanted = (s for s in store.summaries() if replays or s.replay_of is None)
-    chosen = list(islice((s for s in wanted if not failed or s.success is False), limit))
+    runs = (s for s in store.summaries() if replays or s.replay_of is None)
+    chosen = list(islice((s for s in runs if not failed or s.success is False), limit))
     if as_json:
         print_json([asdict(summary) for summary in chosen])
-    else:
+    elif chosen:
         print_traces((_row(summary) for summary in chosen), console())
     if not chosen:
-        say(f"nothing recorded in {store.home}")
+        recorded = next(iter(store.summaries()), None) is not None
+        say(f"no trace {'matches' if recorded else 'is recorded'} in {store.home}")
 
 
 def _row(summary: Summary) -> TraceRow:
@@ -60,15 +68,15 @@ def _row(summary: Summary) -> TraceRow:
 
 @click.command()
 @click.argument("target", metavar="ID|PATH|-", default="latest")
-@click.option("--json", "as_json", is_flag=True, help="The whole trace as JSON on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole trace as JSON.")
 def show(target: str, as_json: bool) -> None:
-    """Show one trace, step by step, with its latest verdict."""
+    """Show a trace step by step, with its latest verdict."""
     from agentracer.report.terminal import print_trace, print_verdict
 
     traces, store = load(target)
     if as_json:
-        found = [json.loads(trace.to_json()) for trace in traces]
-        print_json(found[0] if len(found) == 1 else found)
+        documents = [json.loads(trace.to_json()) for trace in traces]
+        print_json(documents[0] if len(documents) == 1 else documents)
         return
     screen = console()
     for trace in traces:
@@ -81,10 +89,10 @@ def show(target: str, as_json: bool) -> None:
 @click.command("import-otel")
 @click.argument("file", metavar="FILE|-")
 def import_otel(file: str) -> None:
-    """Keep the runs in a file of OpenTelemetry spans (OTLP JSON) as traces of the store.
+    """Import the runs in a file of OpenTelemetry spans (OTLP JSON) into the store.
 
-    GenAI and OpenInference conventions, current and older ones. Such traces can be attributed, but
-    not replayed. Prints their ids.
+    Reads the GenAI and OpenInference conventions, current and older ones. Imported traces can be
+    attributed, but not replayed. Prints their ids.
     """
     from agentracer.formats import Source, otel
     from agentracer.store import Store
@@ -114,9 +122,9 @@ def export_trace(target: str, form: str) -> None:
     traces, store = load(target)
     verdicts = [store.load_verdict(trace.id) if store is not None else None for trace in traces]
     if form == "atif":
-        found = [atif.to_atif(t, verdict) for t, verdict in zip(traces, verdicts, strict=True)]
+        documents = [atif.to_atif(t, verdict) for t, verdict in zip(traces, verdicts, strict=True)]
     elif form == "whowhen":
-        found = [whowhen.to_whowhen(trace) for trace in traces]
+        documents = [whowhen.to_whowhen(trace) for trace in traces]
     else:
-        found = [json.loads(trace.to_json()) for trace in traces]
-    print_json(found[0] if len(found) == 1 else found)
+        documents = [json.loads(trace.to_json()) for trace in traces]
+    print_json(documents[0] if len(documents) == 1 else documents)

@@ -1,4 +1,4 @@
-"""`agentracer attribute --verify`: which system made a trace, and what replaying it shows."""
+"""`agentracer attribute --verify`: find the system of a trace and replay it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ProofOptions:
 
 
 def system_named(spec: str | None) -> Rebuild | None:
-    """The function that `MODULE:FUNCTION` names; it is looked for in the working directory too."""
+    """Import the function that `MODULE:FUNCTION` names, from the working directory too."""
     if spec is None:
         return None
     module, _, name = spec.partition(":")
@@ -73,7 +73,7 @@ def verify_all(
     rebuild: Rebuild | None,
     options: ProofOptions,
 ) -> tuple[list[tuple[Trace, Verdict]], list[str]]:
-    """Verify each verdict and keep it; what cannot be verified comes back as it was, and why."""
+    """Verify and save each verdict; return those that cannot be verified unchanged."""
     proven: list[tuple[Trace, Verdict]] = []
     failures: list[str] = []
     for trace, unproven in verdicts:

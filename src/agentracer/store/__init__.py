@@ -203,9 +203,11 @@ class Store:
         matches = [i for i in ids if prefix and (i.startswith(prefix) or i.endswith(prefix))]
         if prefix in ids or len(matches) == 1:
             return prefix if prefix in ids else matches[0]
-        problem = f"{len(matches)} traces fit" if matches else "there is no trace"
+        count = (
+            f"{len(matches)} trace ids begin or end" if matches else "no trace id begins or ends"
+        )
         raise TraceNotFound(
-            f"{self.home}: {problem} {prefix!r}\n  remedy: `agentracer list` shows what there is"
+            f"{self.home}: {count} with {prefix!r}\n  remedy: `agentracer list` shows the ids"
         )
 
     def ids(self) -> list[str]:
