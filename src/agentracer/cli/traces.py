@@ -43,7 +43,7 @@ def list_traces(limit: int, failed: bool, replays: bool, as_json: bool) -> None:
     chosen = list(islice((s for s in runs if not failed or s.success is False), limit))
     if as_json:
         print_json([asdict(summary) for summary in chosen])
-    elif chosen:
+    else:
         print_traces((_row(summary) for summary in chosen), console())
     if not chosen:
         recorded = next(iter(store.summaries()), None) is not None
