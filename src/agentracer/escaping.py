@@ -1,11 +1,11 @@
-r"""Text that models, tools and web pages wrote, made safe to look at.
+r"""Escape characters in untrusted text that a reader does not see.
 
 Such text can hold characters that a reader does not see but that a terminal or a browser obeys:
 escape sequences that move the cursor, rewrite the window title or fill the clipboard, overrides
 that turn the reading direction round, and invisible characters that hide a payload. `visible`
 shows each of them as the escape that Python would write (`\x1b`, `\u202e`).
 
-It knows nothing of markup: whoever prints must still use plain text objects (`rich.text.Text`,
+It does not escape markup: the caller must still use plain text objects (`rich.text.Text`,
 `textContent`). `assets/text.js` holds the same ranges; a browser test compares the two over all
 of Unicode.
 """

@@ -1,13 +1,13 @@
-"""The pytest plugin: which agent, and which step, made a test fail? Off unless asked for.
+"""The pytest plugin: name the agent and the step that made a test fail.
 
-This module is all that pytest loads where nobody asks: options, the marker, the fixture. It imports
-pytest and the standard library, so that a broken installation of ours breaks no test run. The rest
-is in `agentracer._pytest`, and is loaded
+The plugin is off by default. Then pytest loads only this module: options, the marker, the fixture.
+It imports pytest and the standard library, so that a broken installation of agentracer breaks no
+test run. The rest is in `agentracer._pytest`, and is loaded
 
 - for every test, by `--agentracer` or the ini option `agentracer = true`;
-- for one test, by `@pytest.mark.agentracer` or by asking for the fixture `agentracer_run`.
+- for one test, by `@pytest.mark.agentracer` or the fixture `agentracer_run`.
 
-Outcomes and exit codes never change, whatever happens in here.
+Outcomes and exit codes never change, even if this plugin fails.
 """
 
 from __future__ import annotations
@@ -26,36 +26,38 @@ _RECORDING: Final = "agentracer-recording"
 _LOAD_FAILURE: Final = "agentracer-load-failure"
 _MARKER: Final = (
     "agentracer(repeat=1, task=None, ground_truth=None, run=None, check=None, oracle=None, "
-    "policy=None, deterministic=None): say which agent and which step made this test fail; "
-    "repeat: run it so many times and report how often it fails, by decisive step (the first run "
-    "is the one that counts); run, check, oracle: how --agentracer-verify replays it"
+    "policy=None, deterministic=None): name the agent and the step that made this test fail; "
+    "repeat: run it that many times and report how often it fails, by decisive step (the first run "
+    "decides the outcome); run, check, oracle: how --agentracer-verify replays it"
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options and ini settings; all begin with `agentracer`."""
-    group = parser.getgroup("agentracer", "agentracer: who made a test of agents fail")
+    group = parser.getgroup("agentracer", "agentracer: the agent and step that made a test fail")
     group.addoption(
         "--agentracer",
         action="store_true",
-        help="Record the agents of every test, and say which agent and step made it fail.",
+        help="Record the agents of every test; in failed tests, name the agent and step to blame.",
     )
     group.addoption(
         "--agentracer-verify",
         action="store_true",
-        help="Prove verdicts by replay, in tests that say how to run and check their system.",
+        help="Verify verdicts by replay, in tests that say how to run and check their system.",
     )
-    group.addoption("--agentracer-reports", metavar="DIR", help="Where HTML reports are written.")
-    group.addoption("--agentracer-model", metavar="SPEC", help="Who attributes, as in the CLI.")
+    group.addoption("--agentracer-reports", metavar="DIR", help="Folder of the HTML reports.")
+    group.addoption("--agentracer-model", metavar="SPEC", help="The tracer, as in the CLI.")
     parser.addini("agentracer", "the same as --agentracer", type="bool", default=False)
     parser.addini("agentracer_reports", "the same as --agentracer-reports", default="")
     parser.addini("agentracer_model", "the same as --agentracer-model", default="embedded")
-    parser.addini("agentracer_verify_seconds", "what one proof by replay may take", default="60")
-    parser.addini("agentracer_verify_runs", "how many replays one proof may take", default="40")
+    parser.addini(
+        "agentracer_verify_seconds", "time limit of a verification by replay", default="60"
+    )
+    parser.addini("agentracer_verify_runs", "limit of replays of a verification", default="40")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker; begin, if every test is to be watched."""
+    """Register the marker; activate the plugin if every test is recorded."""
     config.addinivalue_line("markers", _MARKER)
     if config.getoption("agentracer", default=False) or config.getini("agentracer"):
         _activate(config)
@@ -63,14 +65,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin, if a test asks for it."""
+    """Activate the plugin if a test opts in."""
     if not config.pluginmanager.has_plugin(_RECORDING) and any(map(_opted_in, items)):
         _activate(config)
 
 
 @pytest.fixture
 def agentracer_run(request: pytest.FixtureRequest) -> AgentRun | _UnrecordedRun:
-    """The recorded run of this test: set its task, ground truth and result; say how to repeat it.
+    """The recorded run of this test: set its task, ground truth, result and how to repeat it.
 
     See `agentracer._pytest.agent_run.AgentRun`.
     """
@@ -82,16 +84,16 @@ def agentracer_run(request: pytest.FixtureRequest) -> AgentRun | _UnrecordedRun:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Group failures by who is blamed, from the reports alone: xdist makes no difference."""
-    told = [
+    """Print failures by blamed agent; it reads only the reports, so it works under xdist."""
+    own = [
         report
         for reports in terminalreporter.stats.values()
         for report in reports
         if any(str(pair[0]).startswith("agentracer.") for pair in _properties(report))
     ]
-    if told:
+    if own:
         try:
-            importlib.import_module("agentracer._pytest.summary").write(terminalreporter, told)
+            importlib.import_module("agentracer._pytest.summary").write(terminalreporter, own)
         except Exception as error:  # noqa: BLE001 - a summary is not worth a failed session
             terminalreporter.write_line(f"agentracer: no summary: {type(error).__name__}")
 
@@ -107,7 +109,7 @@ def _opted_in(item: pytest.Item) -> bool:
 
 
 def _activate(config: pytest.Config) -> Any:
-    """The plugin that does the work, loaded on first use; None where that fails."""
+    """Return the recording plugin, loaded on first use; None where loading fails."""
     plugins = config.pluginmanager
     if not plugins.has_plugin(_RECORDING) and not plugins.has_plugin(_LOAD_FAILURE):
         try:
@@ -119,7 +121,7 @@ def _activate(config: pytest.Config) -> Any:
 
 
 class _LoadFailure:
-    """Says at the end why nothing was watched. A warning would be an error under `-W error`."""
+    """Report at the end why nothing was recorded; a warning would be an error under `-W error`."""
 
     def __init__(self, why: str) -> None:
         self._why = why
@@ -129,7 +131,7 @@ class _LoadFailure:
 
 
 class _UnrecordedRun:
-    """Stands in for an `AgentRun` where nothing can be recorded: takes everything, says nothing."""
+    """Replace an `AgentRun` where nothing can be recorded: accepts every call, does nothing."""
 
     id = task = ground_truth = result = trace = None
 

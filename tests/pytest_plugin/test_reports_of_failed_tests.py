@@ -229,4 +229,8 @@ def test_a_typo_in_the_marker_is_told(project):
     tests = "@pytest.mark.agentracer(repeats=3)\ndef test_good(): run_team('ok')"
     result = project(tests)
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["agentracer: test_it.py::test_good: the marker has no repeats; *"])
+    result.stdout.fnmatch_lines(
+        [
+            "agentracer: test_it.py::test_good: unknown parameter of the agentracer marker: repeats; *"
+        ]
+    )

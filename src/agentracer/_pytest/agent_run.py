@@ -1,4 +1,4 @@
-"""What a test holds of its own recording: the fixture `agentracer_run`."""
+"""The object that the fixture `agentracer_run` gives to a test."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SYSTEM_FACTS: Final = ("run", "check", "oracle", "policy", "deterministic")
 
 @dataclass(slots=True)
 class ReplaySpec:
-    """How the system under test is run once more, and how its success is told.
+    """How the system under test is run again, and how its success is checked.
 
     Attributes:
         run: runs the system once, from the task, on fresh or reset objects; may be async.
-        check: given what `run` returned, says whether it succeeded; an assertion will do.
-        oracle: knows what a step should have done; see `agentracer.replay.oracles`.
-        policy: which tools may really run in a replay; all, if None.
+        check: takes what `run` returned and says whether it succeeded; it may assert instead.
+        oracle: says what a step should have done; see `agentracer.replay.oracles`.
+        policy: which tools may run in a replay; None: all.
         deterministic: see `agentracer.replay.System`.
     """
 
@@ -39,23 +39,23 @@ class ReplaySpec:
     deterministic: bool | None = None
 
     def bound(self, fixtures: Mapping[str, Any]) -> ReplaySpec:
-        """The same, with the parameters of `run` taken from the test's fixtures by name."""
+        """Return a copy whose `run` takes its parameters from the fixtures of the test by name."""
         if self.run is None or isinstance(self.run, partial):
             return self
-        wanted = [name for name in inspect.signature(self.run).parameters if name in fixtures]
-        run = partial(self.run, **{name: fixtures[name] for name in wanted}) if wanted else self.run
+        names = [name for name in inspect.signature(self.run).parameters if name in fixtures]
+        run = partial(self.run, **{name: fixtures[name] for name in names}) if names else self.run
         return ReplaySpec(run, self.check, self.oracle, self.policy, self.deterministic)
 
 
 class AgentRun:
     """The recorded run of one test.
 
-    All of it is optional: what the test's agents do is recorded anyway. Setting things here never
-    raises.
+    Everything here is optional: the agents of the test are recorded anyway. Setting an attribute
+    never raises.
 
     Attributes:
-        replay_spec: how `--agentracer-verify` repeats it.
-        decided: whether the test itself said how the run ended.
+        replay_spec: how `--agentracer-verify` repeats the run.
+        decided: whether the test itself set the outcome of the run.
     """
 
     def __init__(self, run: Run) -> None:
@@ -72,12 +72,12 @@ class AgentRun:
 
     @property
     def trace(self) -> Trace:
-        """What has been recorded so far."""
+        """The trace recorded so far."""
         return self._run.trace
 
     @property
     def task(self) -> str | None:
-        """What the system is asked to do; the framework's own input, unless set here."""
+        """The task of the system; the framework's own input, unless set here."""
         return self._task
 
     @task.setter
@@ -85,11 +85,11 @@ class AgentRun:
         self._task = value
         with guard("pytest.task"):
             self._run.describe(task=value)
-            self._run.recorder.update(task=value)  # where the framework had said another
+            self._run.recorder.update(task=value)  # overrides the task that the framework recorded
 
     @property
     def ground_truth(self) -> Any:
-        """The right answer. Kept apart from what was observed, and shown in reports."""
+        """The right answer; kept apart from the observed run, and shown in reports."""
         return self._ground_truth
 
     @ground_truth.setter
@@ -100,7 +100,7 @@ class AgentRun:
 
     @property
     def result(self) -> Any:
-        """What the run returned: the framework's final result, unless set here."""
+        """The result of the run: the framework's final result, unless set here."""
         return self._run.result
 
     @result.setter
@@ -109,7 +109,7 @@ class AgentRun:
             self._run.result = value
 
     def fail(self, reason: str | None = None) -> None:
-        """Say that the run failed, even where the test passes."""
+        """Mark the run as failed, even where the test passes."""
         self.decided = True
         self._run.fail(reason)
 
@@ -127,10 +127,10 @@ class AgentRun:
         policy: ToolPolicy | None = None,
         deterministic: bool | None = None,
     ) -> None:
-        """Say how the system is repeated, so that `--agentracer-verify` can prove a verdict.
+        """Set how the system is run again, so that `--agentracer-verify` can verify a verdict.
 
-        Nothing is called now, nor ever without that option. The arguments are those of
-        `ReplaySpec`. Without an `oracle`, a repeat that passed serves as one
-        (`@pytest.mark.agentracer(repeat=...)`); where there is none either, nothing is proved.
+        Nothing is called without that option. The arguments are those of `ReplaySpec`. Without an
+        `oracle`, a repeat that passed is used (`@pytest.mark.agentracer(repeat=...)`); without
+        either, nothing is verified.
         """
         self.replay_spec = ReplaySpec(run, check, oracle, policy, deterministic)

@@ -20,10 +20,10 @@ class FlipCounts:
     """How often a test failed, and why.
 
     Attributes:
-        runs: that came to a result.
-        failed: of these.
-        blamed: of the failed ones, how many have this (agent, step) as the decisive error.
-        unexplained: failed ones without a verdict.
+        runs: number of runs with a result.
+        failed: number of failed runs.
+        blamed: failed runs by decisive (agent, step).
+        unexplained: failed runs without a verdict.
     """
 
     runs: int = 0
@@ -33,7 +33,7 @@ class FlipCounts:
 
     @classmethod
     def of(cls, runs: Iterable[tuple[bool, Diagnosis | None]]) -> FlipCounts:
-        """Count runs, given whether each failed and what was found then."""
+        """Count runs, from whether each failed and its diagnosis."""
         flips = cls()
         for failed, diagnosis in runs:
             flips.runs += 1
@@ -46,21 +46,21 @@ class FlipCounts:
         return flips
 
     def to_json(self) -> str:
-        """As a property of the report, for the summary and for JUnit XML."""
+        """Return JSON text, for the properties of the report and JUnit XML."""
         blamed = [[agent, step, count] for (agent, step), count in self.blamed.most_common()]
         facts = {"runs": self.runs, "failed": self.failed, "blamed": blamed}
         return json.dumps({**facts, "unexplained": self.unexplained})
 
     @classmethod
     def from_json(cls, text: str) -> FlipCounts:
-        """The inverse of `to_json`."""
+        """Read the text of `to_json`."""
         facts = json.loads(text)
         blamed = Counter({(agent, step): count for agent, step, count in facts["blamed"]})
         return cls(facts["runs"], facts["failed"], blamed, facts["unexplained"])
 
 
 def flip_lines(flips: FlipCounts) -> Iterator[str]:
-    """How often a repeated test failed, in all and by decisive step."""
+    """Yield how often a repeated test failed, in all and by decisive step."""
     yield f"failed in {_rate(flips.failed, flips.runs)}"
     for (agent, step), count in flips.blamed.most_common():
         name, rate = escape_control_chars(agent), _rate(count, flips.runs)

@@ -1,8 +1,8 @@
-"""Begins and ends the recording around each test.
+"""Record each test: begin and end its recording, and attribute its failure.
 
-A recording begins before the fixtures are set up, for many a test runs its agents in one, and ends
-with the test's body. What the agents do is captured by the adapters; here is only decided which
-run it belongs to, and whether that run failed: it did if the test did.
+A recording begins before the fixtures are set up, since agents may run in a fixture, and ends with
+the body of the test. The adapters capture what the agents do. This module decides to which run that
+belongs and whether the run failed: it failed if the test failed.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from agentracer.trace import Trace
 
 __all__ = ["ItemRecording", "RecordingPlugin", "marker_facts"]
 
-_KNOWN: Final = frozenset({"repeat", "task", "ground_truth", *SYSTEM_FACTS})
+_PARAMETERS: Final = frozenset({"repeat", "task", "ground_truth", *SYSTEM_FACTS})
 _NEWEST: Final = 50
-"""How many of the newest traces are looked through for one that a test recorded by itself."""
+"""Newest traces that are searched for one that a test recorded by itself."""
 
 
 @dataclass(slots=True)
@@ -41,14 +41,14 @@ class ItemRecording:
     """One run of one test.
 
     Attributes:
-        block: the `record()` block around it.
-        run: what the block gave.
+        block: the `record()` block around the test.
+        run: the run of that block.
         agent_run: what the fixture `agentracer_run` returns.
-        calling: whether the test's body is running.
-        failure: what a subtest of it failed with.
-        diagnosis: of a run that failed; set when it ends.
-        failed: how it ended; None while it runs, or where it was skipped.
-        problems: what the user has to know.
+        calling: whether the body of the test is running.
+        failure: the error of a failed subtest.
+        diagnosis: set when a failed run ends.
+        failed: whether it failed; None while it runs, or where it was skipped.
+        problems: errors to report to the user.
     """
 
     block: record
@@ -68,7 +68,7 @@ RECORDING = pytest.StashKey[ItemRecording]()
 
 
 def marker_facts(item: pytest.Item) -> dict[str, Any]:
-    """The arguments of the markers of a test; the closest one counts."""
+    """Return the arguments of the markers of a test; the closest marker wins."""
     facts: dict[str, Any] = {}
     for marker in reversed(list(item.iter_markers("agentracer"))):
         facts.update(marker.kwargs)
@@ -79,13 +79,13 @@ class RecordingPlugin:
     """The hooks around each phase of a test.
 
     Args:
-        settings: of the session.
+        settings: settings of the session.
         opted_in: whether a test asks to be recorded by marker or fixture.
 
     Attributes:
-        settings: of the session.
-        observer: told how each run ended while a test is repeated; it then puts the diagnosis into
-            the report.
+        settings: settings of the session.
+        observer: called after each run of a repeated test; it then adds the diagnosis to the
+            report.
     """
 
     def __init__(self, settings: PluginSettings, opted_in: Callable[[pytest.Item], bool]) -> None:
@@ -96,7 +96,7 @@ class RecordingPlugin:
 
     @cached_property
     def tracer(self) -> Tracer:
-        """Who attributes.
+        """The tracer of the session.
 
         Raises:
             AgentracerError: there is no such model, or it is not installed.
@@ -104,7 +104,7 @@ class RecordingPlugin:
         return Tracer(self.settings.model)
 
     def agent_run(self, item: pytest.Item) -> AgentRun | None:
-        """What a test holds of its recording, which begins now if it has not yet."""
+        """Return the recorded run of a test, and begin the recording if necessary."""
         with suppress_errors("pytest.agent_run"):
             if RECORDING not in item.stash:
                 self._begin(item)
@@ -115,7 +115,7 @@ class RecordingPlugin:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Begin."""
+        """Begin the recording before the fixtures are set up."""
         with suppress_errors("pytest.begin"):
             if self.settings.everything or self._opted_in(item):
                 self._begin(item)
@@ -123,7 +123,7 @@ class RecordingPlugin:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Tell the reports of subtests, which come during the call, from that of the test."""
+        """Distinguish the reports of subtests, which come during the call, from the test's own."""
         recording = item.stash.get(RECORDING, None)
         if recording is not None:
             recording.calling = True
@@ -174,7 +174,7 @@ class RecordingPlugin:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Leave nothing open where no body ran."""
+        """Close the recording where the body of the test never ran."""
         recording = item.stash.get(RECORDING, None)
         if recording is not None:
             del item.stash[RECORDING]
@@ -188,7 +188,7 @@ class RecordingPlugin:
         return (yield)
 
     def pytest_unconfigure(self) -> None:
-        """Leave the frameworks as they were."""
+        """Undo the instrumentation of the frameworks."""
         with suppress_errors("pytest.unconfigure"):
             self._unhook()
 
@@ -206,10 +206,13 @@ class RecordingPlugin:
             recording.agent_run.ground_truth = facts["ground_truth"]
         system = {name: facts[name] for name in SYSTEM_FACTS if name in facts}
         recording.agent_run.replay_spec = ReplaySpec(**system)
-        unknown = sorted(set(facts) - _KNOWN)
+        unknown = sorted(set(facts) - _PARAMETERS)
         if unknown:
-            known = ", ".join(sorted(_KNOWN))
-            recording.problems.append(f"the marker has no {', '.join(unknown)}; it has {known}")
+            parameters = ", ".join(sorted(_PARAMETERS))
+            recording.problems.append(
+                f"unknown parameter of the agentracer marker: {', '.join(unknown)}; "
+                f"it has {parameters}"
+            )
 
     def _end(
         self,
@@ -254,7 +257,7 @@ class RecordingPlugin:
         elif isinstance(error, Exception) and not isinstance(error, AssertionError):
             recording.ended = True
             recording.block.__exit__(type(error), error, None)
-        else:  # the agents came to an end; it is the test that does not like it
+        else:  # the agents finished; an assertion of the test failed
             recording.run.fail(_first_line(error))
             self._close(recording, None)
         return recording.run.trace
@@ -283,7 +286,7 @@ class RecordingPlugin:
     # -- the frameworks
 
     def _hook(self) -> None:
-        # A test may have undone the capture; where the user's own code began it, it stays.
+        # A test may have undone the capture. What the user's own code instrumented stays so.
         if not instrumented():
             self._hooked = True
         agentracer.instrument()
@@ -302,8 +305,8 @@ def _first_line(error: BaseException | None) -> str | None:
 
 
 def _recorded_inside(parent: str, stores: list[Store]) -> Trace | None:
-    """The newest run that a test recorded with a `record()` of its own, a failed one if any."""
-    found = []
+    """Return the newest run that a test recorded with its own `record()`; prefer a failed one."""
+    traces = []
     for store in stores:
         newer = [i for i in store.ids()[:_NEWEST] if i > parent]
         for identity in newer:
@@ -312,13 +315,13 @@ def _recorded_inside(parent: str, stores: list[Store]) -> Trace | None:
             except (FormatError, OSError):
                 continue
             if trace.parent == parent and trace.steps:
-                found.append(trace)
-    failed = [trace for trace in found if trace.outcome.success is False]
-    return max(failed or found, key=lambda trace: trace.id, default=None)
+                traces.append(trace)
+    failed = [trace for trace in traces if trace.outcome.success is False]
+    return max(failed or traces, key=lambda trace: trace.id, default=None)
 
 
 def _forget(run: Run) -> None:
-    """Leave no trace of a test that ran no agents."""
+    """Delete the trace of a test that ran no agents."""
     sink = run.recorder.sink
     if isinstance(sink, Journal):
         sink.path.unlink(missing_ok=True)

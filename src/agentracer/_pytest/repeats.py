@@ -1,4 +1,4 @@
-"""A test run several times: how often does it fail, and at which decisive step?
+"""Run a test several times, and count how often it fails and at which decisive step.
 
     @pytest.mark.agentracer(repeat=5)
 
@@ -27,12 +27,12 @@ SECTION = "agentracer: repeats"
 
 
 @dataclass(slots=True)
-class _Observed:
-    """The runs of one test so far.
+class _RepeatedRuns:
+    """The runs of one repeated test so far.
 
     Attributes:
-        runs: how each ended: whether it failed, and what was found then.
-        reference: one that passed, which may serve as an oracle for those that failed.
+        runs: whether each run failed, and the diagnosis if it did.
+        reference: a run that passed, which is used as the oracle for those that failed.
     """
 
     runs: list[tuple[bool, Diagnosis | None]] = field(default_factory=list)
@@ -40,17 +40,17 @@ class _Observed:
 
     @property
     def first(self) -> Diagnosis | None:
-        """What was found of the run that counts."""
+        """The diagnosis of the first run, which decides the outcome of the test."""
         return self.runs[0][1] if self.runs else None
 
     @property
     def diagnoses(self) -> list[Diagnosis]:
-        """What was found of the runs that failed."""
+        """The diagnoses of the runs that failed."""
         return [diagnosis for _, diagnosis in self.runs if diagnosis is not None]
 
 
 class RepeatPlugin:
-    """Runs marked tests several times.
+    """Run marked tests several times.
 
     Args:
         recording: records and attributes each run.
@@ -63,15 +63,15 @@ class RepeatPlugin:
     def pytest_runtest_protocol(
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> bool | None:
-        """In place of pytest's own protocol, for tests that are to be repeated."""
+        """Replace pytest's own protocol for tests that are repeated."""
         times = _times(item)
         if times < 2:
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        observed = _Observed()
+        repeated = _RepeatedRuns()
         try:
-            self._recording.observer = lambda *what: self._note(observed, *what)
-            # With the item's own copy as the next one, only what is its own is torn down.
+            self._recording.observer = lambda *what: self._note(repeated, *what)
+            # With a copy of the item as the next one, only its own fixtures are torn down.
             reports = runtestprotocol(item, log=False, nextitem=copy.copy(item))
             kept = list(item.user_properties), list(_captured(item))
             try:
@@ -81,7 +81,7 @@ class RepeatPlugin:
                 item.user_properties[:], _captured(item)[:] = kept
                 self._recording.observer = None
                 with suppress_errors("pytest.repeats"):
-                    self._attach(item, reports, observed)
+                    self._attach(item, reports, repeated)
                 _log(item, reports, nextitem)
         finally:
             self._recording.observer = None
@@ -93,22 +93,26 @@ class RepeatPlugin:
             if item.session.shouldstop:
                 return
             if getattr(item, "cls", None) is not None:
-                for cached in ("_instance", "_obj"):  # an object of its class of its own
+                for cached in ("_instance", "_obj"):  # a new instance of its class
                     item.__dict__.pop(cached, None)
             with suppress_errors("pytest.clock"):
                 restart_timeout(item)
             runtestprotocol(item, log=False, nextitem=copy.copy(item))
 
     def _note(
-        self, observed: _Observed, item: pytest.Item, recording: ItemRecording, trace: Trace | None
+        self,
+        repeated: _RepeatedRuns,
+        item: pytest.Item,
+        recording: ItemRecording,
+        trace: Trace | None,
     ) -> None:
         if recording.failed is None:
             return
-        observed.runs.append((recording.failed, recording.diagnosis))
-        if not recording.failed and observed.reference is None:
-            observed.reference = trace
-        if observed.reference is not None and self._recording.settings.verify:
-            self._verify(observed.diagnoses, item, recording, observed.reference)
+        repeated.runs.append((recording.failed, recording.diagnosis))
+        if not recording.failed and repeated.reference is None:
+            repeated.reference = trace
+        if repeated.reference is not None and self._recording.settings.verify:
+            self._verify(repeated.diagnoses, item, recording, repeated.reference)
 
     def _verify(
         self,
@@ -120,22 +124,22 @@ class RepeatPlugin:
         """Replay runs that failed, while the fixtures of the latest run are still there."""
         from agentracer._pytest.verification import verify_by_replay
 
-        given = recording.agent_run.replay_spec.bound(getattr(item, "funcargs", None) or {})
+        spec = recording.agent_run.replay_spec.bound(getattr(item, "funcargs", None) or {})
         for diagnosis in diagnoses:
             if diagnosis.note:  # not verified yet, for want of an oracle
                 cancel_timeout(item)
-                verify_by_replay(diagnosis, given, self._recording.settings, reference)
+                verify_by_replay(diagnosis, spec, self._recording.settings, reference)
                 diagnosis.save(self._recording.settings)
                 restart_timeout(item)
 
     def _attach(
-        self, item: pytest.Item, reports: list[pytest.TestReport], observed: _Observed
+        self, item: pytest.Item, reports: list[pytest.TestReport], repeated: _RepeatedRuns
     ) -> None:
         decided = reports[1] if len(reports) > 2 else reports[0]
         own: list[tuple[str, object]] = []
-        if observed.first is not None:
-            observed.first.attach(decided, own, self._recording.settings)
-        flips = FlipCounts.of(observed.runs)
+        if repeated.first is not None:
+            repeated.first.attach(decided, own, self._recording.settings)
+        flips = FlipCounts.of(repeated.runs)
         if flips.runs > 1:
             fact = ("agentracer.repeats", flips.to_json())
             own.append(fact)
@@ -154,12 +158,12 @@ def _times(item: pytest.Item) -> int:
 
 
 def _captured(item: pytest.Item) -> list[tuple[str, str, str]]:
-    """What was printed so far, which pytest keeps with the item."""
+    """Return the output captured so far, which pytest stores on the item."""
     return item._report_sections
 
 
 def _log(item: pytest.Item, reports: list[pytest.TestReport], nextitem: pytest.Item | None) -> None:
-    """Log the first run, after tearing down what the next test does not need."""
+    """Log the first run, after tearing down the fixtures that the next test does not need."""
     *before, teardown = reports
     for report in before:
         item.ihook.pytest_runtest_logreport(report=report)

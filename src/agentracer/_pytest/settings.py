@@ -1,4 +1,4 @@
-"""Options and ini settings, read once a session."""
+"""Read the options and ini settings of a session."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["PluginSettings"]
 
 @dataclass(frozen=True, slots=True)
 class PluginSettings:
-    """How this session is watched.
+    """The settings of a session.
 
     Attributes:
-        everything: every test is watched, not only those that ask for it.
-        verify: verdicts are proved by replay where a test says how.
-        model: who attributes; a spec of `agentracer.attribution.Tracer`.
+        everything: whether every test is recorded, not only those that opt in.
+        verify: whether verdicts are verified by replay where a test says how.
+        model: spec of the tracer; see `agentracer.attribution.Tracer`.
         reports: folder of the HTML reports.
-        store: where the traces go. Fixed here: a test may change directory and environment.
-        seconds: what one proof may take.
-        runs: how many replays one proof may take.
+        store: store of the traces. Fixed here, since a test may change directory and environment.
+        seconds: time limit of one verification.
+        runs: limit of replays of one verification.
         root: paths are shown relative to it.
     """
 
@@ -38,7 +38,7 @@ class PluginSettings:
 
     @classmethod
     def of(cls, config: pytest.Config) -> PluginSettings:
-        """Read them.
+        """Read the settings.
 
         Raises:
             ValueError: a limit is not a number.

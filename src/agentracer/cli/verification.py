@@ -58,12 +58,12 @@ def system_named(spec: str | None) -> Rebuild | None:
         fail(f"--system {spec}: expected MODULE:FUNCTION")
     sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as `python -m` does
     try:
-        found = getattr(importlib.import_module(module), name)
+        function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         fail(f"--system {spec}: {error}")
-    if not callable(found):
+    if not callable(function):
         fail(f"--system {spec}: {name} is not a function")
-    rebuild: Rebuild = found
+    rebuild: Rebuild = function
     return rebuild
 
 

@@ -1,6 +1,12 @@
-"""What people see: the terminal (`terminal`) and one self-contained HTML file (`html`).
+"""Reports of runs and verdicts.
 
-Both show the same facts in the same words (`wording`), and both treat every string of a trace or
-a verdict as hostile (`untrusted`). Nothing is imported here, so that a program which only records
-never loads rich or jinja2.
+    shortlist   decides which candidates, reasons and evidence every report shows
+    formatting  the phrases that every report uses
+    terminal    a list, a run, a verdict in a terminal
+    html        one run as a self-contained HTML page; `index` many runs, `evolution` its rounds
+    notebook    cards for Jupyter
+    ci          GitHub annotations, JUnit XML, Markdown; `grouping` failures by agent
+
+Every string of a trace or a verdict is untrusted and is escaped (`agentracer.escaping`). Nothing is
+imported here, so that a program which only records never loads rich or jinja2.
 """

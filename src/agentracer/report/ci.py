@@ -206,7 +206,7 @@ def _evidence(entry: ShortlistEntry) -> Iterator[str]:
 
 
 def _code(text: str) -> str:
-    """Any text as one code span, also inside a table.
+    """Return any text as a code span that may stand inside a table.
 
     A pipe would end the cell, even escaped if a backslash stands before it, so it is shown as the
     escape that Python would write.

@@ -48,7 +48,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def seconds(value: float) -> str:
-    """A length of time, with as much precision as a reader can use."""
+    """Format a duration with two or three significant digits."""
     if value < 0.0995:
         return f"{value * 1000:.0f} ms"
     if value < 59.95:
@@ -61,7 +61,7 @@ def seconds(value: float) -> str:
 
 
 def timestamp(at: float | None) -> str:
-    """A time as `2026-11-22 10:04 UTC`; empty where it is not known or not a time."""
+    """Format a time as `2026-11-22 10:04 UTC`; empty where it is unknown or out of range."""
     if at is None:
         return ""
     try:
@@ -72,21 +72,21 @@ def timestamp(at: float | None) -> str:
 
 
 def duration(record: Trace | Step) -> str:
-    """How long a run or a step took; empty where that was not recorded."""
+    """Return how long a run or a step took; empty where that was not recorded."""
     if record.started_at is None or record.ended_at is None:
         return ""
     return seconds(max(0.0, record.ended_at - record.started_at))
 
 
 def outcome(result: Outcome) -> str:
-    """`failed`, `succeeded` or `outcome unknown`, and how the run ended if not in order."""
+    """Return `failed`, `succeeded` or `outcome unknown`, and how the run ended if abnormally."""
     word = {True: "succeeded", False: "failed", None: "outcome unknown"}[result.success]
     ending = _ENDINGS[result.ending]
     return f"{word}: {ending}" if ending else word
 
 
 def failure_kind(result: Outcome) -> str:
-    """How a run failed, in words that many runs share; `succeeded` where it did not."""
+    """Return the kind of failure, to count runs by; `succeeded` where the run did not fail."""
     if result.success:
         return "succeeded"
     if result.ending == "raised":
@@ -99,7 +99,7 @@ def failure_kind(result: Outcome) -> str:
 
 
 def summary(trace: Trace) -> str:
-    """One line of facts: steps, agents, time, framework, what was lost."""
+    """Return one line of facts: steps, agents, time, framework, lost events."""
     facts = [
         plural(len(trace.steps), "step"),
         plural(len(trace.observed.agent_names), "agent"),
@@ -115,7 +115,7 @@ def summary(trace: Trace) -> str:
 
 
 def likelihood(probability: float) -> str:
-    """A probability in one or two words."""
+    """Return a probability in one or two words."""
     return next((word for floor, word in _LIKELIHOODS if probability >= floor), "a guess")
 
 
@@ -183,7 +183,7 @@ def headline(verdict: Verdict, result: Outcome | None) -> str:
 
 
 def verification(proof: Verification) -> str:
-    """The counts behind a proof by replay, with its control."""
+    """Return the counts of a verification by replay, with its control."""
     if proof.method == "prefixes":
         return (
             f"{proof.status} by replay: succeeded in {proof.flips} of {proof.replays} reruns that "
@@ -197,7 +197,7 @@ def verification(proof: Verification) -> str:
 
 
 def provenance(source: Provenance) -> str:
-    """One line: model, method, w/ G or w/o G, time, calls, tokens, versions."""
+    """Return one line: model, method, w/ G or w/o G, time, calls, tokens, versions."""
     usage = source.usage
     facts = [
         source.model,

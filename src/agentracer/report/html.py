@@ -1,7 +1,7 @@
-"""One run as a page: what happened, who is blamed, and what replaying it showed.
+"""Build the page of one run: its steps, its verdict and its replays.
 
-Messages stay shared as in the trace: what a step read is looked up when a reader unfolds it.
-`page` says why no text of a trace can do harm.
+Messages stay shared as in the trace: what a step read is looked up when a reader unfolds it. See
+`page` for the protection against untrusted text.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ SCRIPTS = (
     *("text.js", "theme.js", "list.js", "model.js", "lanes.js", "steps.js"),
     *("verdict.js", "compare.js", "report.js"),
 )
-"""What draws a run."""
+"""The scripts that draw a run, in the order in which they run."""
 
 
 def render(trace: Trace, verdict: Verdict | None = None, replays: Sequence[Replay] = ()) -> str:
-    """The report as the text of one HTML file.
+    """Return the report as the text of one HTML file.
 
     Args:
         trace: the run to show.
-        verdict: who and what made it fail, if that was asked.
+        verdict: the result of its attribution, if there is one.
         replays: runs that replayed it, shown beside it; see `replays.load_replays`.
 
     Returns:
@@ -50,12 +50,12 @@ def write(
     verdict: Verdict | None = None,
     replays: Sequence[Replay] = (),
 ) -> Path:
-    """Write the report, all or nothing: a reader never finds half a file.
+    """Write the report atomically, so that no reader finds half a file.
 
     Args:
-        path: where to; missing folders are made.
+        path: the file; missing folders are created.
         trace: the run to show.
-        verdict: who and what made it fail, if that was asked.
+        verdict: the result of its attribution, if there is one.
         replays: runs that replayed it, shown beside it.
 
     Returns:
@@ -65,7 +65,7 @@ def write(
 
 
 def data(trace: Trace, verdict: Verdict | None, replays: Sequence[Replay] = ()) -> str:
-    """What the scripts draw, as JSON text."""
+    """Return the data that the scripts draw, as JSON text."""
     words = {
         "outcome": formatting.outcome(trace.outcome),
         "summary": formatting.summary(trace),

@@ -1,6 +1,6 @@
-"""Many runs as one page: who is blamed how often, how they failed, and each run a click away.
+"""Build one page of many runs: counts by blamed agent and by kind of failure, and every run.
 
-The runs are inside the file, each as an island of its own that is read when it is opened.
+Each run is a data island of its own inside the file, read when it is opened.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["RunEntry", "render", "write"]
 
 _TASK_LENGTH = 200
 _MOST_CHARACTERS = 120_000_000
-"""Of all runs together: what a browser opens from a file without giving up."""
+"""Limit for all runs together, which a browser can still open from a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class RunEntry:
 
     Attributes:
         trace: the run.
-        verdict: who and what made it fail, if that was asked.
+        verdict: the result of its attribution, if there is one.
         replays: runs that replayed it.
-        problem: why it has no verdict, where that was asked in vain.
+        problem: why attribution failed; empty where it did not.
     """
 
     trace: Trace
@@ -41,11 +41,11 @@ class RunEntry:
 
 
 def render(runs: Iterable[RunEntry]) -> str:
-    """The page as the text of one HTML file.
+    """Return the page as the text of one HTML file.
 
     Args:
         runs: in the order in which they are listed. Those that would make the file larger than
-            a browser opens are listed without their steps, and the page says how many these are.
+            a browser can open are listed without their steps, and the page counts them.
 
     Returns:
         HTML that refers to nothing outside itself.
@@ -69,7 +69,7 @@ def render(runs: Iterable[RunEntry]) -> str:
 
 
 def write(path: str | Path, runs: Iterable[RunEntry]) -> Path:
-    """Write the page, all or nothing; returns the path written."""
+    """Write the page atomically and return its path."""
     return page.write(path, render(runs))
 
 

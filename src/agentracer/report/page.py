@@ -1,14 +1,14 @@
-"""One self-contained HTML file, whatever it shows: works from disk, offline, for years.
+"""Build self-contained HTML files that work from disk and offline.
 
-Python writes the data, the assets beside this module draw it. Every string of a trace is hostile,
-and three walls stand between it and the reader's browser:
+Python writes the data, the assets beside this module draw it. Every string of a trace is untrusted.
+Three measures protect the reader's browser:
 
 1. The data are JSON islands in which no character can end the island or start a tag.
 2. The scripts show it as text nodes only; no sink that parses HTML is used.
 3. A content security policy allows exactly the scripts and the style shipped here, by hash, and
-   forbids every request, so that a hole in 1 or 2 would still run and send nothing.
+   forbids every request, so that an error in 1 or 2 would still run and send nothing.
 
-This module knows nothing of traces: it is handed the data and the names of the assets.
+This module does not know what traces are: it gets the data and the names of the assets.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def page(
     scripts: Sequence[str],
     styles: Sequence[str] = ("report.css",),
 ) -> str:
-    """The text of one HTML file that refers to nothing outside itself.
+    """Build one HTML file that refers to nothing outside itself.
 
     Args:
         template: name of the asset that holds the body.
-        title: of the window, harmless already (see `title`).
+        title: title of the window, already escaped (see `title`).
         islands: element id to JSON text, in the order of the file.
         scripts: names of the assets that draw it, in the order in which they run.
         styles: names of the assets that style it.
@@ -64,15 +64,15 @@ def page(
 
 
 def fragment(template: str, **values: object) -> str:
-    """A piece of static HTML, for pages of others; every string in `values` is escaped."""
+    """Render a piece of static HTML for other pages; every string in `values` is escaped."""
     return _template(template).render(**values)
 
 
 def write(path: str | Path, text: str) -> Path:
-    """Write a page, all or nothing: a reader never finds half a file.
+    """Write a page atomically, so that no reader finds half a file.
 
     Args:
-        path: where to; missing folders are made.
+        path: the file; missing folders are created.
         text: the page.
 
     Returns:
@@ -92,7 +92,7 @@ def write(path: str | Path, text: str) -> Path:
 
 
 def title(text: str, otherwise: str, most: int = _TITLE_LENGTH) -> str:
-    """The first line of a text that says something, short and harmless."""
+    """Return the first line of a text that is not blank, escaped and shortened."""
     first = next((line for line in text.splitlines() if line.strip()), otherwise)
     shown = escape_control_chars(first)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
@@ -130,7 +130,7 @@ def _hash(text: str) -> str:
 
 @functools.cache
 def asset(name: str) -> Markup:
-    """A style or a script of ours, to be put into a page as it is."""
+    """Return the text of a style or script of this package, for inclusion unchanged."""
     text = (resources.files("agentracer.report") / "assets" / name).read_text(encoding="utf-8")
     return Markup(text.replace("\r\n", "\n"))  # noqa: S704 - a file of ours, not of a trace
 

@@ -1,4 +1,4 @@
-// Text of strangers, and the one way it gets onto the page: as text nodes.
+// Untrusted text, and the only way it gets onto the page: as text nodes.
 // Loaded first; knows nothing of traces.
 'use strict';
 

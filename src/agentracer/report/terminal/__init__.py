@@ -1,7 +1,4 @@
-"""Traces and verdicts in a terminal: styled for people, plain when piped or under `NO_COLOR`.
-
-Nothing here decides anything: it shows what the trace and the verdict hold.
-"""
+"""Print traces and verdicts to a terminal: styled, or plain when piped or under `NO_COLOR`."""
 
 from agentracer.report.terminal.listing import TraceRow, print_traces
 from agentracer.report.terminal.run import print_trace

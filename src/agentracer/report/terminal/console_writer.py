@@ -1,7 +1,7 @@
-"""Putting strangers' text on a console.
+"""Write untrusted text to a console.
 
-Every string that comes from a run goes through `visible` and into a `rich.text.Text`, which knows
-no markup and no links. What is cut is said with a count.
+Every string of a run passes through `escape_control_chars` into a `rich.text.Text`, which
+interprets no markup and no links. Text that is cut is counted.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ _NO_LEAD = Text()
 
 
 class ConsoleWriter:
-    """A console, and the ways to put lines of strangers' text on it."""
+    """Write wrapped lines of untrusted text to a console."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self.width = max(20, min(console.width, _WIDEST))
 
     def blank(self) -> None:
-        """An empty line."""
+        """Write an empty line."""
         self._console.print()
 
     def line(self, *parts: Text, indent: int = 0) -> None:
-        """One logical line, wrapped."""
+        """Write one logical line, wrapped."""
         for row in self._wrap(Text.assemble(*parts), indent):
             self._put(row, indent)
 
     def text(
         self, value: str, *, indent: int = 0, rows: int, style: str = "", lead: Text = _NO_LEAD
     ) -> None:
-        """A text of at most `rows` rows, the first after `lead`; what is cut is counted."""
+        """Write a text in at most `rows` rows, the first after `lead`; count what is cut."""
         # Not splitlines: it would swallow the control characters that it splits at.
         lines = escape_control_chars(value).strip("\n").rstrip().split("\n")
         left = rows
@@ -74,7 +74,7 @@ class ConsoleWriter:
             return
 
     def table(self, table: Table) -> None:
-        """A table as wide as the text."""
+        """Write a table as wide as the text."""
         for row in self._console.render_lines(
             table, self._console.options.update(width=self.width)
         ):
@@ -92,23 +92,23 @@ class ConsoleWriter:
 
 
 def plain(text: str, style: str = "") -> Text:
-    """Text of strangers as text: no control character, no markup, no link."""
+    """Return untrusted text as rich text without control characters, markup or links."""
     return Text(escape_control_chars(text), style=style)
 
 
 def outcome_of(words: str) -> Text:
-    """What became of a run; a failure stands out."""
+    """Style the outcome of a run; a failure stands out."""
     style = "bold" if words.startswith("failed") else ""
     return plain(words, style)
 
 
 def print_error(error: ErrorInfo, writer: ConsoleWriter, *, indent: int) -> None:
-    """An error, by its type and message."""
+    """Write an error: its type and message."""
     writer.text(f"{error.type}: {error.message}", indent=indent, rows=3, style="bold")
 
 
 def arguments_of(value: JsonValue) -> str:
-    """Arguments as they stand in a call."""
+    """Format arguments as in a call."""
     if isinstance(value, dict):
         return ", ".join(
             f"{key}={json.dumps(item, ensure_ascii=False)}" for key, item in value.items()
@@ -117,10 +117,10 @@ def arguments_of(value: JsonValue) -> str:
 
 
 def compact(value: JsonValue) -> str:
-    """A text as it is, anything else as JSON."""
+    """Return a string unchanged, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def flat(text: str) -> str:
-    """On one line."""
+    """Escape control characters and join all lines to one."""
     return " ".join(escape_control_chars(text).split())

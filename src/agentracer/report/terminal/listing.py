@@ -1,4 +1,4 @@
-"""Many traces in a terminal: a line each."""
+"""Print many traces to a terminal, one line each."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _PIPE_WIDTH = 160
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TraceRow:
-    """One line of `agentracer list`: what a store knows of a trace without reading it whole.
+    """One line of `agentracer list`: the facts of a trace that a store has without reading it all.
 
     Attributes:
         id: the trace.
         started_at: seconds since the epoch, if known.
-        framework: what ran it, if known.
-        steps: how many it has.
-        outcome: as `formatting.outcome` says it.
-        task: what the system was asked.
+        framework: the framework that ran it, if known.
+        steps: number of steps.
+        outcome: in the words of `formatting.outcome`.
+        task: the task of the system.
     """
 
     id: str
@@ -40,7 +40,7 @@ class TraceRow:
 
     @classmethod
     def of(cls, trace: Trace) -> TraceRow:
-        """The row of a trace that is in memory."""
+        """Return the row of a trace that is in memory."""
         return cls(
             id=trace.id,
             started_at=trace.started_at,
@@ -70,7 +70,7 @@ def print_traces(rows: Iterable[TraceRow], console: Console) -> None:
     if width - sum(widths[:-1]) < 24:
         columns: list[list[Any]] = [names, widths, *lines]
         for column in columns:
-            del column[2]  # the framework is what one misses least
+            del column[2]  # the framework is the least important column
     room = max(12, width - sum(widths[:-1]))
     for line in lines:
         line[-1].truncate(room, overflow="ellipsis")

@@ -1,4 +1,4 @@
-"""One run in a terminal, step by step."""
+"""Print one run to a terminal, step by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A verdict in a terminal: who and what made a run fail, and why."""
+"""Print a verdict to a terminal."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _NARROW = 60  # columns below which a quote goes under its step
 
 
 def print_verdict(verdict: Verdict, trace: Trace, console: Console) -> None:
-    """Print who and what made a run fail, like a traceback: decisive step first, failure last.
+    """Print a verdict like a traceback: decisive step first, failure last.
 
     Args:
-        verdict: what attribution found.
-        trace: the run it is about.
+        verdict: the result of attribution.
+        trace: the attributed run.
         console: where to.
     """
     writer = ConsoleWriter(console)
@@ -116,7 +116,7 @@ def _who(verdict: Verdict, step: Step) -> Text:
 
 
 def _chain(verdict: Verdict, trace: Trace) -> list[int]:
-    """The decisive step, the quoted steps and errors after it, and the last step."""
+    """Return the decisive step, the quoted steps and errors after it, and the last step."""
     first = verdict.step
     if first is None or first >= len(trace.steps):
         return []
