@@ -127,7 +127,7 @@ class _LoadFailure:
         self._why = why
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        terminalreporter.write_line(f"agentracer could not recording these tests: {self._why}")
+        terminalreporter.write_line(f"agentracer could not record these tests: {self._why}")
 
 
 class _UnrecordedRun:

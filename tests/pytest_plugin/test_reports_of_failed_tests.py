@@ -230,7 +230,5 @@ def test_a_typo_in_the_marker_is_told(project):
     result = project(tests)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        [
-            "agentracer: test_it.py::test_good: unknown parameter of the agentracer marker: repeats; *"
-        ]
+        ["*::test_good: unknown parameter of the agentracer marker: repeats*"]
     )
