@@ -208,14 +208,14 @@ def test_a_broken_installation_is_told(project, monkeypatch):
     monkeypatch.setitem(sys.modules, "agentracer._pytest", None)
     result = project("def test_good(): pass", "--agentracer", "-W", "error")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["agentracer could not recording these tests: *"])
+    result.stdout.fnmatch_lines(["agentracer could not record these tests: *"])
 
 
 def test_a_bad_setting_is_told(project):
     project.pytester.makeini("[pytest]\nagentracer_verify_runs = many")
     result = project("def test_good(): pass", "--agentracer")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["agentracer could not recording these tests: *many*"])
+    result.stdout.fnmatch_lines(["agentracer could not record these tests: *many*"])
 
 
 def test_what_we_do_is_not_on_the_tests_time_limit(project, monkeypatch):
