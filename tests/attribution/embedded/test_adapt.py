@@ -66,8 +66,9 @@ def test_too_few_labels_or_tasks_are_refused():
     with pytest.raises(FormatError, match="too few") as caught:
         adapt([odd_run(number) for number in range(5)])
     assert "labels" in caught.value.remedy
-    for name in re.findall(r"`agentracer\.replay\.(\w+)`", caught.value.remedy):
-        assert callable(getattr(replay, name)), "the remedy names what does not exist"
+    names = re.findall(r"`agentracer\.replay\.(\w+)`", caught.value.remedy)
+    assert names
+    assert all(callable(getattr(replay, name)) for name in names)
     assert "`agentracer " not in caught.value.remedy  # no command makes labels
     with pytest.raises(FormatError, match="1 tasks"):
         adapt([odd_run(1)] * 20)
