@@ -28,7 +28,7 @@ class Decoder:
         stop: ids that end an output.
 
     Attributes:
-        written: the tokens so far.
+        tokens: ids of the tokens so far.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from agentracer.attribution.language_models.base import OutputGrammar
 
 __all__ = ["GrammarCompiler", "choices_regex"]
 
-_CACHE_SIZE = 256  # compiled compiler; each trace has labels of its own, so few of them come again
+_CACHE_SIZE = 256  # compiled grammars; each run has its own labels, so few are used again
 
 
 def choices_regex(choices: Sequence[Sequence[str]]) -> str:

@@ -215,7 +215,7 @@ class VllmModel:
     def score(
         self, prompt: Prompt, spans: Sequence[TextSpan]
     ) -> tuple[list[SpanScore], Completion]:
-        """Surprise of every span; the engine does not show attention."""
+        """Return the surprise of every span; the engine gives no attention weights."""
         from vllm import SamplingParams
 
         with self._lock:
@@ -225,10 +225,10 @@ class VllmModel:
                 raise ContextExceeded(
                     f"a prompt of {len(encoded.ids)} tokens does not fit {self.name}", limit=limit
                 )
-            asked = SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0)
+            params = SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0)
             out = self._parts()[0].generate(
                 [{"prompt_token_ids": encoded.ids}],
-                [asked],
+                [params],
                 use_tqdm=False,
                 lora_request=self._adapter(),
             )[0]
