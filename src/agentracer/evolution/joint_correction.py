@@ -175,16 +175,16 @@ class JointCorrection(Attributor):
         called, cost, replays = self._oracle.steps, Usage(), list[str]()
         left = self._longest if failure.runs_left is None else failure.runs_left
         for candidate in self._sets(failure, min(self._longest, left)):
-            again = yield candidate
-            replays.append(again.id)
-            cost += usage_of_run(again, replay=True)
+            replay = yield candidate
+            replays.append(replay.id)
+            cost += usage_of_run(replay, replay=True)
             self._fruitless += 1
-            self.observe(failure.task, again)
-            if again.outcome.success:
+            self.observe(failure.task, replay)
+            if replay.outcome.success:
                 self._proved_in = failure.round
                 self._proved.add(digest(candidate.names))
                 cost += Usage(steps=self._oracle.steps - called)
-                verdict = self._verdict(failure, candidate, again)
+                verdict = self._verdict(failure, candidate, replay)
                 return Attribution(
                     failure, verdict, cost, together=candidate.names,
                     unaffected=self._unaffected(failure, candidate.names), replays=tuple(replays),
@@ -220,8 +220,8 @@ class JointCorrection(Attributor):
                     break
 
     def _set(self, failure: FailedRun, names: Mapping[str, str]) -> _Candidate | None:
-        known = digest(names)
-        if known in self._proved or (failure.task.id, known) in self._failed:
+        key = digest(names)
+        if key in self._proved or (failure.task.id, key) in self._failed:
             return None
         steps = self._observations(failure.trace)
         changed = _changed(steps, names)
@@ -266,13 +266,13 @@ class JointCorrection(Attributor):
     def _observations(self, trace: Trace) -> dict[int, Observation]:
         """The steps whose agents have alternatives."""
         if trace.id not in self._steps:
-            found = (
+            observations = (
                 (step.index, self._oracle.observation(trace, step.index)) for step in trace.steps
             )
-            self._steps[trace.id] = {step: one for step, one in found if one is not None}
+            self._steps[trace.id] = {step: one for step, one in observations if one is not None}
         return self._steps[trace.id]
 
-    def _verdict(self, failure: FailedRun, proved: _Candidate, again: Trace) -> Verdict:
+    def _verdict(self, failure: FailedRun, proved: _Candidate, replay: Trace) -> Verdict:
         """The likeliest of the changed steps; proved is the set, and the step if it is alone."""
         steps = self._observations(failure.trace)
         wrong = {s: self._posterior.p_wrong(failure.task.id, steps[s]) for s in proved.changed}
@@ -287,7 +287,7 @@ class JointCorrection(Attributor):
             notes.append("the system was not declared deterministic: it may have been luck")
         proof = Verification(
             status="inconclusive" if notes else "confirmed", flips=1, replays=1,
-            control_flips=0, control_replays=0, traces=(again.id,),
+            control_flips=0, control_replays=0, traces=(replay.id,),
             note="; ".join(notes) or "the system was declared deterministic",
         )  # fmt: skip
         facts = {"verification": proof, "confidence": wrong[step], "notes": tuple(notes)}

@@ -97,18 +97,18 @@ class Advice(Strategy):
         self, attributions: Sequence[Attribution], state: RoundState, /
     ) -> Sequence[Change]:
         """See `Strategy`."""
-        found: list[AddLesson] = []
-        for one in self._ranked(attributions):
-            lesson = self._lesson(one, state)
+        new_lessons: list[AddLesson] = []
+        for attribution in self._ranked(attributions):
+            lesson = self._lesson(attribution, state)
             if lesson is None:
                 continue
-            twin = next((t for t in found if _alike(t, lesson)), None)
+            twin = next((t for t in new_lessons if _alike(t, lesson)), None)
             if twin is not None:
-                found[found.index(twin)] = _merged(twin, lesson)
-            elif len(found) < self._per_round:
-                found.append(lesson)
-        chosen = [self._making_room(lesson, state) for lesson in found]
-        by_trace = {one.verdict.trace_id: one for one in attributions}
+                new_lessons[new_lessons.index(twin)] = _merged(twin, lesson)
+            elif len(new_lessons) < self._per_round:
+                new_lessons.append(lesson)
+        chosen = [self._making_room(lesson, state) for lesson in new_lessons]
+        by_trace = {attribution.verdict.trace_id: attribution for attribution in attributions}
         for lesson in chosen:
             self.lessons.add(_row(lesson, by_trace[lesson.evidence[0]]))
         return chosen
@@ -117,17 +117,17 @@ class Advice(Strategy):
         """The lessons that earlier iterations kept, to start from (`evolve(start=...)`)."""
         return [
             AddLesson(
-                id=one.id,
-                agent=one.agent,
-                says=f"lesson: {_short(one.text)}",
+                id=lesson.id,
+                agent=lesson.agent,
+                says=f"lesson: {_short(lesson.text)}",
                 why="kept by an earlier iteration",
-                evidence=(one.trace,),
-                text=one.text,
-                only=None if self._scope == "system" else frozenset({one.task}),
+                evidence=(lesson.trace,),
+                text=lesson.text,
+                only=None if self._scope == "system" else frozenset({lesson.task}),
                 framework=self._framework,
             )
-            for one in self.lessons
-            if one.state == "kept"
+            for lesson in self.lessons
+            if lesson.state == "kept"
         ]
 
     def on_run(self, changes: Sequence[Change], trace: str, *, success: bool) -> None:
@@ -148,22 +148,32 @@ class Advice(Strategy):
             self.lessons.mark(replaced, "dropped", f"made room for {change.id}")
 
     def _ranked(self, attributions: Sequence[Attribution]) -> list[Attribution]:
-        """Whoever is blamed most often first, and of those the surest verdict."""
-        count = Counter(one.verdict.agent for one in attributions if not one.verdict.abstained)
-        named = [one for one in attributions if not one.verdict.abstained]
-        return sorted(named, key=lambda one: (-count[one.verdict.agent], -one.verdict.confidence))
+        """The agent that is blamed most often first, and of its verdicts the surest."""
+        count = Counter(
+            attribution.verdict.agent
+            for attribution in attributions
+            if not attribution.verdict.abstained
+        )
+        named = [attribution for attribution in attributions if not attribution.verdict.abstained]
+        return sorted(
+            named,
+            key=lambda attribution: (
+                -count[attribution.verdict.agent],
+                -attribution.verdict.confidence,
+            ),
+        )
 
-    def _lesson(self, one: Attribution, state: RoundState) -> AddLesson | None:
+    def _lesson(self, attribution: Attribution, state: RoundState) -> AddLesson | None:
         """The lesson of a failure; None where it was given, or taken back, before."""
-        agent = str(one.verdict.agent)
-        text = f"{_HEAD}\n{as_data(self._word(one), self._longest)}"
-        only = None if self._scope == "system" else frozenset({one.failure.task.id})
+        agent = str(attribution.verdict.agent)
+        text = f"{_HEAD}\n{as_data(self._word(attribution), self._longest)}"
+        only = None if self._scope == "system" else frozenset({attribution.failure.task.id})
         lesson = AddLesson(
             id=digest(agent, text, sorted(only or ())),
             agent=agent,
             says=f"lesson: {_short(text)}",
-            why=one.verdict.reason,
-            evidence=(one.verdict.trace_id,),
+            why=attribution.verdict.reason,
+            evidence=(attribution.verdict.trace_id,),
             text=text,
             only=only,
             framework=self._framework,
@@ -183,7 +193,7 @@ class Advice(Strategy):
         ]
         if len(shared) < self._per_agent:
             return lesson
-        worth = {one.id: one.usefulness for one in self.lessons}
+        worth = {item.id: item.usefulness for item in self.lessons}
         least = min(shared, key=lambda kept: worth.get(kept.id, (0, 0.0)))
         return AddLesson(**{**vars(lesson), "replaces": (least.id,)})
 
@@ -207,16 +217,16 @@ def _adviser(system: Any, framework: str | None) -> Callable[[str, str], Any]:
     return lambda agent, text: adapter.advise(system, agent, text)
 
 
-def _in_short(one: Attribution) -> str:
+def _in_short(attribution: Attribution) -> str:
     """The reason, what was done, and what would have helped."""
-    verdict, trace = one.verdict, one.failure.trace
+    verdict, trace = attribution.verdict, attribution.failure.trace
     reason = verdict.reason.strip() or "no reason was given"
-    said = [f"In an earlier run this agent's step made the run fail: {reason}"]
+    lines = [f"In an earlier run this agent's step made the run fail: {reason}"]
     if verdict.step is not None and (text := _did(trace, verdict.step)):
-        said.append(f"What it did there: {text}")
-    if one.correction is not None and one.correction.content:
-        said.append(f"What made the run succeed instead: {one.correction.content[:200]}")
-    return "\n".join(said)
+        lines.append(f"What it did there: {text}")
+    if attribution.correction is not None and attribution.correction.content:
+        lines.append(f"What made the run succeed instead: {attribution.correction.content[:200]}")
+    return "\n".join(lines)
 
 
 def _did(trace: Trace, step: int) -> str:
@@ -224,16 +234,16 @@ def _did(trace: Trace, step: int) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-def _alike(one: Change, other: AddLesson) -> bool:
-    if not isinstance(one, AddLesson) or one.agent != other.agent:
+def _alike(first: Change, other: AddLesson) -> bool:
+    if not isinstance(first, AddLesson) or first.agent != other.agent:
         return False
-    overlap = one.only is None or (other.only is not None and other.only <= one.only)
-    ours, theirs = (text.removeprefix(_HEAD) for text in (one.text, other.text))
+    overlap = first.only is None or (other.only is not None and other.only <= first.only)
+    ours, theirs = (text.removeprefix(_HEAD) for text in (first.text, other.text))
     return overlap and same_words(ours, theirs)
 
 
-def _merged(one: AddLesson, other: AddLesson) -> AddLesson:
-    return AddLesson(**{**vars(one), "evidence": (*one.evidence, *other.evidence)})
+def _merged(first: AddLesson, other: AddLesson) -> AddLesson:
+    return AddLesson(**{**vars(first), "evidence": (*first.evidence, *other.evidence)})
 
 
 def _short(text: str) -> str:
@@ -241,12 +251,12 @@ def _short(text: str) -> str:
     return line if len(line) <= 100 else f"{line[:99]}…"
 
 
-def _row(lesson: AddLesson, one: Attribution) -> Lesson:
-    verdict = one.verdict.model_dump(mode="json", exclude_defaults=True)
+def _row(lesson: AddLesson, attribution: Attribution) -> Lesson:
+    verdict = attribution.verdict.model_dump(mode="json", exclude_defaults=True)
     return Lesson(
         id=lesson.id,
         agent=lesson.agent,
-        task=one.failure.task.id,
+        task=attribution.failure.task.id,
         text=lesson.text,
         state="proposed",
         trace=lesson.evidence[0],

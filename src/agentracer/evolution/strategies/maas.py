@@ -88,21 +88,29 @@ class PromptCredit(Strategy):
         self, attributions: Sequence[Attribution], state: RoundState, /
     ) -> Sequence[Change]:
         """See `Strategy`."""
-        mine = [one for one in attributions if one.verdict.agent in self._prompts]
-        agents = [str(one.verdict.agent) for one in mine]
+        mine = [
+            attribution
+            for attribution in attributions
+            if attribution.verdict.agent in self._prompts
+        ]
+        agents = [str(attribution.verdict.agent) for attribution in mine]
         for agent in sorted(set(agents), key=lambda name: (-agents.count(name), name)):
-            for one in (one for one in mine if one.verdict.agent == agent):
-                change = self._change(agent, one, state)
+            for attribution in (
+                attribution for attribution in mine if attribution.verdict.agent == agent
+            ):
+                change = self._change(agent, attribution, state)
                 if change is not None:
                     return (change,)
         return ()
 
-    def _change(self, agent: str, one: Attribution, state: RoundState) -> ReplacePrompt | None:
+    def _change(
+        self, agent: str, attribution: Attribution, state: RoundState
+    ) -> ReplacePrompt | None:
         name = self._prompts[agent]
         before = next(
             (c for c in state.kept if isinstance(c, ReplacePrompt) and c.name == name), None
         )
-        text = self._write(before.text if before else getattr(self._module, name), one)
+        text = self._write(before.text if before else getattr(self._module, name), attribution)
         identity = digest("maas prompt", name, text)
         if identity in state.retracted or (before is not None and before.text == text):
             return None
@@ -110,16 +118,16 @@ class PromptCredit(Strategy):
             id=identity,
             agent=agent,
             says=f"{name} rewritten",
-            why=one.verdict.reason,
-            evidence=(one.verdict.trace_id,),
+            why=attribution.verdict.reason,
+            evidence=(attribution.verdict.trace_id,),
             replaces=(before.id,) if before else (),
             module=self._module,
             name=name,
             text=text,
         )
 
-    def _lesson_first(self, prompt: str, one: Attribution) -> str:
-        lesson = as_data(one.verdict.reason, self._longest)
+    def _lesson_first(self, prompt: str, attribution: Attribution) -> str:
+        lesson = as_data(attribution.verdict.reason, self._longest)
         if lesson in prompt:
             return prompt
         return f"{_literal(lesson)}\n\n{prompt}"

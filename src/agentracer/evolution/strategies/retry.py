@@ -72,11 +72,13 @@ class Retry(Strategy):
         """See `Strategy`."""
         runs: dict[str, tuple[str, Override]] = {}
         agents: list[str] = []
-        for one in attributions:
-            override = one.correction or _correction(self._oracle, one.failure.trace, one.verdict)
+        for attribution in attributions:
+            override = attribution.correction or _correction(
+                self._oracle, attribution.failure.trace, attribution.verdict
+            )
             if override is not None:
-                runs[one.failure.task.id] = (one.failure.trace.id, override)
-                agents.append(str(one.verdict.agent))
+                runs[attribution.failure.task.id] = (attribution.failure.trace.id, override)
+                agents.append(str(attribution.verdict.agent))
         if not runs:
             return ()
         facts = {task: [trace, to_facts(o)] for task, (trace, o) in runs.items()}
@@ -84,7 +86,9 @@ class Retry(Strategy):
             id=digest("retry", facts),
             agent=", ".join(dict.fromkeys(agents)),
             says=f"{len(runs)} runs made again from the decisive step",
-            why="; ".join(dict.fromkeys(one.verdict.reason for one in attributions)),
+            why="; ".join(
+                dict.fromkeys(attribution.verdict.reason for attribution in attributions)
+            ),
             evidence=tuple(trace for trace, _ in runs.values()),
             runs=runs,
         )
@@ -121,12 +125,12 @@ def retry(
         if override is None:
             logger.info("agentracer: nothing to retry in %s", trace.id)
             return None
-        again = rerun(
+        replay = rerun(
             trace, lambda: run(trace), override=override, check=check, policy=policy, store=store
         )
-        if again.outcome.success and repaired is not None:
-            repaired(trace, again)
-        return again
+        if replay.outcome.success and repaired is not None:
+            repaired(trace, replay)
+        return replay
 
     return callback
 

@@ -97,42 +97,44 @@ class TryAlternatives(Strategy):
         """See `Strategy`."""
         now = self._configuration(state)
         self._left.add(_name(now))
-        named = [one for one in attributions if not one.verdict.abstained]
-        proved = [one for one in named if one.fixes]
-        together = next((one for one in named if one.together), None)
-        if together is not None and (found := self._joint(together, now, state)):
-            return found
+        named = [attribution for attribution in attributions if not attribution.verdict.abstained]
+        proved = [attribution for attribution in named if attribution.fixes]
+        together = next((attribution for attribution in named if attribution.together), None)
+        if together is not None and (changes := self._joint(together, now, state)):
+            return changes
         return self._replacements(proved, now, state) or self._replacements(named, now, state)
 
     def _replacements(
         self, attributions: Sequence[Attribution], now: Mapping[str, str | None], state: RoundState
     ) -> list[Change]:
         """New alternatives for those who are blamed most."""
-        votes = Counter(str(one.verdict.agent) for one in attributions)
-        found: list[Change] = []
+        votes = Counter(str(attribution.verdict.agent) for attribution in attributions)
+        changes: list[Change] = []
         for agent, _ in votes.most_common():
-            mine = [one for one in attributions if one.verdict.agent == agent]
+            mine = [
+                attribution for attribution in attributions if attribution.verdict.agent == agent
+            ]
             for name in self._order(agent, mine):
                 swap = self._replacement(agent, name, now, mine)
                 if swap.id not in state.retracted and swap.id not in self._left:
-                    found.append(_in_place_of(swap, state))
+                    changes.append(_in_place_of(swap, state))
                     break
-            if len(found) == self._per_round:
+            if len(changes) == self._per_round:
                 break
-        return found
+        return changes
 
     def _joint(
-        self, one: Attribution, now: Mapping[str, str | None], state: RoundState
+        self, attribution: Attribution, now: Mapping[str, str | None], state: RoundState
     ) -> list[Change]:
         """All swaps that were proved together; none where that was tried before."""
-        then = {a: n for a, n in one.together.items() if n in self._alternatives.get(a, ())}
+        then = {a: n for a, n in attribution.together.items() if n in self._alternatives.get(a, ())}
         new = {agent: name for agent, name in then.items() if now.get(agent) != name}
         goal = {**now, **then}
         if _name(goal) in self._left:
             return []
-        swaps = [self._replacement(agent, name, goal, [one]) for agent, name in new.items()]
+        swaps = [self._replacement(agent, name, goal, [attribution]) for agent, name in new.items()]
         # All lead to the same configuration, so each is named after its agent as well.
-        same = frozenset(one.unaffected)
+        same = frozenset(attribution.unaffected)
         named = [replace(s, id=digest(s.id, s.agent), unaffected=same) for s in swaps]
         tried = any(swap.id in state.retracted for swap in named)
         return [] if tried else [_in_place_of(swap, state) for swap in named]
@@ -140,7 +142,9 @@ class TryAlternatives(Strategy):
     def _order(self, agent: str, mine: Sequence[Attribution]) -> list[str]:
         """Alternatives that would have mended most failures first, if that is known."""
         options = list(self._alternatives.get(agent, ()))
-        mended = Counter(name for one in mine for name in one.fixes if name in options)
+        mended = Counter(
+            name for attribution in mine for name in attribution.fixes if name in options
+        )
         if mended:
             return [name for name, _ in mended.most_common()]
         return options
@@ -153,8 +157,12 @@ class TryAlternatives(Strategy):
             id=_name({**now, agent: name}),
             agent=agent,
             says=f"{now.get(agent, 'as it was')} -> {name}",
-            why="; ".join(dict.fromkeys(one.verdict.reason for one in mine if one.verdict.reason)),
-            evidence=tuple(one.verdict.trace_id for one in mine),
+            why="; ".join(
+                dict.fromkeys(
+                    attribution.verdict.reason for attribution in mine if attribution.verdict.reason
+                )
+            ),
+            evidence=tuple(attribution.verdict.trace_id for attribution in mine),
             alternative=name,
             value=self._alternatives[agent][name],
             slots=self._slots,
