@@ -4,9 +4,8 @@ Every import counts, those inside functions too, except those under `if TYPE_CHE
 whose `__getattr__` loads names when they are first used counts with what it declares under
 `TYPE_CHECKING`, since that is what it loads.
 
-A registry names modules in strings ("agentracer.lab.demo", "agentracer.lab.demo:run_demo"). Such a
-string counts as an import where layers are checked. It does not where cycles are looked for: what a
-registry loads may import the types of the registry.
+`import_module("...")` counts too. A registry that names modules in a table of strings, and
+loads them later, imports nothing; its strings count where that is asked for.
 """
 
 from __future__ import annotations
@@ -83,6 +82,8 @@ def _named(node: ast.AST, parent: str) -> Iterator[str]:
         base = above[: len(above) - node.level + 1] if node.level else []
         module = ".".join([*base, *([node.module] if node.module else [])])
         yield from (f"{module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        yield from (a.value for a in node.args if isinstance(a, ast.Constant))
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         match = _NAMED_IN_STRING.match(node.value)
         if match is not None and "." in match[0]:

@@ -11,7 +11,7 @@ import pytest
 
 import agentracer
 from agentracer._guard import swallowed
-from agentracer.adapters.registry import ENTRY_POINT_GROUP, spec_of, specs
+from agentracer.frameworks.registry import ENTRY_POINT_GROUP, spec_of, specs
 
 PAGE = Path(__file__).parent.parent / "docs" / "adding-a-framework.md"
 BLOCKS = {

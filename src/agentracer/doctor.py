@@ -14,9 +14,9 @@ from importlib import metadata
 from typing import Literal
 
 from agentracer._version import __version__
-from agentracer.adapters.registry import specs
-from agentracer.adapters.spec import AdapterSpec
 from agentracer.errors import pip_line
+from agentracer.frameworks.registry import specs
+from agentracer.frameworks.spec import AdapterSpec
 from agentracer.store import Store
 
 __all__ = ["Check", "examine"]

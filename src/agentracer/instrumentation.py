@@ -14,10 +14,10 @@ from types import ModuleType
 from typing import Final
 
 from agentracer._guard import guard
-from agentracer.adapters.base import Adapter
 from agentracer.adapters.kit.patching import post_import
-from agentracer.adapters.registry import load, specs
-from agentracer.adapters.spec import AdapterSpec
+from agentracer.frameworks.base import Adapter
+from agentracer.frameworks.registry import load, specs
+from agentracer.frameworks.spec import AdapterSpec
 
 __all__ = ["instrument", "instrumented", "uninstrument"]
 

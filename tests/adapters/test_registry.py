@@ -9,8 +9,8 @@ import pytest
 
 import agentracer
 from agentracer import doctor, instrumentation
-from agentracer.adapters import registry
-from agentracer.adapters.spec import AdapterSpec, GraphKeys
+from agentracer.frameworks import registry
+from agentracer.frameworks.spec import AdapterSpec, GraphKeys
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def plugins(tmp_path, monkeypatch):
 
 
 SPEC = """
-from agentracer.adapters.spec import AdapterSpec
+from agentracer.frameworks.spec import AdapterSpec
 spec = AdapterSpec(name={name!r}, module="m", trigger="t", packages=("somewhere",))
 """
 

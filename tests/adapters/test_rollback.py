@@ -12,7 +12,7 @@ import pytest
 import agentracer
 from agentracer import instrumentation
 from agentracer.adapters.kit.patching import Patches, subclasses_of
-from agentracer.adapters.registry import specs
+from agentracer.frameworks.registry import specs
 
 PACKAGES = {
     "langgraph": ("langgraph", "langchain_core"),

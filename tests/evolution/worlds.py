@@ -82,7 +82,7 @@ class Advised:
         self.lessons = {"reader": [], "solver": []}
 
     def advise(self, agent, text):
-        from agentracer.adapters.base import Advice
+        from agentracer.frameworks.base import Advice
 
         if agent not in self.lessons:
             raise ValueError(f"no agent {agent!r} in this team; there are reader, solver")

@@ -16,7 +16,7 @@ import agentracer._pytest.verification
 import agentracer.attribution.embedded
 import agentracer.report.html
 import agentracer.report.terminal
-from agentracer.adapters.registry import specs
+from agentracer.frameworks.registry import specs
 
 for _framework in specs().values():
     with suppress(ImportError):  # not installed, so nothing can be forgotten

@@ -34,9 +34,9 @@ from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from agentracer._guard import guard
-from agentracer.adapters.base import Advice
 from agentracer.adapters.kit.patching import Patches
 from agentracer.encoding import to_json
+from agentracer.frameworks.base import Advice
 from agentracer.recorder import RunRecorder, describe_error
 from agentracer.recording import Run, current_run, open_run
 from agentracer.replay.session import ModelAnswer, ToolAnswer, recorded_error
@@ -378,7 +378,7 @@ def _wrap(original: Any, kind: type[_Call]) -> Any:
 
 
 class _MaasAdapter:
-    """See `agentracer.adapters.base.Adapter`."""
+    """See `agentracer.frameworks.base.Adapter`."""
 
     name = "maas"
 

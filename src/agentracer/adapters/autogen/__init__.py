@@ -24,14 +24,14 @@ from typing import Any, Final
 
 from agentracer.adapters.autogen.advice import advise
 from agentracer.adapters.autogen.seams import install
-from agentracer.adapters.base import Advice
 from agentracer.adapters.kit.patching import Patches
+from agentracer.frameworks.base import Advice
 
 __all__ = ["adapter"]
 
 
 class _AutoGenAdapter:
-    """See `agentracer.adapters.base.Adapter`."""
+    """See `agentracer.frameworks.base.Adapter`."""
 
     name = "autogen"
 

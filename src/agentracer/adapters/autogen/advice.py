@@ -9,7 +9,7 @@ from autogen_agentchat.base import ChatAgent, Team
 from autogen_core.models import SystemMessage
 
 from agentracer.adapters.autogen import shapes
-from agentracer.adapters.base import Advice
+from agentracer.frameworks.base import Advice
 
 __all__ = ["advise", "advised", "agents_of"]
 

@@ -17,15 +17,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from agentracer.adapters.base import Advice
 from agentracer.adapters.camel import advice
 from agentracer.adapters.camel.seams import Seams
+from agentracer.frameworks.base import Advice
 
 __all__ = ["adapter"]
 
 
 class _CamelAdapter:
-    """See `agentracer.adapters.base.Adapter`."""
+    """See `agentracer.frameworks.base.Adapter`."""
 
     name = "camel"
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import weakref
 from typing import Any, Final
 
-from agentracer.adapters.base import Advice
 from agentracer.adapters.camel.places import members, pooled
+from agentracer.frameworks.base import Advice
 
 __all__ = ["give"]
 

@@ -17,17 +17,17 @@ from typing import Any, Final
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers import context as _hooks
 
-from agentracer.adapters.base import Advice
 from agentracer.adapters.kit.patching import Patches
 from agentracer.adapters.langgraph.capture import CaptureHandler
 from agentracer.adapters.langgraph.seams import ADVISED, Seams
 from agentracer.adapters.langgraph.shapes import agents_of
+from agentracer.frameworks.base import Advice
 
 __all__ = ["adapter"]
 
 
 class _LangGraphAdapter:
-    """See `agentracer.adapters.base.Adapter`."""
+    """See `agentracer.frameworks.base.Adapter`."""
 
     name = "langgraph"
 

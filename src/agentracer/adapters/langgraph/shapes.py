@@ -17,8 +17,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool
 from langgraph.types import Command
 
-from agentracer.adapters.registry import LANGGRAPH
 from agentracer.encoding import safe_repr
+from agentracer.frameworks.registry import LANGGRAPH
 from agentracer.replay.session import HANDOFF, ModelAnswer, ToolAnswer, recorded_error
 
 __all__ = [

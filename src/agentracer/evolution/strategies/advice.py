@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from agentracer.adapters import registry
 from agentracer.evolution.attributors import Attribution
 from agentracer.evolution.changes import Change, digest
 from agentracer.evolution.effect import Effect
@@ -15,6 +14,7 @@ from agentracer.evolution.lessons import Lesson, LessonStore
 from agentracer.evolution.quoting import as_data, same_words
 from agentracer.evolution.strategies.base import RoundState, Strategy
 from agentracer.evolution.team import Task
+from agentracer.frameworks import registry
 from agentracer.trace import Trace
 
 __all__ = ["AddLesson", "Advice"]

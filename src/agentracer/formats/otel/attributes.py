@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentracer.adapters.registry import graph_keys
 from agentracer.formats.otel import conventions
 from agentracer.formats.otel.conventions import Kind
 from agentracer.formats.otel.messages import (
@@ -19,6 +18,7 @@ from agentracer.formats.otel.messages import (
     tool_request,
 )
 from agentracer.formats.otel.otlp import Event, Span
+from agentracer.frameworks.registry import graph_keys
 from agentracer.trace import ErrorInfo, Message, ModelCall, TokenUsage, ToolInfo, ToolRequest
 
 __all__ = [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agentracer.adapters.registry import graph_keys
 from agentracer.formats.otel import attributes
 from agentracer.formats.otel.attributes import Kind
 from agentracer.formats.otel.otlp import Span
+from agentracer.frameworks.registry import graph_keys
 
 __all__ = ["SpanTree"]
 

@@ -68,7 +68,7 @@ class AdapterSpec:
     Attributes:
         name: as given to `instrument()`.
         module: the adapter's module, imported only once the framework is; it has a module-level
-            `adapter`, see `agentracer.adapters.base.Adapter`.
+            `adapter`, see `agentracer.frameworks.base.Adapter`.
         trigger: the module whose import means that the framework is in use. One that every use of
             the framework loads, and no other package has.
         packages: top-level packages of the framework's classes.

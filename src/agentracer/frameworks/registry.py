@@ -15,8 +15,8 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, Final
 
-from agentracer.adapters.base import Adapter
-from agentracer.adapters.spec import AdapterSpec, GraphKeys
+from agentracer.frameworks.base import Adapter
+from agentracer.frameworks.spec import AdapterSpec, GraphKeys
 
 __all__ = ["ENTRY_POINT_GROUP", "LANGGRAPH", "load", "spec_of", "specs"]
 
