@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import agentracer
+from agentracer import _guard
 
 WHOWHEN = Path(__file__).parents[1].parent / "shared" / "data" / "whowhen"
 
@@ -26,6 +28,14 @@ def captured():
     agentracer.instrument()
     yield
     agentracer.uninstrument()
+
+
+@pytest.fixture
+def internal_errors(monkeypatch):
+    """The internal errors that the test provokes are counted apart, and not reported at exit."""
+    monkeypatch.setattr(_guard, "_counts", Counter())
+    monkeypatch.setattr(_guard, "_first", {})
+    monkeypatch.setattr(_guard, "_reported", 0)
 
 
 @pytest.fixture(scope="session")

@@ -67,6 +67,7 @@ def test_the_adapter_is_undone_exactly(toyteam):
     assert seams(toyteam) == before
 
 
+@pytest.mark.usefixtures("internal_errors")
 def test_a_failure_of_the_adapter_leaves_the_host_alone(tests, monkeypatch):
     def broken(*_args, **_kwargs):
         raise RuntimeError("ours")

@@ -111,6 +111,7 @@ def test_a_framework_that_has_changed_only_costs_the_capture(monkeypatch, caplog
     agentracer.uninstrument()
 
 
+@pytest.mark.usefixtures("internal_errors")
 def test_an_error_of_ours_leaves_the_run_untouched_and_warns_once(captured, monkeypatch, caplog):
     from agentracer.adapters.langgraph.capture import CaptureHandler
 

@@ -217,6 +217,7 @@ def test_a_huge_text_is_cut_with_its_length():
     assert "of 50000000 characters" in content
 
 
+@pytest.mark.usefixtures("internal_errors")
 def test_our_own_errors_are_counted_and_reported_once(caplog):
     with caplog.at_level(logging.WARNING), record("t"):
         for _ in range(3):

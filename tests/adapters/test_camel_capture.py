@@ -704,6 +704,7 @@ _INTERNALS = [
 @pytest.mark.parametrize(
     ("owner", "name"), _INTERNALS, ids=[f"{o.__name__}.{n}" for o, n in _INTERNALS]
 )
+@pytest.mark.usefixtures("internal_errors")
 def test_an_error_of_ours_leaves_the_run_alone(captured, monkeypatch, owner, name):
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise ZeroDivisionError("ours")

@@ -379,6 +379,7 @@ def test_uninstrumenting_leaves_everything_as_it_was(maas):
     assert sys.meta_path == finders
 
 
+@pytest.mark.usefixtures("internal_errors")
 def test_a_failure_of_ours_leaves_the_host_alone(maas, monkeypatch):
     adapter.install()
     world = World()

@@ -144,7 +144,7 @@ def tool_policy(tools: str) -> ToolPolicy:
     from agentracer.replay import ToolPolicy
 
     if tools in ("live", "recorded", "refuse"):
-        return ToolPolicy(tools)  # type: ignore[arg-type] - one of the three
+        return ToolPolicy(tools)  # type: ignore[arg-type]
     names = frozenset(name.strip() for name in tools.split(",") if name.strip())
     return ToolPolicy("recorded", names)
 

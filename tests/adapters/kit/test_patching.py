@@ -93,6 +93,7 @@ def test_what_a_family_does_with_its_subclasses_is_still_done(patches):
     assert (registered, seen) == ([("Member", "x")], ["Family", "Member"])
 
 
+@pytest.mark.usefixtures("internal_errors")
 def test_a_subclass_that_cannot_be_patched_is_defined_all_the_same(patches):
     def broken(cls):
         if cls.__name__ == "Unlucky":
