@@ -68,6 +68,14 @@ def failed_run(stack):
     return {**facts, "trace": run.trace}
 
 
+def fallible_run(stack):
+    """A failed run of a team whose model errs at random, for docs/proof.md."""
+    pytest.importorskip("langgraph", reason="needs the extra [langgraph]")
+    teams = importlib.import_module("tests.replay.success_curve.test_langgraph_proof")
+    trace, system, _ = teams.spoilt_by("solver", Path.cwd())
+    return {"trace": trace, "run_once": system.run, "is_right": system.check}
+
+
 def good_run(stack):
     """A run that succeeds, for fault injection."""
     pytest.importorskip("libcst", reason="needs the extra [inject]")
@@ -96,6 +104,7 @@ def iterations(stack):
 NEEDS = {
     ("evolution", "Self-evolution: verdicts feed the next run"): iterations,
     ("evolution", "What a verdict becomes"): iterations,
+    ("proof", "Proof with nothing but a check"): fallible_run,
     ("quickstart", "LangGraph"): team("langgraph_team", "langchain_openai"),
     ("quickstart", "AutoGen"): team("autogen_team", "autogen_agentchat"),
     ("quickstart", "CAMEL and OWL"): team("camel_workforce", "camel"),
