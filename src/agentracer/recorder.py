@@ -36,6 +36,9 @@ class LineSink(Protocol):
     def close(self) -> None:
         """No more lines will come."""
 
+    def memory_lines(self) -> list[bytes] | None:
+        """All lines, where the disk does not hold them all; None where it does."""
+
 
 class MemorySink:
     """Keeps the newest events of a run in memory, where the store cannot be written."""
@@ -54,6 +57,10 @@ class MemorySink:
 
     def close(self) -> None:
         """Nothing to do."""
+
+    def memory_lines(self) -> list[bytes] | None:
+        """All lines."""
+        return self.lines
 
 
 class RunRecorder:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import json
 import logging
 import os
 import secrets
@@ -25,10 +24,11 @@ from agentracer import failures
 from agentracer._guard import guard, report_swallowed
 from agentracer.encoding import safe_repr
 from agentracer.errors import StoreError
-from agentracer.recorder import MemorySink, RunRecorder, describe_error
+from agentracer.recorder import LineSink, MemorySink, RunRecorder, describe_error
 from agentracer.redaction import Redactor
 from agentracer.store import Store, new_trace_id
-from agentracer.store.fold import fold
+from agentracer.store.disk_errors import report_disk_error, reset_disk_errors
+from agentracer.store.fold import fold, parse_lines
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
@@ -113,9 +113,11 @@ class Run:
         Raises:
             FormatError: the journal cannot be read back.
         """
-        if isinstance(self.recorder.sink, MemorySink):
-            return fold([json.loads(line) for line in self.recorder.sink.lines])
-        return self._store.load(self.id)
+        lines = self.recorder.sink.memory_lines()
+        if lines is None:
+            return self._store.load(self.id)
+        events, torn = parse_lines(lines)
+        return fold(events, torn=torn)
 
     def save_verdict(self, verdict: Verdict) -> Path:
         """Keep a verdict on this run beside its trace."""
@@ -225,14 +227,14 @@ class Run:
 
     def _start(self) -> RunRecorder:
         trace_id = new_trace_id()
+        sink: LineSink
         try:
-            journal = self._store.journal(trace_id)
             redactor = _redactor(self._store)
+            sink = self._store.journal(trace_id)
         except StoreError as error:
-            logger.warning("agentracer: %s; this run is kept in memory only", error)
-            journal = MemorySink()  # type: ignore[assignment]
-            redactor = Redactor(secrets.token_bytes(16))
-        return RunRecorder(journal, redactor, trace_id=trace_id, header=self._header)
+            report_disk_error(self._store.home, trace_id, error)
+            sink, redactor = MemorySink(), Redactor(secrets.token_bytes(16))
+        return RunRecorder(sink, redactor, trace_id=trace_id, header=self._header)
 
 
 def current_run() -> Run | None:
@@ -357,6 +359,7 @@ def _redactor(store: Store) -> Redactor:
 
 
 def _after_fork() -> None:
+    reset_disk_errors()
     for run in list(_live):
         with guard("recording.after_fork"):
             run.after_fork()

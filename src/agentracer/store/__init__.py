@@ -11,34 +11,33 @@ One file has one writer, so any number of processes may share a store.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
 import json
 import logging
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 
 from agentracer.encoding import to_json
 from agentracer.errors import FormatError, StoreError, TraceNotFound
 from agentracer.redaction import Redactor, load_settings
+from agentracer.store.disk_errors import report_disk_error, withdraw_disk_error
+from agentracer.store.files import create_once, write_atomically
 from agentracer.store.fold import fold, read_events, unfold
 from agentracer.store.journal import Journal
-from agentracer.trace import Ending, Trace
+from agentracer.store.summary import Summary, summarize
+from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
 __all__ = ["Journal", "Store", "Summary", "default_home", "new_trace_id", "write_atomically"]
 
 logger: Final = logging.getLogger("agentracer")
-
-_TAIL = 64 * 1024
 
 
 def default_home() -> Path:
@@ -50,49 +49,6 @@ def new_trace_id() -> str:
     """A fresh id that sorts by time, in microseconds: `20261123T081500123456-1a2b3c4d`."""
     now = datetime.datetime.now(datetime.UTC)
     return f"{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file or nothing: to a temporary file beside it, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _create_once(path: Path, content: bytes) -> None:
-    """Create a whole file; of several processes that do so at once, one wins."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """One line of `agentracer list`, read from the ends of a journal only.
-
-    `steps` is a lower bound where the end of the journal names no step. `replay_of` is the trace
-    that this one replays, if it is a replay.
-    """
-
-    id: str
-    started_at: float | None
-    framework: str | None
-    task: str
-    steps: int
-    success: bool | None
-    ending: Ending
-    replay_of: str | None = None
 
 
 class Store:
@@ -113,7 +69,11 @@ class Store:
         """
         try:
             self._prepare()
-            return Journal(self._journal_path(trace_id))
+            return Journal(
+                self._journal_path(trace_id),
+                on_failure=partial(report_disk_error, self.home, trace_id),
+                on_recovery=partial(withdraw_disk_error, self.home, trace_id),
+            )
         except OSError as error:
             raise StoreError(
                 f"{self.home}: cannot write traces here ({error.strerror or error})\n"
@@ -130,7 +90,7 @@ class Store:
         try:
             if not path.exists():
                 self._prepare()
-                _create_once(path, secrets.token_bytes(16))
+                create_once(path, secrets.token_bytes(16))
             return path.read_bytes()
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}") from error
@@ -185,7 +145,11 @@ class Store:
         path = self._journal_path(trace_id)
         if not path.exists():
             path = self._journal_path(self.resolve(trace_id))
-        events, torn = read_events(path)
+        try:
+            events, torn = read_events(path)
+        except OSError as error:
+            problem, remedy = error.strerror or str(error), "check the file's permissions"
+            raise FormatError(problem, source=path, remedy=remedy) from error
         return fold(events, torn=torn, source=path)
 
     def resolve(self, prefix: str) -> str:
@@ -214,27 +178,51 @@ class Store:
         """All trace ids, newest first."""
         return sorted((path.stem for path in (self.home / "traces").glob("*.jsonl")), reverse=True)
 
-    def summaries(self) -> Iterator[Summary]:
-        """What `agentracer list` shows, newest first; unreadable journals are skipped."""
+    def summaries(self, problems: list[str] | None = None) -> Iterator[Summary]:
+        """What `agentracer list` shows, newest first; files that cannot be read are skipped.
+
+        Args:
+            problems: gets a line for each file that was skipped: its path and what is wrong.
+        """
         for trace_id in self.ids():
-            summary = _summarise(self._journal_path(trace_id))
-            if summary is not None:
-                yield summary
+            path = self._journal_path(trace_id)
+            try:
+                yield summarize(path)
+            except FormatError as error:
+                if problems is not None:
+                    problems.append(str(error))
 
     def save_verdict(self, verdict: Verdict) -> Path:
-        """Keep a verdict beside its trace, replacing an earlier one."""
+        """Keep a verdict beside its trace, replacing an earlier one.
+
+        Raises:
+            StoreError: the directory cannot be written.
+        """
         path = self.home / "verdicts" / f"{_safe_name(verdict.trace_id)}.json"
-        self._prepare()
-        write_atomically(path, verdict.model_dump_json(indent=2))
+        try:
+            self._prepare()
+            write_atomically(path, verdict.model_dump_json(indent=2))
+        except OSError as error:
+            raise StoreError(
+                f"{path}: the verdict cannot be saved ({error.strerror or error})\n"
+                "  remedy: free space, or set AGENTRACER_HOME to a writable directory"
+            ) from error
         return path
 
     def load_verdict(self, trace_id: str) -> Verdict | None:
-        """The latest verdict on a trace, if there is one."""
+        """The latest verdict on a trace, if there is one.
+
+        Raises:
+            FormatError: the file of the verdict cannot be read.
+        """
         path = self.home / "verdicts" / f"{_safe_name(trace_id)}.json"
         try:
             return Verdict.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
+        except OSError as error:
+            problem, remedy = error.strerror or str(error), "check the file's permissions"
+            raise FormatError(problem, source=path, remedy=remedy) from error
         except ValidationError as error:
             raise FormatError(
                 f"not a verdict ({error.error_count()} problems)",
@@ -258,37 +246,3 @@ def _safe_name(trace_id: str) -> str:
     if not trace_id or not all(c.isalnum() or c in "-_." for c in trace_id) or trace_id[0] == ".":
         raise TraceNotFound(f"{trace_id!r} is not a trace id")
     return trace_id
-
-
-def _summarise(path: Path) -> Summary | None:
-    try:
-        with path.open("rb") as file:
-            first = _event(file.readline())
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - _TAIL))
-            tail = [_event(line) for line in file.readlines()]
-    except OSError:
-        return None
-    if first.get("e") != "run" or not isinstance(first.get("id"), str):
-        return None
-    outcome = next((e.get("outcome") or {} for e in reversed(tail) if e.get("e") == "outcome"), {})
-    steps = max((int(e.get("index", -1)) for e in tail if e.get("e") == "step"), default=-1) + 1
-    later = {k: v for e in tail if e.get("e") == "update" for k, v in e.items()}
-    return Summary(
-        id=first["id"],
-        started_at=first.get("started_at"),
-        framework=later.get("framework", first.get("framework")),
-        task=str(later.get("task", first.get("task")) or ""),
-        steps=steps,
-        success=outcome.get("success"),
-        ending=outcome.get("ending", "unfinished"),
-        replay_of=first.get("parent") if "replay" in (first.get("metadata") or {}) else None,
-    )
-
-
-def _event(line: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return event if isinstance(event, dict) else {}

@@ -110,6 +110,13 @@ def unfold(trace: Trace) -> Iterator[dict[str, Any]]:
     yield {"e": "outcome", "outcome": observed.get("outcome", {}), **ended}
 
 
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 class _Fold:
     def __init__(self) -> None:
         self.header: dict[str, Any] = {}
@@ -158,6 +165,12 @@ class _Fold:
         self.dropped.update(event.get("dropped") or {})
 
     def trace(self, source: Path | None) -> Trace:
+        if not self.header and not self.steps and source is not None and not _size(source):
+            raise FormatError(
+                "the file is empty: the disk was full, or the program ended before the first event",
+                source=source,
+                remedy=f"remove it: agentracer delete {source.stem}",
+            )
         if "id" not in self.header:
             raise FormatError(
                 "the journal does not say which run it belongs to",
