@@ -148,7 +148,7 @@ def test_its_page_can_be_made(store, index, tmp_path):
     from agentracer.report import html, replays
 
     trace, verdict = store.load(index["verified"]), store.load_verdict(index["verified"])
-    beside = replays.found(trace, verdict, store)
+    beside = replays.load_replays(trace, verdict, store)
     assert len(beside) == 2
     page = html.write(tmp_path / "page.html", trace, verdict, beside)
     assert "PLAN: add 2 and 5" in page.read_text()
