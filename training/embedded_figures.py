@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from agentracer.attribution.embedded.fitting.cross_validation import (
-    Outcome,
+    HeldOutResult,
     cross_validate,
     shuffled,
 )
@@ -25,7 +25,7 @@ SHUFFLES = 10
 """Draws of the permutation test."""
 
 
-def evaluate(logs: Sequence[Trace], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def evaluate(logs: Sequence[Trace], outcomes: Sequence[HeldOutResult]) -> dict[str, Any]:
     """Figures by subset: of the ranker, of the rules, and their paired differences."""
     figures: dict[str, Any] = {}
     for subset in sorted({str(trace.metadata["subset"]) for trace in logs}):
@@ -43,7 +43,7 @@ def evaluate(logs: Sequence[Trace], outcomes: Sequence[Outcome]) -> dict[str, An
     return figures
 
 
-def predictions_of(outcomes: Sequence[Outcome]) -> list[Prediction]:
+def predictions_of(outcomes: Sequence[HeldOutResult]) -> list[Prediction]:
     """Outcomes as the benchmark scores them."""
     return [
         Prediction(
@@ -60,7 +60,7 @@ def predictions_of(outcomes: Sequence[Outcome]) -> list[Prediction]:
     ]
 
 
-def figures_of(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def figures_of(outcomes: Sequence[HeldOutResult]) -> dict[str, Any]:
     """Means over seeds, their spread, intervals for the number of runs, and calibration."""
     if not outcomes:
         return {}
@@ -100,7 +100,7 @@ def rates(rule: Baseline) -> dict[str, Any]:
 
 
 def differences(
-    traces: Sequence[Trace], outcomes: Sequence[Outcome], rules: Sequence[Baseline]
+    traces: Sequence[Trace], outcomes: Sequence[HeldOutResult], rules: Sequence[Baseline]
 ) -> dict[str, Any]:
     """Ranker less the best rule, run by run: of all rules, and of those that saw no labels."""
     by_run: dict[str, list[Prediction]] = {trace.id: [] for trace in traces}
@@ -148,7 +148,7 @@ def permutation_test(logs: Sequence[Trace], examples: Sequence[Example]) -> dict
     return figures
 
 
-def chance_ece(outcomes: Sequence[Outcome]) -> float:
+def chance_ece(outcomes: Sequence[HeldOutResult]) -> float:
     """The ECE that perfect calibration would show on so many runs: a mean of simulations."""
     draw = random.Random(0)
     stated = predictions_of([o for o in outcomes if o.seed == outcomes[0].seed])

@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agentracer.attribution.embedded.fitting.cross_validation import Outcome, cross_validate, judge
+from agentracer.attribution.embedded.fitting.cross_validation import (
+    HeldOutResult,
+    cross_validate,
+    judge,
+)
 from agentracer.attribution.embedded.fitting.fit import Example, example_of, fit_model
 from agentracer.attribution.embedded.model.calibration import Shrinkage
 from agentracer.attribution.embedded.model.model_file import Model
@@ -31,7 +35,7 @@ __all__ = [
 AXES = ("topology", "framework", "domain")
 _ADAPTED_TO = 9
 _EXCESS = 0.05
-_Apart = dict[str, dict[str, tuple[Model, list[Outcome]]]]
+_Apart = dict[str, dict[str, tuple[Model, list[HeldOutResult]]]]
 
 
 def system_folds(examples: Sequence[Example], traces: Mapping[str, Trace]) -> list[int]:
@@ -52,9 +56,9 @@ def trained_on_systems(
 
 def held_out(
     examples: Sequence[Example], traces: Mapping[str, Trace]
-) -> dict[str, dict[str, tuple[Model, list[Outcome]]]]:
+) -> dict[str, dict[str, tuple[Model, list[HeldOutResult]]]]:
     """For every axis and value: the model trained without it, and its outcomes there."""
-    results: dict[str, dict[str, tuple[Model, list[Outcome]]]] = {}
+    results: dict[str, dict[str, tuple[Model, list[HeldOutResult]]]] = {}
     for axis in AXES:
         place = {e.id: str(traces[e.id].metadata.get(axis)) for e in examples}
         for value in sorted(set(place.values())):
@@ -95,7 +99,9 @@ def with_shrinkage(apart: _Apart, shrinkage: Shrinkage) -> _Apart:
     return results
 
 
-def _out_of_distribution(cell: tuple[Model, list[Outcome]], *, content: bool) -> list[Outcome]:
+def _out_of_distribution(
+    cell: tuple[Model, list[HeldOutResult]], *, content: bool
+) -> list[HeldOutResult]:
     """The runs of a system that are new by their content, or by their shape alone."""
     model, outcomes = cell
     check = model.calibration.distribution
@@ -103,7 +109,7 @@ def _out_of_distribution(cell: tuple[Model, list[Outcome]], *, content: bool) ->
     return [o for o in new if content == check.has_new_content(o.example.shape)]
 
 
-def _fitting(systems: Sequence[Sequence[Outcome]]) -> float:
+def _fitting(systems: Sequence[Sequence[HeldOutResult]]) -> float:
     weights = (t / 20 for t in range(21))
     fitting = [
         t for t in weights if all(_excess(system, t) <= _EXCESS for system in systems if system)
@@ -111,7 +117,7 @@ def _fitting(systems: Sequence[Sequence[Outcome]]) -> float:
     return max(fitting, default=0.0)
 
 
-def _excess(outcomes: Sequence[Outcome], weight: float) -> float:
+def _excess(outcomes: Sequence[HeldOutResult], weight: float) -> float:
     """Mean confidence less accuracy, if outcomes judged by the model alone had this weight."""
     stated = sum(
         weight * o.ranking.confidence + (1 - weight) / len(o.example.rows) for o in outcomes
@@ -144,9 +150,9 @@ class Rules:
 
 
 def by_origin(
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[HeldOutResult],
     rules: Rules,
-    figures: Callable[[Sequence[Outcome]], dict[str, Any]],
+    figures: Callable[[Sequence[HeldOutResult]], dict[str, Any]],
 ) -> dict[str, Any]:
     """Figures of natural and of injected failures apart, with the best rule beside them."""
     results: dict[str, Any] = {}
@@ -161,7 +167,7 @@ def by_origin(
 def adapted(
     models: Mapping[str, Model],
     rules: Rules,
-    figures: Callable[[Sequence[Outcome]], dict[str, Any]],
+    figures: Callable[[Sequence[HeldOutResult]], dict[str, Any]],
 ) -> dict[str, Any]:
     """Before and after adapting to systems whose topology the model to be adapted never saw.
 

@@ -28,7 +28,7 @@ from agentracer.evolution import (
 )
 from agentracer.evolution.alternatives import Alternatives
 from agentracer.evolution.attributors import FailedRun
-from agentracer.evolution.posterior import Observation
+from agentracer.evolution.posterior import StepObservation
 from agentracer.evolution.strategies import ReplaceAgent
 from agentracer.store import Store
 from agentracer.trace import Trace
@@ -278,15 +278,15 @@ class _Blind(JointCorrection):
         del failure, names
         return ()
 
-    def _evidence(self, trace: Trace) -> Sequence[Observation]:
-        found: dict[str, Observation] = {}
+    def _evidence(self, trace: Trace) -> Sequence[StepObservation]:
+        found: dict[str, StepObservation] = {}
         for step in trace.steps:
             names = {
                 program.__name__: n for n, program in self._options.get(step.agent, {}).items()
             }
             if names and step.tool_calls:
                 name = names[step.tool_calls[0].name]
-                found[step.agent] = Observation(
+                found[step.agent] = StepObservation(
                     step.agent, "", name, {n: (n,) for n in names.values()}
                 )
         return list(found.values())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agentracer.trace import Trace
     from agentracer.verdict import Verdict
 
-__all__ = ["FailedRun", "FailureCallback", "Registration", "failed", "flush", "on_failure"]
+__all__ = ["EndedRun", "FailureCallback", "Registration", "failed", "flush", "on_failure"]
 
 logger: Final = logging.getLogger("agentracer")
 
@@ -36,7 +36,7 @@ MAX_WAITING = 1_000
 MAX_CALLBACKS = 64
 
 
-class FailedRun(Protocol):
+class EndedRun(Protocol):
     """What this module needs of a run."""
 
     @property
@@ -61,7 +61,7 @@ class Registration:
 
 _registrations: list[Registration] = []
 _lock = threading.Lock()
-_waiting: queue.Queue[FailedRun] = queue.Queue(MAX_WAITING)
+_waiting: queue.Queue[EndedRun] = queue.Queue(MAX_WAITING)
 _worker: threading.Thread | None = None
 _callbacks: set[threading.Thread] = set()
 
@@ -86,7 +86,7 @@ def on_failure(callback: FailureCallback, *, tracer: Tracer | None = None) -> Re
     return registration
 
 
-def failed(run: FailedRun) -> None:
+def failed(run: EndedRun) -> None:
     """Note that a run failed. Returns at once."""
     if not _registrations:
         return
@@ -141,7 +141,7 @@ def _work() -> None:
             _waiting.task_done()
 
 
-def _handle(run: FailedRun) -> None:
+def _handle(run: EndedRun) -> None:
     trace = run.trace
     for registration in _registrations:
         with guard("failures.tracer"):

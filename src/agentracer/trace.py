@@ -30,6 +30,7 @@ __all__ = [
     "ContextLink",
     "Ending",
     "ErrorInfo",
+    "FrozenRecord",
     "GroundTruth",
     "Label",
     "Message",
@@ -65,11 +66,13 @@ Ending = Literal["finished", "raised", "interrupted", "cancelled", "abandoned", 
 reading (an early `break` from a stream), `unfinished` that the process died or still runs."""
 
 
-class _Record(BaseModel):
+class FrozenRecord(BaseModel):
+    """A part of a trace or verdict: immutable, and without fields that are not declared."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ToolRequest(_Record):
+class ToolRequest(FrozenRecord):
     """A tool call as a model wrote it."""
 
     id: Text = ""
@@ -86,7 +89,7 @@ class ToolCall(ToolRequest):
     ended_at: Seconds | None = None
 
 
-class Message(_Record):
+class Message(FrozenRecord):
     """One message of a prompt. Non-text parts (images and such) are in `parts`."""
 
     role: Text
@@ -97,14 +100,14 @@ class Message(_Record):
     parts: Json = None
 
 
-class ContextLink(_Record):
+class ContextLink(FrozenRecord):
     """A prompt prefix: the message `message` after the prefix `parent` (None: at the start)."""
 
     parent: int | None
     message: str
 
 
-class ErrorInfo(_Record):
+class ErrorInfo(FrozenRecord):
     """An exception, or a failure that a tool or a server reported."""
 
     type: Text
@@ -112,14 +115,14 @@ class ErrorInfo(_Record):
     traceback: Text | None = None
 
 
-class TokenUsage(_Record):
+class TokenUsage(FrozenRecord):
     """Tokens of one model call."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
 
 
-class ModelCall(_Record):
+class ModelCall(FrozenRecord):
     """Which model was called, and how. `tools` are the names offered; see `AgentInfo.tools`."""
 
     name: Text | None = None
@@ -127,7 +130,7 @@ class ModelCall(_Record):
     tools: tuple[Text, ...] = ()
 
 
-class ToolInfo(_Record):
+class ToolInfo(FrozenRecord):
     """A tool as it was described to a model."""
 
     name: Text
@@ -135,7 +138,7 @@ class ToolInfo(_Record):
     parameters: Json = None
 
 
-class AgentInfo(_Record):
+class AgentInfo(FrozenRecord):
     """One agent of the system."""
 
     name: Text = Field(min_length=1)
@@ -144,7 +147,7 @@ class AgentInfo(_Record):
     tools: tuple[ToolInfo, ...] = ()
 
 
-class Step(_Record):
+class Step(FrozenRecord):
     """One action of one agent.
 
     Attributes:
@@ -175,7 +178,7 @@ class Step(_Record):
     attributes: dict[Text, Json] = Field(default_factory=dict)
 
 
-class Outcome(_Record):
+class Outcome(FrozenRecord):
     """How the run ended. `success` is None where nobody said."""
 
     success: bool | None = None
@@ -184,14 +187,14 @@ class Outcome(_Record):
     error: ErrorInfo | None = None
 
 
-class GroundTruth(_Record):
+class GroundTruth(FrozenRecord):
     """The right answer, and what a checker that knows it said of this run."""
 
     answer: Json = None
     feedback: Text | None = None
 
 
-class Label(_Record):
+class Label(FrozenRecord):
     """Who and what made the run fail, according to `source` (never an input of attribution)."""
 
     agent: Text
@@ -201,7 +204,7 @@ class Label(_Record):
     attributes: dict[Text, Json] = Field(default_factory=dict)
 
 
-class Observed(_Record):
+class Observed(FrozenRecord):
     """What could be seen of a run from outside: all that attribution may look at."""
 
     task: Text = ""
@@ -262,7 +265,7 @@ def _compact(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-class Trace(_Record):
+class Trace(FrozenRecord):
     """One run, and what is known about it.
 
     Attributes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from agentracer.notebook_display import render_html
 from agentracer.statistics import wilson
-from agentracer.trace import Text
+from agentracer.trace import FrozenRecord, Text
 from agentracer.usage import Usage
 
 __all__ = [
@@ -31,11 +31,7 @@ LISTED_LIKELY_STEPS = 12
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Evidence(_Record):
+class Evidence(FrozenRecord):
     """One observation in support of a candidate; `quote` is verbatim from step `step`."""
 
     step: int = Field(ge=0)
@@ -43,7 +39,7 @@ class Evidence(_Record):
     quote: Text = ""
 
 
-class Candidate(_Record):
+class Candidate(FrozenRecord):
     """A step that may be the decisive error. `probability` is None where a method has none."""
 
     agent: Text
@@ -63,7 +59,7 @@ _FLAT_COUNTS = {
 """Counts of a 0.1.0 provenance, and their names in `Usage`."""
 
 
-class Provenance(_Record):
+class Provenance(FrozenRecord):
     """How a verdict came about, so that it can be reproduced.
 
     Attributes:
@@ -94,7 +90,7 @@ class Provenance(_Record):
         return usage.to_dict()
 
 
-class PrefixRate(_Record):
+class PrefixRate(FrozenRecord):
     """How often the run succeeded with a part of it kept and the rest done live.
 
     Attributes:
@@ -122,7 +118,7 @@ class PrefixRate(_Record):
         return wilson(self.successes, self.replays)
 
 
-class Verification(_Record):
+class Verification(FrozenRecord):
     """What replays of the run showed, compared with a control.
 
     Attributes:
@@ -146,7 +142,7 @@ class Verification(_Record):
     note: Text = ""
 
 
-class Verdict(_Record):
+class Verdict(FrozenRecord):
     """The answer to "which agent and which step made this run fail?".
 
     A verdict that abstains names nobody: `agent` and `step` are None, and `abstain_reason` says

@@ -12,7 +12,7 @@ from agentracer import evolution
 from agentracer.evolution import JointCorrection, Team, TryAlternatives, Verified
 from agentracer.evolution.alternatives import Alternatives
 from agentracer.evolution.attributors import Attribution, FailedRun, verdict_on
-from agentracer.evolution.posterior import Observation, Posterior
+from agentracer.evolution.posterior import Posterior, StepObservation
 from agentracer.evolution.strategies.base import RoundState
 from agentracer.replay import System
 from agentracer.store import Store
@@ -31,7 +31,9 @@ def evolved(world, blamer=None, *, rounds=6, **more):
 
 
 def step(agent, came, **results):
-    return Observation(agent, "the same", came, {k: tuple(v.split()) for k, v in results.items()})
+    return StepObservation(
+        agent, "the same", came, {k: tuple(v.split()) for k, v in results.items()}
+    )
 
 
 # -- what is believed
@@ -62,7 +64,7 @@ def test_the_more_alternatives_agree_the_less_likely_they_are_wrong():
 
 def test_what_breaks_is_believed_to_be_wrong():
     beliefs = Posterior({"reader": ["a", "b"]})
-    broken = Observation("reader", "given", None, {"": ("a",), "y": ("b",)})
+    broken = StepObservation("reader", "given", None, {"": ("a",), "y": ("b",)})
     beliefs.observe("task", [broken], success=False)
     assert beliefs.p_right("reader", "a") < beliefs.p_right("reader", "b")
 

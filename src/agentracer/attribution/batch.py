@@ -14,7 +14,7 @@ from agentracer.errors import AgentracerError
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
-__all__ = ["AttributeBatch", "Attribution", "Progress", "attribute_all", "iterate_in_thread"]
+__all__ = ["AttributeBatch", "BatchItem", "Progress", "attribute_all", "iterate_in_thread"]
 
 Progress = Callable[[int, int | None], None] | Literal[True] | None
 AttributeBatch = Callable[[Sequence[Trace]], list[Verdict | AgentracerError]]
@@ -22,7 +22,7 @@ AttributeBatch = Callable[[Sequence[Trace]], list[Verdict | AgentracerError]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attribution:
+class BatchItem:
     """The result of one run among many.
 
     Attributes:
@@ -45,7 +45,7 @@ def attribute_all(
     width: int,
     batched: bool,
     progress: Progress = None,
-) -> Iterator[Attribution]:
+) -> Iterator[BatchItem]:
     """Attribute runs, and yield each result as soon as it is there. Reads `traces` as needed.
 
     Args:
@@ -65,12 +65,12 @@ def attribute_all(
             yield attribution
 
 
-async def iterate_in_thread(results: Iterator[Attribution]) -> AsyncIterator[Attribution]:
+async def iterate_in_thread(results: Iterator[BatchItem]) -> AsyncIterator[BatchItem]:
     """Yield the results of a blocking iterator without blocking the event loop."""
     end = object()
     try:
         while (item := await asyncio.to_thread(next, results, end)) is not end:
-            assert isinstance(item, Attribution)  # noqa: S101 - for the type checker
+            assert isinstance(item, BatchItem)  # noqa: S101 - for the type checker
             yield item
     finally:
         close = getattr(results, "close", None)
@@ -80,15 +80,15 @@ async def iterate_in_thread(results: Iterator[Attribution]) -> AsyncIterator[Att
                 close()
 
 
-def _attribution(index: int, trace: Trace, result: Verdict | AgentracerError) -> Attribution:
+def _attribution(index: int, trace: Trace, result: Verdict | AgentracerError) -> BatchItem:
     if isinstance(result, AgentracerError):
-        return Attribution(index=index, trace=trace, error=result)
-    return Attribution(index=index, trace=trace, verdict=result)
+        return BatchItem(index=index, trace=trace, error=result)
+    return BatchItem(index=index, trace=trace, verdict=result)
 
 
 def _in_batches(
     attribute: AttributeBatch, traces: Iterable[Trace], width: int
-) -> Iterator[Attribution]:
+) -> Iterator[BatchItem]:
     numbered = enumerate(traces)
     while batch := list(islice(numbered, width)):
         results = attribute([trace for _, trace in batch])
@@ -98,7 +98,7 @@ def _in_batches(
 
 def _in_threads(
     attribute: AttributeBatch, traces: Iterable[Trace], width: int
-) -> Iterator[Attribution]:
+) -> Iterator[BatchItem]:
     numbered = enumerate(traces)
     running: dict[Future[list[Verdict | AgentracerError]], tuple[int, Trace]] = {}
     pool = ThreadPoolExecutor(width, thread_name_prefix="agentracer-attribute")

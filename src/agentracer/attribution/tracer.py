@@ -122,7 +122,7 @@ class Tracer:
 
     def attribute_many(
         self, traces: Iterable[Trace], *, progress: batch.Progress = None
-    ) -> Iterator[batch.Attribution]:
+    ) -> Iterator[batch.BatchItem]:
         """Attribute many runs at a time, and yield each result as soon as it is there.
 
         A run that fails is yielded with its error and does not affect the others. `traces` is read
@@ -151,7 +151,7 @@ class Tracer:
 
     def aattribute_many(
         self, traces: Iterable[Trace], *, progress: batch.Progress = None
-    ) -> AsyncIterator[batch.Attribution]:
+    ) -> AsyncIterator[batch.BatchItem]:
         """Run `attribute_many` in a thread, so that the event loop is not blocked."""
         return batch.iterate_in_thread(self.attribute_many(traces, progress=progress))
 

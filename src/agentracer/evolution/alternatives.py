@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agentracer.encoding import to_json
-from agentracer.evolution.posterior import Observation
+from agentracer.evolution.posterior import StepObservation
 from agentracer.replay.override import Override
 from agentracer.replay.system import Oracle
 from agentracer.trace import Trace
@@ -70,7 +70,7 @@ class Alternatives(Oracle):
         """See `Oracle`."""
         return self._results(trace, correction.step).get(_dumped(correction.result), [])
 
-    def observation(self, trace: Trace, step: int) -> Observation | None:
+    def observation(self, trace: Trace, step: int) -> StepObservation | None:
         """A step beside what each alternative does with the same; None where there are none.
 
         An alternative that was given the same before is not called again.
@@ -89,7 +89,7 @@ class Alternatives(Oracle):
                 self._memo[key] = self._call(function, call.arguments)
             results.setdefault(self._memo[key] or "", []).append(name)
         by_result = {r: tuple(names) for r, names in results.items()}
-        return Observation(done.agent, arguments, result, by_result)
+        return StepObservation(done.agent, arguments, result, by_result)
 
     def _results(self, trace: Trace, step: int) -> dict[str, list[str]]:
         """By result, the alternatives that give it; each is called once for each step."""

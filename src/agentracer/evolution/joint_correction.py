@@ -25,7 +25,7 @@ from agentracer.evolution.attributors import (
     verdict_on,
 )
 from agentracer.evolution.changes import digest
-from agentracer.evolution.posterior import Observation, Posterior
+from agentracer.evolution.posterior import Posterior, StepObservation
 from agentracer.evolution.strategies.try_alternatives import ReplaceAgent
 from agentracer.evolution.team import Task
 from agentracer.replay import Override, arerun, rerun
@@ -113,7 +113,7 @@ class JointCorrection(Attributor):
         self._slots, self._longest, self._seed = slots, longest, seed
         self._oracle = Alternatives(self._options)
         self._posterior = Posterior(self._options)
-        self._steps: dict[str, dict[int, Observation]] = {}
+        self._steps: dict[str, dict[int, StepObservation]] = {}
         self._unread: list[tuple[str, Trace]] = []
         self._failed: set[tuple[str, str]] = set()  # tasks, and sets that do not mend them
         self._proved: set[str] = set()  # sets that had their trial
@@ -259,11 +259,11 @@ class JointCorrection(Attributor):
             if identity in self._steps and not _changed(self._steps[identity], names)
         )
 
-    def _evidence(self, trace: Trace) -> Sequence[Observation]:
+    def _evidence(self, trace: Trace) -> Sequence[StepObservation]:
         """What a run says of the alternatives, beside its outcome."""
         return list(self._observations(trace).values())
 
-    def _observations(self, trace: Trace) -> dict[int, Observation]:
+    def _observations(self, trace: Trace) -> dict[int, StepObservation]:
         """The steps whose agents have alternatives."""
         if trace.id not in self._steps:
             observations = (
@@ -303,11 +303,11 @@ def _replay(how: Callable[..., _T], failure: FailedRun, candidate: _Candidate) -
     )  # fmt: skip
 
 
-def _changed(steps: Mapping[int, Observation], names: Mapping[str, str]) -> list[int]:
+def _changed(steps: Mapping[int, StepObservation], names: Mapping[str, str]) -> list[int]:
     """The steps at which these alternatives do something else, first to last."""
     return [s for s, one in steps.items() if _result(one, names[one.agent]) != (one.result or "")]
 
 
-def _result(step: Observation, name: str) -> str:
+def _result(step: StepObservation, name: str) -> str:
     """What an alternative does at a step, as JSON text; empty where it breaks."""
     return next(result for result, names in step.results.items() if name in names)

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-__all__ = ["Observation", "Posterior"]
+__all__ = ["Posterior", "StepObservation"]
 
 Item: TypeAlias = tuple[str, str, str]
 """A task, an agent, and what the agent was given."""
@@ -37,7 +37,7 @@ _ENOUGH: Final = 30  # steps; more make an estimate no firmer, for the model is 
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class StepObservation:
     """One step of a run, beside what the alternatives of its agent do with the same input.
 
     Attributes:
@@ -71,7 +71,7 @@ class Posterior:
         self._chance: dict[Result, float] = {}
         self._is_current = False
 
-    def observe(self, task: str, steps: Sequence[Observation], *, success: bool) -> None:
+    def observe(self, task: str, steps: Sequence[StepObservation], *, success: bool) -> None:
         """Learn from one run of a task."""
         path = []
         for step in steps:
@@ -89,7 +89,7 @@ class Posterior:
         self._update()
         return self._right[agent, alternative]
 
-    def p_wrong(self, task: str, step: Observation) -> float:
+    def p_wrong(self, task: str, step: StepObservation) -> float:
         """Return the probability that a step of an observed run is wrong."""
         self._update()
         return 1.0 - self._chance.get(((task, step.agent, step.arguments), step.result or ""), 0.5)

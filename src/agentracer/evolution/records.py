@@ -30,11 +30,11 @@ Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class _Record(BaseModel):
+class _ReportRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class RateRecord(_Record):
+class RateRecord(_ReportRecord):
     """Runs that succeeded, of how many, with a 95 % interval of the share."""
 
     successes: Annotated[float, Field(ge=0.0)]
@@ -49,7 +49,7 @@ class RateRecord(_Record):
         return cls(successes=rate.hits, runs=rate.n, low=low, high=high)
 
 
-class CostRecord(_Record):
+class CostRecord(_ReportRecord):
     """What something cost. `tokens` is the sum of those read and written."""
 
     runs: Count = 0
@@ -70,7 +70,7 @@ class CostRecord(_Record):
         )
 
 
-class EffectRecord(_Record):
+class EffectRecord(_ReportRecord):
     """What a change did, task by task: `finding` in words."""
 
     finding: Text
@@ -95,7 +95,7 @@ class EffectRecord(_Record):
         )
 
 
-class ChangeRecord(_Record):
+class ChangeRecord(_ReportRecord):
     """What was changed about one agent, why, and whether it was kept. `evidence`: trace ids."""
 
     id: Text = ""
@@ -123,7 +123,7 @@ class ChangeRecord(_Record):
         )
 
 
-class RoundRecord(_Record):
+class RoundRecord(_ReportRecord):
     """One round. `control` are runs beside it without its changes, `trial` runs with them."""
 
     round: Count
@@ -150,7 +150,7 @@ class RoundRecord(_Record):
         )
 
 
-class EvolutionRecord(_Record):
+class EvolutionRecord(_ReportRecord):
     """All rounds.
 
     `first` is before any change; `final` and `unchanged` were measured side by side at the end,

@@ -17,7 +17,7 @@ from agentracer.formats.otel.messages import (
     tool_answers,
     tool_request,
 )
-from agentracer.formats.otel.otlp import Event, Span
+from agentracer.formats.otel.otlp import Event, OtlpSpan
 from agentracer.frameworks.registry import graph_keys
 from agentracer.trace import ErrorInfo, Message, ModelCall, TokenUsage, ToolInfo, ToolRequest
 
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 
-def _first(span: Span, names: Sequence[str]) -> Any:
+def _first(span: OtlpSpan, names: Sequence[str]) -> Any:
     """The value of the first of the names that the span carries, flattened or whole."""
     for name in names:
         value = span.facts.get(name)
@@ -54,12 +54,12 @@ def _first(span: Span, names: Sequence[str]) -> Any:
     return None
 
 
-def _text(span: Span, names: Sequence[str]) -> str | None:
+def _text(span: OtlpSpan, names: Sequence[str]) -> str | None:
     value = _first(span, names)
     return str(value) if isinstance(value, (str, int)) else None
 
 
-def _number(span: Span, names: Sequence[str]) -> int | None:
+def _number(span: OtlpSpan, names: Sequence[str]) -> int | None:
     value = _first(span, names)
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
@@ -95,7 +95,7 @@ def _lists(tree: Any) -> Any:
 # -- what a span is, and whose
 
 
-def kind_of(span: Span) -> Kind:
+def kind_of(span: OtlpSpan) -> Kind:
     """What a span stands for; `setup` describes an agent without running it."""
     for name in conventions.KIND:
         kind = conventions.KINDS.get(str(span.facts.get(name, "")).lower())
@@ -107,7 +107,7 @@ def kind_of(span: Span) -> Kind:
     return "other"
 
 
-def agent_name(span: Span) -> str | None:
+def agent_name(span: OtlpSpan) -> str | None:
     """The agent that a span names, whatever encloses it; None if it names none."""
     named = _text(span, conventions.AGENT)
     if named and not any(named in keys.inner_nodes for keys in graph_keys()):
@@ -117,12 +117,12 @@ def agent_name(span: Span) -> str | None:
     return by_node or _text(span, conventions.LAST_RESORT_AGENT)
 
 
-def agent_role(span: Span) -> str | None:
+def agent_role(span: OtlpSpan) -> str | None:
     """The description of the agent that a span names."""
     return _text(span, conventions.ROLE)
 
 
-def node_name(span: Span) -> str | None:
+def node_name(span: OtlpSpan) -> str | None:
     """The node of a graph that a span is a run of; None for spans inside a node."""
     metadata, label = _metadata(span), _text(span, conventions.NODE_LABEL) or span.name
     for keys in graph_keys():
@@ -133,7 +133,7 @@ def node_name(span: Span) -> str | None:
     return None
 
 
-def _metadata(span: Span) -> dict[str, str]:
+def _metadata(span: OtlpSpan) -> dict[str, str]:
     found: dict[str, Any] = {}
     for name in conventions.METADATA_JSON:
         data = decode(span.facts.get(name))
@@ -146,23 +146,23 @@ def _metadata(span: Span) -> dict[str, str]:
     return {key: value for key, value in found.items() if isinstance(value, str)}
 
 
-def session_of(span: Span) -> str | None:
+def session_of(span: OtlpSpan) -> str | None:
     """The conversation that a span belongs to."""
     return _text(span, conventions.SESSION)
 
 
-def service_of(span: Span) -> str | None:
+def service_of(span: OtlpSpan) -> str | None:
     """The service that emitted a span."""
     name = next((span.resource[key] for key in conventions.SERVICE if key in span.resource), None)
     return str(name) if name is not None else None
 
 
-def response_id(span: Span) -> str | None:
+def response_id(span: OtlpSpan) -> str | None:
     """The id that the model's server gave to its answer."""
     return _text(span, conventions.RESPONSE)
 
 
-def error_of(span: Span) -> ErrorInfo | None:
+def error_of(span: OtlpSpan) -> ErrorInfo | None:
     """The error that a span ended with: its exception event, else its status."""
     if not span.failed:
         return None
@@ -179,7 +179,7 @@ def error_of(span: Span) -> ErrorInfo | None:
 # -- model calls
 
 
-def input_messages(span: Span) -> list[Message]:
+def input_messages(span: OtlpSpan) -> list[Message]:
     """The prompt that a model call read, oldest message first."""
     system = messages_of(_first(span, conventions.SYSTEM), "system")
     prompt = _of_events(span, conventions.INPUT_EVENTS)
@@ -191,7 +191,7 @@ def input_messages(span: Span) -> list[Message]:
     return prompt if prompt[: len(system)] == system else [*system, *prompt]
 
 
-def output_messages(span: Span) -> list[Message]:
+def output_messages(span: OtlpSpan) -> list[Message]:
     """What a model call wrote, nearly always one message."""
     replies = _of_events(span, {conventions.OUTPUT_EVENT: "assistant"})
     for name in () if replies else conventions.OUTPUT:
@@ -201,7 +201,7 @@ def output_messages(span: Span) -> list[Message]:
     return replies
 
 
-def _of_events(span: Span, roles: Mapping[str, str]) -> list[Message]:
+def _of_events(span: OtlpSpan, roles: Mapping[str, str]) -> list[Message]:
     messages = []
     for event in span.events:
         if event.name in roles and event.attributes.get("index", 0) in (0, "0"):
@@ -218,7 +218,7 @@ def _of_event(event: Event, role: str) -> list[Message]:
     return messages_of({key: value for key, value in fields.items() if value is not None}, role)
 
 
-def model_of(span: Span) -> ModelCall | None:
+def model_of(span: OtlpSpan) -> ModelCall | None:
     """Which model was called, how, and with which tools on offer."""
     parameters = decode(_first(span, conventions.PARAMETERS))
     parameters = dict(parameters) if isinstance(parameters, dict) else {}
@@ -235,7 +235,7 @@ def model_of(span: Span) -> ModelCall | None:
     return ModelCall(name=name, parameters=kept or None, tools=tools)
 
 
-def tools_of(span: Span) -> tuple[ToolInfo, ...]:
+def tools_of(span: OtlpSpan) -> tuple[ToolInfo, ...]:
     """The tools that were offered to a model, or that an agent was made with."""
     listed = decode(_first(span, conventions.TOOLS))
     return tuple(
@@ -260,7 +260,7 @@ def _tool(item: Any) -> ToolInfo | None:
     )
 
 
-def usage_of(span: Span) -> TokenUsage | None:
+def usage_of(span: OtlpSpan) -> TokenUsage | None:
     """The tokens of a model call."""
     read, written = (
         _number(span, conventions.INPUT_TOKENS),
@@ -274,7 +274,7 @@ def usage_of(span: Span) -> TokenUsage | None:
 # -- tools
 
 
-def tool_call_of(span: Span) -> ToolRequest:
+def tool_call_of(span: OtlpSpan) -> ToolRequest:
     """Which tool a span ran, on what, and for which call."""
     raw = decode(_first(span, conventions.ARGUMENTS))
     arguments, identity = raw, _text(span, conventions.CALL_ID)
@@ -292,7 +292,7 @@ def tool_call_of(span: Span) -> ToolRequest:
     return ToolRequest(id=str(identity or ""), name=name, arguments=arguments)
 
 
-def tool_outcome(span: Span, call_id: str) -> tuple[Any, ErrorInfo | None]:
+def tool_outcome(span: OtlpSpan, call_id: str) -> tuple[Any, ErrorInfo | None]:
     """What a tool returned, and the error if it failed or reported one."""
     raw = decode(_first(span, conventions.RESULT))
     error = error_of(span)
@@ -314,11 +314,11 @@ def _without_envelope(raw: Any) -> Any:
 # -- runs
 
 
-def input_value(span: Span) -> Any:
+def input_value(span: OtlpSpan) -> Any:
     """What a run was given, as data."""
     return decode(_first(span, conventions.INPUT_VALUE))
 
 
-def output_value(span: Span) -> Any:
+def output_value(span: OtlpSpan) -> Any:
     """What a run returned, as data."""
     return decode(_first(span, conventions.OUTPUT_VALUE))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from agentracer.formats.otel import attributes
-from agentracer.formats.otel.otlp import Span
+from agentracer.formats.otel.otlp import OtlpSpan
 from agentracer.trace import Message, StepKind, ToolCall, ToolInfo
 
 __all__ = ["PendingCalls", "StepDraft", "answer_from_prompts", "merge_twins", "start_of"]
@@ -17,7 +17,7 @@ __all__ = ["PendingCalls", "StepDraft", "answer_from_prompts", "merge_twins", "s
 class StepDraft:
     """A step in the making. `views` are the spans of one and the same call, innermost first."""
 
-    views: list[Span]
+    views: list[OtlpSpan]
     agent: str
     kind: StepKind
     prompt: list[Message] = field(default_factory=list)
@@ -33,10 +33,10 @@ class StepDraft:
         return start_of(self.views)
 
 
-def merge_twins(groups: list[list[Span]]) -> list[list[Span]]:
+def merge_twins(groups: list[list[OtlpSpan]]) -> list[list[OtlpSpan]]:
     """Join the calls that two instrumentors saw side by side, so that neither nests the other."""
-    kept: list[list[Span]] = []
-    by_output: dict[tuple[str, ...], list[list[Span]]] = {}
+    kept: list[list[OtlpSpan]] = []
+    by_output: dict[tuple[str, ...], list[list[OtlpSpan]]] = {}
     for group in groups:
         replies = next((m for v in group if (m := attributes.output_messages(v))), [])
         key = tuple(text for m in replies for text in (m.content, *(c.name for c in m.tool_calls)))
@@ -51,19 +51,19 @@ def merge_twins(groups: list[list[Span]]) -> list[list[Span]]:
     return kept
 
 
-def _twins(one: Span, other: Span) -> bool:
+def _twins(one: OtlpSpan, other: OtlpSpan) -> bool:
     if one.scope == other.scope or one.end is None or other.end is None:
         return False
     short, long = sorted((one, other), key=_duration)
     return long.start <= short.start and (short.end or 0.0) <= (long.end or 0.0)
 
 
-def start_of(views: list[Span]) -> float:
+def start_of(views: list[OtlpSpan]) -> float:
     """When the first of several spans start_of."""
     return min(view.start for view in views)
 
 
-def _duration(span: Span) -> float:
+def _duration(span: OtlpSpan) -> float:
     return (span.end or span.start) - span.start
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from agentracer.errors import FormatError
 from agentracer.formats.source import parse_json
 
-__all__ = ["Event", "Span", "is_otlp", "parse_documents", "spans_of"]
+__all__ = ["Event", "OtlpSpan", "is_otlp", "parse_documents", "spans_of"]
 
 _REMEDY = "give OTLP JSON: what an OTLP/HTTP JSON or file exporter writes"
 _MAX_DEPTH = 100
@@ -40,7 +40,7 @@ class Event:
 
 
 @dataclass
-class Span:
+class OtlpSpan:
     """One span with decoded attributes; times are seconds since the epoch."""
 
     trace_id: str
@@ -106,7 +106,7 @@ def _parse_line(line: str, number: int, source: Path | None) -> Any:
         raise FormatError(error.problem, source=source, place=place, remedy=remedy) from error
 
 
-def spans_of(documents: list[Any], *, source: Path | None = None) -> list[Span]:
+def spans_of(documents: list[Any], *, source: Path | None = None) -> list[OtlpSpan]:
     """Every span, in order of start; log records are hung on the spans that they name.
 
     Raises:
@@ -130,7 +130,7 @@ class _OtlpReader:
     def __init__(self, source: Path | None) -> None:
         self.source = source
         # A retried export repeats spans: one per id is kept.
-        self.spans: dict[tuple[str, str], Span] = {}
+        self.spans: dict[tuple[str, str], OtlpSpan] = {}
         self.logs: list[tuple[tuple[str, str], Event]] = []
 
     def wrong(self, place: str, problem: str) -> FormatError:
@@ -186,7 +186,7 @@ class _OtlpReader:
         ]
         links = self.objects(data, "links", f"{place}.")
         linked = [_identity(_get(link, "traceId"), 32) for _, link in links]
-        self.spans[key] = Span(
+        self.spans[key] = OtlpSpan(
             trace_id=key[0],
             span_id=key[1],
             parent_id=_identity(_get(data, "parentSpanId"), 16),

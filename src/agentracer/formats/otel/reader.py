@@ -8,7 +8,7 @@ from typing import Any
 
 from agentracer.errors import FormatError
 from agentracer.formats.otel import attributes
-from agentracer.formats.otel.otlp import Span, is_otlp, parse_documents, spans_of
+from agentracer.formats.otel.otlp import OtlpSpan, is_otlp, parse_documents, spans_of
 from agentracer.formats.otel.trace_builder import TraceBuilder
 from agentracer.formats.source import Source
 from agentracer.trace import Trace
@@ -70,7 +70,7 @@ def _traces(documents: list[Any], source: Path | None) -> list[Trace]:
     return traces
 
 
-def _linked(spans: list[Span]) -> list[list[Span]]:
+def _linked(spans: list[OtlpSpan]) -> list[list[OtlpSpan]]:
     """The spans of each run, in order of start."""
     leader: dict[str, str] = {}
 
@@ -85,7 +85,7 @@ def _linked(spans: list[Span]) -> list[list[Span]]:
             # Two runs that both answer the same request elsewhere stay two.
             if other in present:
                 leader[find(span.trace_id)] = find(other)
-    groups: dict[str, list[Span]] = {}
+    groups: dict[str, list[OtlpSpan]] = {}
     for span in spans:
         groups.setdefault(find(span.trace_id), []).append(span)
     return list(groups.values())

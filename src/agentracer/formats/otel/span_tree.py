@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from agentracer.formats.otel import attributes
 from agentracer.formats.otel.attributes import Kind
-from agentracer.formats.otel.otlp import Span
+from agentracer.formats.otel.otlp import OtlpSpan
 from agentracer.frameworks.registry import graph_keys
 
 __all__ = ["SpanTree"]
@@ -18,14 +18,14 @@ _MAX_DEPTH = 1_000
 class SpanTree:
     """The spans of one run, in order of start, with parents, kinds and agents."""
 
-    def __init__(self, spans: list[Span]) -> None:
+    def __init__(self, spans: list[OtlpSpan]) -> None:
         self.spans = spans
         self.by_id = {span.span_id: span for span in spans}
         self.kinds = {span.span_id: attributes.kind_of(span) for span in spans}
         self.tops = [span for span in spans if span.parent_id not in self.by_id]
         self._agents: dict[str, str | None] = {}
 
-    def ancestors(self, span: Span) -> Iterator[Span]:
+    def ancestors(self, span: OtlpSpan) -> Iterator[OtlpSpan]:
         """The spans around a span, innermost first; a cycle of parents ends the walk."""
         seen = {span.span_id}
         while (parent := self.by_id.get(span.parent_id or "")) and parent.span_id not in seen:
@@ -35,11 +35,11 @@ class SpanTree:
             yield parent
             span = parent
 
-    def of_kind(self, *kinds: Kind) -> list[Span]:
+    def of_kind(self, *kinds: Kind) -> list[OtlpSpan]:
         """The spans of some kinds, in order of start."""
         return [span for span in self.spans if self.kinds[span.span_id] in kinds]
 
-    def agent(self, span: Span) -> str:
+    def agent(self, span: OtlpSpan) -> str:
         """The agent that a span belongs to: named by it, or by what encloses it."""
         path = []
         name: str | None = None
@@ -55,7 +55,7 @@ class SpanTree:
             self._agents[here.span_id] = name
         return name or self._agent_of_enclosing(span)
 
-    def _agent_of_enclosing(self, span: Span) -> str:
+    def _agent_of_enclosing(self, span: OtlpSpan) -> str:
         enclosing = [span, *self.ancestors(span)]
         agents = [s.name for s in enclosing if self.kinds[s.span_id] == "agent" and s.name]
         root = enclosing[-1]
@@ -65,7 +65,7 @@ class SpanTree:
             return root.name
         return _UNNAMED_AGENT
 
-    def same_calls(self, kind: Kind) -> list[list[Span]]:
+    def same_calls(self, kind: Kind) -> list[list[OtlpSpan]]:
         """The spans of a kind, those of one call together, innermost first."""
         spans = self.of_kind(kind)
         outer = {span.span_id: self._enclosing_call(span, kind) for span in spans}
@@ -84,7 +84,7 @@ class SpanTree:
             groups.append(group)
         return groups
 
-    def _enclosing_call(self, span: Span, kind: Kind) -> Span | None:
+    def _enclosing_call(self, span: OtlpSpan, kind: Kind) -> OtlpSpan | None:
         for ancestor in self.ancestors(span):
             enclosing_kind = self.kinds[ancestor.span_id]
             if enclosing_kind == kind:
@@ -95,7 +95,7 @@ class SpanTree:
         return None
 
 
-def _same_tool(span: Span, other: Span) -> bool:
+def _same_tool(span: OtlpSpan, other: OtlpSpan) -> bool:
     return attributes.tool_call_of(span).name == attributes.tool_call_of(other).name
 
 

@@ -13,7 +13,7 @@ from agentracer.formats.otel.calls import (
     start_of,
 )
 from agentracer.formats.otel.messages import messages_of, reasoning_of
-from agentracer.formats.otel.otlp import Span
+from agentracer.formats.otel.otlp import OtlpSpan
 from agentracer.formats.otel.span_tree import SpanTree
 from agentracer.formats.otel.values import first_value, plain_text
 from agentracer.trace import ToolCall, ToolRequest
@@ -49,7 +49,7 @@ class StepBuilder:
             draft.index = index
         return drafts
 
-    def _model_call(self, views: list[Span]) -> StepDraft:
+    def _model_call(self, views: list[OtlpSpan]) -> StepDraft:
         prompts = (attributes.input_messages(view) for view in views)
         replies = next((m for v in views if (m := attributes.output_messages(v))), [])
         calls = [call for message in replies for call in message.tool_calls]
@@ -67,7 +67,7 @@ class StepBuilder:
             self.owner[view.span_id] = draft
         return draft
 
-    def _tool_run(self, views: list[Span], pending: PendingCalls) -> StepDraft | None:
+    def _tool_run(self, views: list[OtlpSpan], pending: PendingCalls) -> StepDraft | None:
         """Hang a tool run on the step that asked for it, or make it a step of its own."""
         request = _tool_request(views)
         outcomes = [attributes.tool_outcome(view, request.id) for view in views]
@@ -133,7 +133,7 @@ class StepBuilder:
         return found
 
 
-def _tool_request(views: list[Span]) -> ToolRequest:
+def _tool_request(views: list[OtlpSpan]) -> ToolRequest:
     """What the spans of one tool run say together."""
     calls = [attributes.tool_call_of(view) for view in views]
     return ToolRequest(

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentracer.formats.otel import attributes
 from agentracer.formats.otel.calls import StepDraft
-from agentracer.formats.otel.otlp import Span
+from agentracer.formats.otel.otlp import OtlpSpan
 from agentracer.formats.otel.span_tree import SpanTree
 from agentracer.formats.otel.steps import StepBuilder
 from agentracer.formats.otel.values import answer_text, first_value, task_text
@@ -35,7 +35,7 @@ class TraceBuilder:
         described: spans of the file that describe an agent without running it.
     """
 
-    def __init__(self, spans: list[Span], described: list[Span]) -> None:
+    def __init__(self, spans: list[OtlpSpan], described: list[OtlpSpan]) -> None:
         self.tree = SpanTree(spans)
         self.described = described
         self.steps = StepBuilder(self.tree)
@@ -105,7 +105,7 @@ class TraceBuilder:
                 return owner.index
         return None
 
-    def _around(self, draft: StepDraft, value_of: Callable[[Span], Any]) -> Any:
+    def _around(self, draft: StepDraft, value_of: Callable[[OtlpSpan], Any]) -> Any:
         """What the outermost run around a step was given or returned, if any of them says.
 
         Around the first step for the task and around the last one for the answer: where the root

@@ -22,21 +22,21 @@ _SHORTEST_TEXT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TextSite:
     """A text inside a step, and how to make an override of another text there."""
 
     text: str
     put: Callable[[str], Override]
 
 
-def text_places(trace: Trace, index: int) -> Iterator[Place]:
+def text_places(trace: Trace, index: int) -> Iterator[TextSite]:
     """The texts that a model step wrote: its content, and texts in arguments of its calls."""
     step = trace.steps[index]
     if step.kind != "llm" or step.error is not None:
         return
     if len(step.content.strip()) >= _SHORTEST_TEXT:
         calls = requests(step)
-        yield Place(
+        yield TextSite(
             step.content,
             lambda text: Override(step=index, content=text, tool_calls=calls or None),
         )
@@ -44,20 +44,20 @@ def text_places(trace: Trace, index: int) -> Iterator[Place]:
         if isinstance(call.arguments, dict):
             for key, value in call.arguments.items():
                 if isinstance(value, str) and len(value.strip()) >= _SHORTEST_TEXT:
-                    yield Place(value, _argument(index, position, call, key))
+                    yield TextSite(value, _argument(index, position, call, key))
 
 
-def code_places(trace: Trace, index: int) -> Iterator[Place]:
+def code_places(trace: Trace, index: int) -> Iterator[TextSite]:
     """The pieces of Python in a step: fenced blocks, and arguments that are programs."""
     for place in text_places(trace, index):
         blocks = list(_BLOCK.finditer(place.text))
         for block in blocks:
-            yield Place(block.group(2), _inside(place, block.start(2), block.end(2)))
+            yield TextSite(block.group(2), _inside(place, block.start(2), block.end(2)))
         if not blocks and _is_program(place.text):
             yield place
 
 
-def corrupt_text(places: Iterator[Place], edit: Edit, rng: random.Random) -> Corruption | None:
+def corrupt_text(places: Iterator[TextSite], edit: Edit, rng: random.Random) -> Corruption | None:
     """Apply an edit at one of the places, in random order, where it changes something."""
     choices = list(places)
     rng.shuffle(choices)
@@ -90,7 +90,7 @@ def _argument(index: int, position: int, call: ToolCall, key: str) -> Callable[[
     return put
 
 
-def _inside(place: Place, start: int, end: int) -> Callable[[str], Override]:
+def _inside(place: TextSite, start: int, end: int) -> Callable[[str], Override]:
     return lambda text: place.put(place.text[:start] + text + place.text[end:])
 
 

@@ -125,10 +125,10 @@ def check_actions(signals: Signals, texts: Sequence[str], new_facts: Sequence[in
         texts: what each step wrote, unwrapped (see `unwrap_json`).
         new_facts: number of facts in each step that occur nowhere earlier.
     """
-    return _Check(signals, texts, new_facts).findings
+    return _ActionsCheck(signals, texts, new_facts).findings
 
 
-class _Check:
+class _ActionsCheck:
     def __init__(self, signals: Signals, texts: Sequence[str], new_facts: Sequence[int]) -> None:
         self.signals = signals
         self.findings = FindingLog(KINDS, len(texts))

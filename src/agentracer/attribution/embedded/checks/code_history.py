@@ -88,10 +88,10 @@ def check_code(run: Observed, texts: Sequence[str]) -> FindingLog:
         run: the run.
         texts: what each step wrote, unwrapped (see `unwrap_json`).
     """
-    return _Check(run, texts).findings
+    return _HistoryCheck(run, texts).findings
 
 
-class _Check:
+class _HistoryCheck:
     def __init__(self, run: Observed, texts: Sequence[str]) -> None:
         self.findings = FindingLog(KINDS, len(run.steps))
         self.latest: dict[str, _Version] = {}

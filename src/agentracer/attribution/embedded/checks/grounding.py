@@ -109,10 +109,10 @@ def check_sources(run: Observed, texts: Sequence[str]) -> FindingLog:
         run: the run.
         texts: what each step wrote, unwrapped (see `unwrap_json`).
     """
-    return _Check(run, texts).findings
+    return _GroundingCheck(run, texts).findings
 
 
-class _Check:
+class _GroundingCheck:
     def __init__(self, run: Observed, texts: Sequence[str]) -> None:
         self.findings = FindingLog(KINDS, len(run.steps))
         self.sources: dict[str, _Sources] = {}

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any
 
 from agentracer.attribution.embedded.checks.findings import FindingLog
-from agentracer.attribution.embedded.checks.plan_fit import DEFICITS, Task, deficits
+from agentracer.attribution.embedded.checks.plan_fit import DEFICITS, TaskFacts, deficits
 from agentracer.attribution.embedded.kinds import FindingKind, FindingKinds
 from agentracer.attribution.embedded.text.assignments import (
     Assignment,
@@ -159,13 +159,13 @@ def check_plan(run: Observed, texts: Sequence[str]) -> FindingLog:
         run: the run.
         texts: what each step wrote, unwrapped (see `unwrap_json`).
     """
-    return _Check(run, texts).findings
+    return _ConsistencyCheck(run, texts).findings
 
 
-class _Check:
+class _ConsistencyCheck:
     def __init__(self, run: Observed, texts: Sequence[str]) -> None:
         self.run, self.texts = run, texts
-        self.task = Task(run.task)
+        self.task = TaskFacts(run.task)
         self.state = _State()
         self.findings = FindingLog(KINDS, len(run.steps))
         assigned = [list(_assignments(s, text)) for s, text in zip(run.steps, texts, strict=True)]

@@ -19,7 +19,7 @@ from agentracer.attribution.embedded.text.system_conventions import (
     SPELLED_FIGURES,
 )
 
-__all__ = ["DEFICITS", "Task", "deficits"]
+__all__ = ["DEFICITS", "TaskFacts", "deficits"]
 
 DEFICITS = FindingKinds()
 """What is measured of a plan."""
@@ -53,7 +53,7 @@ _STEM = 5  # letters by which `returned` and `returns` are the same
 _COVERED = 0.5  # share of the words of a requirement from which a plan covers it
 
 
-class Task:
+class TaskFacts:
     """The words, figures and listed requirements of a task.
 
     Attributes:
@@ -79,7 +79,7 @@ def _figures(text: str) -> list[str]:
     return [f"{float(match.replace(',', '')):g}" for match in _FIGURE.findall(text)]
 
 
-def deficits(plan: Mapping[str, str], task: Task) -> dict[FindingKind, float]:
+def deficits(plan: Mapping[str, str], task: TaskFacts) -> dict[FindingKind, float]:
     """Measure a plan.
 
     A part that names code (`write `f(x)`. ...`) is an order for work: it need not repeat the words
@@ -118,7 +118,7 @@ def _stems(text: str) -> frozenset[str]:
     return frozenset(w[:_STEM] for w in words if len(w) > 2 and w not in STOPWORDS)
 
 
-def _omitted_requirements(texts: list[str], task: Task) -> float:
+def _omitted_requirements(texts: list[str], task: TaskFacts) -> float:
     """Share of the requirements of a task of whose words the plan uses too few."""
     if not texts or not task.requirements:
         return 0.0
@@ -127,7 +127,7 @@ def _omitted_requirements(texts: list[str], task: Task) -> float:
     return omitted / len(task.requirements)
 
 
-def _unlike_task(texts: Mapping[str, str], task: Task) -> float:
+def _unlike_task(texts: Mapping[str, str], task: TaskFacts) -> float:
     """Share of neighbouring words, with parts put in for their names, that the task lacks."""
     last = list(texts.values())[-1]
     whole = last
@@ -143,7 +143,7 @@ def _unlike_task(texts: Mapping[str, str], task: Task) -> float:
     return sum(pair not in task.pairs for pair in pairs) / max(len(pairs), 1)
 
 
-def _figure_deficits(formulas: list[str], task: Task) -> tuple[float, float]:
+def _figure_deficits(formulas: list[str], task: TaskFacts) -> tuple[float, float]:
     """Shares of the figures of the task that are not used, and of those used that it lacks."""
     used = {figure for text in formulas for figure in _figures(text)}
     if not used:
@@ -170,7 +170,7 @@ def _is_idle(formula: str) -> bool:
     return re.search(r"[-+*/×÷]", formula.strip("-+ ")) is None
 
 
-def _implausible_results(formulas: Mapping[str, str], task: Task) -> float:
+def _implausible_results(formulas: Mapping[str, str], task: TaskFacts) -> float:
     """Share of the formulas with a negative value, or a fraction where the task has none."""
     values: dict[str, float] = {}
     implausible = 0

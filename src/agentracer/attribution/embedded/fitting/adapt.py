@@ -13,7 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agentracer.attribution.embedded.fitting.cross_validation import Outcome, cross_validate, judge
+from agentracer.attribution.embedded.fitting.cross_validation import (
+    HeldOutResult,
+    cross_validate,
+    judge,
+)
 from agentracer.attribution.embedded.fitting.fit import Example, example_of, fit_model
 from agentracer.attribution.embedded.model.model_file import Model, shipped_model
 from agentracer.errors import FormatError
@@ -44,8 +48,8 @@ class Adaptation:
     model: Model
     runs: int
     unlabelled: int
-    before: list[Outcome]
-    after: list[Outcome]
+    before: list[HeldOutResult]
+    after: list[HeldOutResult]
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as JSON data; shares are fractions of 1."""
@@ -111,7 +115,7 @@ def _check(examples: Sequence[Example], source: Path | str | None) -> None:
     )
 
 
-def _figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
+def _figures(outcomes: Sequence[HeldOutResult]) -> dict[str, float]:
     count = len(outcomes)
     return {
         "agent_accuracy": sum(o.agent_correct for o in outcomes) / count,
@@ -122,7 +126,7 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
     }
 
 
-def _paired(before: Sequence[Outcome], after: Sequence[Outcome]) -> dict[str, float]:
+def _paired(before: Sequence[HeldOutResult], after: Sequence[HeldOutResult]) -> dict[str, float]:
     """The gain in step accuracy, with its 95 % interval from resampling the runs."""
     hit_before = {outcome.example.id: float(outcome.step_correct) for outcome in before}
     hits_after: dict[str, list[float]] = {}

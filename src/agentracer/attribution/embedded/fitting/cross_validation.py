@@ -16,13 +16,13 @@ from agentracer.attribution.embedded.model.catalogue import CONTENT_PENALTY_SCAL
 from agentracer.attribution.embedded.model.model_file import Model
 from agentracer.attribution.embedded.model.ranker import Ranking, ranking_of_scores
 
-__all__ = ["Outcome", "cross_validate", "judge", "shuffled"]
+__all__ = ["HeldOutResult", "cross_validate", "judge", "shuffled"]
 
 OUTER_FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Outcome:
+class HeldOutResult:
     """The ranking that a model gave to a labelled run.
 
     Attributes:
@@ -61,11 +61,11 @@ class Outcome:
         return self.agent == self.example.agent
 
 
-def judge(example: Example, model: Model, seed: int = 0) -> Outcome:
+def judge(example: Example, model: Model, seed: int = 0) -> HeldOutResult:
     """Rank the steps of one run with a model."""
     scores = scores_of(example, model.weights)
     ranking = ranking_of_scores(scores, example.speakers, example.shape, model)
-    return Outcome(example, ranking, seed)
+    return HeldOutResult(example, ranking, seed)
 
 
 def cross_validate(
@@ -77,7 +77,7 @@ def cross_validate(
     folds: int = OUTER_FOLDS,
     penalties: Sequence[float] | None = None,
     content_scale: float = CONTENT_PENALTY_SCALE,
-) -> list[Outcome]:
+) -> list[HeldOutResult]:
     """Judge every example, once a seed, by a model that was fitted to no run of its question."""
     outcomes = []
     for seed in seeds:
