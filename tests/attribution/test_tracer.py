@@ -4,6 +4,7 @@ import asyncio
 import threading
 import types
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -242,3 +243,43 @@ def test_the_base_class_gives_a_backend_everything_but_its_judgement():
     assert "RuntimeError: it is broken" in str(error)
     with pytest.raises(ValueError, match="has no option samples"):
         Tracer(Own(), samples=3)
+
+
+class Duck(Fixed):
+    """A backend of 0.1.0, when there was no class to inherit from."""
+
+    batch = 2
+    remote = False
+    trained_ids = ("seen",)
+    options: ClassVar[dict] = {}
+
+    def attribute_batch(self, items):
+        self.seen.append(len(items))
+        return [self.judgement for _ in items]
+
+    def configured(self, **options):
+        other = Duck(*self.judgement.candidates)
+        other.options = options
+        return other
+
+    def undefended(self):
+        return Fixed(blames("planner", 0))
+
+
+def test_optional_members_of_a_backend_that_does_not_inherit_are_used_with_a_warning():
+    duck = Duck(blames("solver", 1))
+    with pytest.warns(DeprecationWarning, match=r"\(Duck\)[^\n]*\n.* configured to with_options"):
+        tracer = Tracer(duck)
+    with pytest.warns(DeprecationWarning, match="undefended to without_defenses"):
+        assert Tracer(duck, samples=3).backend.wrapped.options == {"samples": 3}
+    assert [one.verdict.step for one in tracer.attribute_many([TRACE] * 5)] == [1] * 5
+    assert duck.seen[:2] == [2, 2]
+    assert tracer.backend.trained_ids == {"seen"}
+    assert Tracer(tracer.backend.without_defenses()).attribute(TRACE).step == 0
+
+
+def test_a_backend_that_has_only_what_is_required_causes_no_warning(recwarn):
+    tracer = Tracer(Fixed(blames("solver", 1)))
+    assert not recwarn.list
+    assert tracer.backend.without_defenses() is None
+    assert not tracer.backend.batches_in_process

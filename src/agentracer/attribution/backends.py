@@ -7,6 +7,7 @@ truth only where the caller passes it on. The code of a backend is imported when
 from __future__ import annotations
 
 import logging
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -174,18 +175,64 @@ class Backend(ABC):
 
 
 class _AdaptedBackend(Backend):
-    """Wraps a backend that does not inherit from `Backend`: its `attribute`, default options."""
+    """Wraps a backend that does not inherit from `Backend`, as all did until 0.1.0.
+
+    The optional members which a backend could have then are used under their earlier names, see
+    `_EARLIER_MEMBERS`; everything else has the default of `Backend`.
+    """
 
     def __init__(self, wrapped: SupportsAttribute) -> None:
         self.wrapped = wrapped
         self.name, self.method = wrapped.name, wrapped.method
+        self.trained_ids = frozenset(getattr(wrapped, "trained_ids", ()))
+        self._batch_method = getattr(wrapped, "attribute_batch", None)
+
+    @property
+    def batch_size(self) -> int:
+        return getattr(self.wrapped, "batch", None) or super().batch_size
+
+    @property
+    def batches_in_process(self) -> bool:
+        return self._batch_method is not None and not getattr(self.wrapped, "remote", False)
 
     def attribute(self, run: Observed, *, ground_truth: GroundTruth | None) -> Judgement:
         return self.wrapped.attribute(run, ground_truth=ground_truth)
 
+    def attribute_batch(self, items: Sequence[Item]) -> list[Judgement | AgentracerError]:
+        if self._batch_method is None:
+            return super().attribute_batch(items)
+        return list(self._batch_method(items))
+
+    def with_options(self, **options: Any) -> Backend:
+        configured = getattr(self.wrapped, "configured", None)
+        if configured is None or not options:
+            return super().with_options(**options)
+        return _adapted(configured(**options))
+
+    def without_defenses(self) -> Backend | None:
+        undefended = getattr(self.wrapped, "undefended", None)
+        return None if undefended is None else _adapted(undefended())
+
+
+_EARLIER_MEMBERS = {
+    "attribute_batch": "attribute_batch",
+    "batch": "batch_size",
+    "configured": "with_options",
+    "remote": "batches_in_process (which means the opposite)",
+    "undefended": "without_defenses",
+}
+"""By name of an optional member of a backend in 0.1.0, the member of `Backend` that replaces it."""
+
+
+def _adapted(backend: SupportsAttribute) -> Backend:
+    return backend if isinstance(backend, Backend) else _AdaptedBackend(backend)
+
 
 def as_backend(backend: SupportsAttribute) -> Backend:
     """Return `backend` itself if it inherits from `Backend`, else a wrapper with the defaults.
+
+    The wrapper uses the optional members that backends could have in agentracer 0.1.0, such as
+    `configured`, and a `DeprecationWarning` says what replaces them.
 
     Raises:
         TypeError: it lacks `name`, `method` or `attribute`.
@@ -198,7 +245,20 @@ def as_backend(backend: SupportsAttribute) -> Backend:
             '  remedy: pass a spec such as "embedded", or an instance of a class that inherits '
             "from agentracer.attribution.Backend"
         )
-    return _AdaptedBackend(backend)
+    earlier = [name for name in _EARLIER_MEMBERS if hasattr(backend, name)]
+    if earlier:
+        renamed = [
+            f"{old} to {_EARLIER_MEMBERS[old]}" for old in earlier if old != "attribute_batch"
+        ]
+        rename = f", and rename {', '.join(renamed)}" if renamed else ""
+        warnings.warn(
+            f"the backend {backend.name!r} ({type(backend).__qualname__}) has {', '.join(earlier)} "
+            "but does not inherit from agentracer.attribution.Backend; agentracer 0.4 will ignore "
+            f"these\n  remedy: inherit from Backend{rename}",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    return _adapted(backend)
 
 
 def contract_error(name: str, problem: str) -> BackendError:
