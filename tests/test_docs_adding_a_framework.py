@@ -73,7 +73,7 @@ def test_a_failure_of_the_adapter_leaves_the_host_alone(tests, monkeypatch):
         raise RuntimeError("ours")
 
     with monkeypatch.context() as patch:
-        patch.setattr("toyteam_adapter.current_run", broken)
+        patch.setattr("toyteam_adapter.RunScope", broken)
         patch.setattr("agentracer._guard.count_swallowed", lambda *_: None)
         assert tests.team().run("3 plus 4") == "SUM=8"
 

@@ -113,7 +113,7 @@ def test_a_framework_that_has_changed_only_costs_the_capture(monkeypatch, caplog
 
 @pytest.mark.usefixtures("internal_errors")
 def test_an_error_of_ours_leaves_the_run_untouched_and_warns_once(captured, monkeypatch, caplog):
-    from agentracer.adapters.langgraph.capture import CaptureHandler
+    from agentracer.adapters.langgraph.callbacks import CaptureHandler
 
     def broken(*args, **kwargs):
         raise RuntimeError("our own bug")
@@ -132,7 +132,7 @@ def test_exactly_one_warning_with_a_count_is_shown_in_a_fresh_process(home):
         import agentracer
         from langgraph.graph import START, MessagesState, StateGraph
         agentracer.instrument()
-        from agentracer.adapters.langgraph.capture import CaptureHandler
+        from agentracer.adapters.langgraph.callbacks import CaptureHandler
         CaptureHandler._open = lambda *a, **k: 1 / 0
         graph = StateGraph(MessagesState)
         graph.add_node("speaker", lambda state: {"messages": [("ai", "hello")]})

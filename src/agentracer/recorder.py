@@ -9,18 +9,19 @@ All methods are safe for threads and cheap: what they do is O(what is new), not 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from agentracer.encoding import Limits, to_json
 from agentracer.redaction import Redactor
-from agentracer.trace import SCHEMA_VERSION, StepKind, message_id, message_shape
+from agentracer.trace import SCHEMA_VERSION, Ending, StepKind, message_id, message_shape
 
-__all__ = ["LineSink", "MemorySink", "RunRecorder", "describe_error"]
+__all__ = ["LineSink", "MemorySink", "RunRecorder", "describe_error", "ending_of"]
 
 _LIMITS = Limits()
 
@@ -28,7 +29,9 @@ _LIMITS = Limits()
 class LineSink(Protocol):
     """Where events go: a `Journal`, or a `MemorySink` where no disk can be written."""
 
-    dropped: Counter[str]
+    @property
+    def dropped(self) -> Counter[str]:
+        """Lines that were lost, by reason."""
 
     def append(self, line: bytes) -> None:
         """Keep one line."""
@@ -71,6 +74,9 @@ class RunRecorder:
         redactor: takes secrets out of every string before it is hashed or written.
         trace_id: the run's id.
         header: fields of the `run` event: task, framework, ground_truth, parent, metadata.
+
+    Attributes:
+        generation: counts forks: after one, nothing that was stored before is in the trace.
     """
 
     def __init__(
@@ -79,8 +85,13 @@ class RunRecorder:
         self.trace_id = trace_id
         self.sink = sink
         self._redactor = redactor
+        self.generation = self._first_step = self._steps = 0
+        self._reset()
+        self._begin(header)
+
+    def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._steps = 0
+        self._open: Callable[[], tuple[LineSink, Mapping[str, Any]]] | None = None
         self._known_messages: set[str] = set()
         self._raw_messages: dict[tuple[Any, ...], str] = {}
         self._shapes: dict[str, str] = {}
@@ -88,10 +99,32 @@ class RunRecorder:
         self._last_context: dict[str, tuple[list[str], int]] = {}
         self._agents: dict[str, str] = {}
         self._callers: dict[str, int] = {}
+
+    def _begin(self, header: Mapping[str, Any]) -> None:
         self.started_at = time.time()
         header = {**header, "task": _as_text(header["task"])} if "task" in header else header
-        fields = {"schema_version": SCHEMA_VERSION, "id": trace_id, "started_at": self.started_at}
+        fields = {
+            "schema_version": SCHEMA_VERSION,
+            "id": self.trace_id,
+            "started_at": self.started_at,
+        }
         self._event("run", **fields, **self._storable(dict(header)))
+
+    def fork(self, trace_id: str, start: Callable[[], tuple[LineSink, Mapping[str, Any]]]) -> None:
+        """Go on, in the child of a fork, as a trace of its own; it begins at its first event.
+
+        Steps that were begun before the fork belong to the parent's trace: what is said of them
+        here is not recorded.
+
+        Args:
+            trace_id: of the child's trace.
+            start: gives its sink and its header.
+        """
+        self.trace_id = trace_id
+        self.generation += 1
+        self._first_step, self._steps = self._first_step + self._steps, 0
+        self._reset()
+        self._open = start
 
     @property
     def steps(self) -> int:
@@ -192,6 +225,7 @@ class RunRecorder:
             started_at: seconds since the epoch; now if None.
             **fields: other fields of `agentracer.trace.Step`.
         """
+        parent = self._local(parent)
         stored = self._storable({"agent": agent, "kind": kind, "parent": parent, **fields})
         step = {key: value for key, value in stored.items() if value is not None}
         if "content" in step:
@@ -203,7 +237,7 @@ class RunRecorder:
             index = self._steps
             self._steps += 1
         self._event("step", index=index, step=step)
-        return index
+        return index + self._first_step
 
     def end_step(
         self, index: int, *, tool_calls: Sequence[Mapping[str, Any]] = (), **fields: Any
@@ -215,12 +249,13 @@ class RunRecorder:
 
     def update_step(self, index: int, **fields: Any) -> None:
         """Add fields to a step that was begun before."""
-        if index >= self._steps:  # begun before a fork: it belongs to the parent's trace
+        local = self._local(index)
+        if local is None:
             return
         stored = self._storable({key: value for key, value in fields.items() if value is not None})
         if "content" in stored:
             stored["content"] = _as_text(stored["content"])
-        self._event("step", index=index, step=stored)
+        self._event("step", index=local, step=stored)
 
     def update_reads(self, index: int, reads: Sequence[str]) -> None:
         """Correct what a step reads: the prompt changed after the step had begun."""
@@ -230,19 +265,29 @@ class RunRecorder:
 
     def tool_call(self, step: int, *, id: str, **fields: Any) -> None:  # noqa: A002 - schema name
         """Add what is known of a tool call of a step: name, arguments, result, error, times."""
-        if step >= self._steps:
+        local = self._local(step)
+        if local is None:
             return
         call_id = str(id)
         self._callers[call_id] = step
         stored = self._storable({key: value for key, value in fields.items() if value is not None})
-        self._event("tool", step=step, call={"id": self._redactor.text(call_id), **stored})
+        self._event("tool", step=local, call={"id": self._redactor.text(call_id), **stored})
+
+    def retry_tool_call(self, step: int, *, id: str) -> None:  # noqa: A002 - schema name
+        """Begin a tool call again after an attempt that failed: its error is not the last word."""
+        local = self._local(step)
+        if local is not None:
+            call = {"id": self._redactor.text(str(id)), "error": None, "ended_at": None}
+            self._event("tool", step=local, call=call)
 
     def caller(self, call_id: str | None) -> int | None:
         """The step that asked for a tool call."""
         return self._callers.get(call_id) if call_id else None
 
     def finish(self, outcome: Mapping[str, Any]) -> None:
-        """Write the last event and close the sink."""
+        """Write the last event and close the sink; a fork that recorded nothing leaves nothing."""
+        if self._open is not None:
+            return
         stored = self._storable(dict(outcome))
         if "answer" in stored:
             stored["answer"] = _as_text(stored["answer"])
@@ -276,10 +321,22 @@ class RunRecorder:
             self._event("context", first=first, parent=parent, messages=fresh)
         return position
 
+    def _local(self, step: int | None) -> int | None:
+        """The index of a step in this trace; None if it was begun before a fork."""
+        if step is None or not 0 <= step - self._first_step < self._steps:
+            return None
+        return step - self._first_step
+
     def _storable(self, value: Any) -> Any:
         return to_json(value, limits=_LIMITS, text=self._redactor.text, field=self._redactor.field)
 
     def _event(self, event_kind: str, **fields: Any) -> None:
+        if self._open is not None:
+            with self._lock:
+                start, self._open = self._open, None
+            if start is not None:
+                self.sink, header = start()
+                self._begin(header)
         event = {"e": event_kind, **fields}
         self.sink.append(json.dumps(event, separators=(",", ":"), allow_nan=False).encode())
 
@@ -296,3 +353,14 @@ def describe_error(error: BaseException) -> dict[str, str]:
     except Exception:  # noqa: BLE001 - an exception whose __str__ raises
         message = "(unprintable)"
     return {"type": type(error).__name__, "message": message}
+
+
+def ending_of(error: BaseException | None) -> Ending:
+    """How a run ended, by what it raised."""
+    if error is None:
+        return "finished"
+    if isinstance(error, GeneratorExit):
+        return "abandoned"
+    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
+        return "cancelled"
+    return "raised"

@@ -7,7 +7,6 @@ decides success, and hands failed runs on to `agentracer.failures`.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import inspect
 import logging
@@ -24,7 +23,14 @@ from agentracer import failures
 from agentracer._guard import guard, report_swallowed
 from agentracer.encoding import safe_repr
 from agentracer.errors import StoreError
-from agentracer.recorder import LineSink, MemorySink, RunRecorder, describe_error
+from agentracer.event_writer import EventWriter, on_event_loop
+from agentracer.recorder import (
+    LineSink,
+    MemorySink,
+    RunRecorder,
+    describe_error,
+    ending_of,
+)
 from agentracer.redaction import Redactor
 from agentracer.store import Store, new_trace_id
 from agentracer.store.disk_errors import report_disk_error, reset_disk_errors
@@ -35,7 +41,7 @@ from agentracer.verdict import Verdict
 if TYPE_CHECKING:
     from agentracer.replay.session import ReplaySession
 
-__all__ = ["Run", "current_run", "inside", "open_run", "record"]
+__all__ = ["Run", "current_run", "inside", "open_run", "prepare_store", "record"]
 
 logger: Final = logging.getLogger("agentracer")
 
@@ -208,9 +214,13 @@ class Run:
             logger.warning("agentracer: the check of run %s raised %s", self.id, safe_repr(error))
 
     def after_fork(self) -> None:
-        """Go on, in the child of a fork, as a trace of its own whose parent is this one."""
+        """Go on, in the child of a fork, as a trace of its own whose parent is this one.
+
+        Nothing is written before the child's first event: most children of a fork record nothing.
+        """
         self._header["parent"] = self.id
-        self.recorder = self._start()
+        self._header["metadata"] = {**self._header["metadata"], "forked": True}
+        self.recorder.fork(new_trace_id(), lambda: (self._open_sink(self.id)[0], self._header))
 
     def _decide(self, verdict: Any) -> None:
         if verdict is not None:
@@ -227,14 +237,20 @@ class Run:
 
     def _start(self) -> RunRecorder:
         trace_id = new_trace_id()
-        sink: LineSink
+        sink, redactor = self._open_sink(trace_id)
+        return RunRecorder(sink, redactor, trace_id=trace_id, header=self._header)
+
+    def _open_sink(self, trace_id: str) -> tuple[LineSink, Redactor]:
+        """Where a trace goes, and what takes secrets out of it. Opens no file on an event loop."""
+        redactor = _redactor(self._store)
+        return EventWriter(lambda: self._journal(trace_id)), redactor
+
+    def _journal(self, trace_id: str) -> LineSink:
         try:
-            redactor = _redactor(self._store)
-            sink = self._store.journal(trace_id)
+            return self._store.journal(trace_id)
         except StoreError as error:
             report_disk_error(self._store.home, trace_id, error)
-            sink, redactor = MemorySink(), Redactor(secrets.token_bytes(16))
-        return RunRecorder(sink, redactor, trace_id=trace_id, header=self._header)
+            return MemorySink()
 
 
 def current_run() -> Run | None:
@@ -343,19 +359,34 @@ class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task
 def _finish(run: Run, error: BaseException | None) -> None:
     if error is None or isinstance(error, Exception):
         run.finish(error=error)
-    elif isinstance(error, GeneratorExit):
-        run.finish("abandoned")
-    elif isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):
-        run.finish("cancelled")
     else:
-        run.finish(None if isinstance(error, SystemExit) else "raised")
+        run.finish(None if isinstance(error, SystemExit) else ending_of(error))
 
 
 def _redactor(store: Store) -> Redactor:
-    home = store.home.absolute()
+    """The redactor of a store, whose key and settings are read once.
+
+    `instrument()` reads those of the default store. Another store that is first used on an event
+    loop costs that loop the time of reading two small files; where that is refused, all text of the
+    run is withheld, for what the settings ask to be taken out is not known.
+    """
+    home = store.home if on_event_loop() else store.home.absolute()
     if home not in _redactors:
-        _redactors[home] = store.redactor()
+        try:
+            _redactors[home] = store.redactor()
+        except StoreError:  # reported when the journal cannot be opened either
+            return Redactor(secrets.token_bytes(16))
+        except Exception as error:  # noqa: BLE001 - such as BlockBuster's
+            logger.warning("agentracer: all text of this run is withheld: %s", safe_repr(error))
+            return Redactor(secrets.token_bytes(16), withhold=True)
+    _redactors[store.home] = _redactors[home]
     return _redactors[home]
+
+
+def prepare_store() -> None:
+    """Read what runs on an event loop need and cannot read there."""
+    if not on_event_loop():
+        _redactor(Store())
 
 
 def _after_fork() -> None:

@@ -32,7 +32,7 @@ from pydantic import BaseModel
 import agentracer
 from agentracer import _guard
 from agentracer._guard import swallowed
-from agentracer.adapters.autogen import shapes
+from agentracer.adapters.autogen import convert
 from agentracer.lab.testbed.server import ApiError, ChatReply, ScriptedCall
 from agentracer.recorder import RunRecorder
 from agentracer.store import Store
@@ -620,9 +620,9 @@ def test_uninstrument_leaves_the_classes_identical(world):
         (RunRecorder, "message"),
         (RunRecorder, "tool_call"),
         (RunRecorder, "agent"),
-        (shapes, "task_text"),
-        (shapes, "final_message"),
-        (shapes, "model_parameters"),
+        (convert, "task_text"),
+        (convert, "final_message"),
+        (convert, "model_parameters"),
     ],
 )
 @pytest.mark.parametrize("build", [teams.streamed, teams.swarm, teams.magentic])
@@ -686,4 +686,4 @@ def test_reasoning_and_cut_answers_are_noted(world):
 
 def test_arguments_that_are_no_object_stay_text():
     call = FunctionCall(id="1", name="say", arguments='"hello"')
-    assert shapes.call_fields(call)["arguments"] == '"hello"'
+    assert convert.call_fields(call)["arguments"] == '"hello"'

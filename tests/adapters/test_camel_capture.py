@@ -29,7 +29,7 @@ from pydantic import BaseModel
 
 import agentracer
 from agentracer import _guard
-from agentracer.adapters.camel import calls, capture, places, societies
+from agentracer.adapters.camel import calls, capture, scope, societies
 from agentracer.lab.testbed.server import ApiError, ChatReply, ChatRequest, text_of
 from agentracer.lab.testbed.server import ScriptedCall as Ask
 from agentracer.replay import Override, rerun
@@ -695,7 +695,7 @@ _INTERNALS = [
     (societies.Societies, "end_society"),
     (societies.Societies, "note_clone"),
     (calls, "_as_sent"),
-    (places.RunState, "name"),
+    (scope.RunState, "name"),
     (agentracer.recorder.RunRecorder, "message"),
     (agentracer.recorder.RunRecorder, "begin_step"),
 ]

@@ -359,7 +359,7 @@ def test_advice_reaches_one_agent_once_and_is_taken_back_exactly(world, which):
 
 
 def _members(system):
-    from agentracer.adapters.camel.places import members
+    from agentracer.adapters.camel.scope import members
 
     return members(system)
 

@@ -12,15 +12,14 @@ the function. Arguments and result have to be JSON data to be answered in a repl
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from agentracer._guard import guard
+from agentracer.adapters.kit.calls import ToolStep
 from agentracer.encoding import to_json
-from agentracer.recorder import describe_error
-from agentracer.recording import Run, current_run
-from agentracer.replay.session import ToolAnswer, recorded_error
+from agentracer.recording import current_run
+from agentracer.replay.session import recorded_error
 
 __all__ = ["act"]
 
@@ -36,11 +35,12 @@ def act(agent: str, function: Callable[..., Any], /, *arguments: Any) -> Any:
     Returns:
         What the function returned, or what the replay gives in its place.
     """
-    run, name, begun, answer = current_run(), getattr(function, "__name__", "call"), None, None
+    run, call, name = current_run(), None, getattr(function, "__name__", "call")
     with guard("functions.begin"):
         if run is not None:
-            begun = _begin(run, agent, name, arguments)
-            answer = begun[2]
+            run.recorder.agent(agent)
+            call = ToolStep(run, agent, name, to_json(list(arguments)))
+    answer = call.answer if call is not None else None
     try:
         if answer is None:
             result = function(*arguments)
@@ -50,31 +50,10 @@ def act(agent: str, function: Callable[..., Any], /, *arguments: Any) -> Any:
             result = answer.result
     except Exception as error:
         with guard("functions.failed"):
-            if run is not None and begun is not None:
-                _end(run, begun, error=describe_error(error))
+            if call is not None:
+                call.end(error=error)
         raise
     with guard("functions.end"):
-        if run is not None and begun is not None:
-            _end(run, begun, result=result)
+        if call is not None:
+            call.end(result)
     return result
-
-
-def _begin(
-    run: Run, agent: str, name: str, arguments: tuple[Any, ...]
-) -> tuple[int, str, ToolAnswer | None]:
-    recorder, given, answer = run.recorder, to_json(list(arguments)), None
-    recorder.agent(agent)
-    step = recorder.begin_step(agent, kind="tool")
-    call = f"{agent}-{step}"
-    recorder.tool_call(step, id=call, name=name, arguments=given, started_at=time.time())
-    if run.replay is not None:
-        answer = run.replay.tool_call(agent, name, given)
-        mode = answer.mode if answer is not None else "live"
-        recorder.update_step(step, attributes={"replay": mode})
-    return step, call, answer
-
-
-def _end(run: Run, begun: tuple[int, str, ToolAnswer | None], **came: Any) -> None:
-    step, call, _ = begun
-    run.recorder.tool_call(step, id=call, ended_at=time.time(), **came)
-    run.recorder.end_step(step)

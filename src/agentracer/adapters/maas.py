@@ -21,24 +21,26 @@ Tested against a stand-in of the same shape (`tests/adapters/maas_standin`), not
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 import inspect
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from agentracer._guard import guard
+from agentracer.adapters.kit.calls import replay_mode
 from agentracer.adapters.kit.patching import Patches
+from agentracer.adapters.kit.scope import RunScope
+from agentracer.adapters.kit.wrapping import Call, ReplayedOutput, around
 from agentracer.encoding import to_json
 from agentracer.frameworks.base import Advice
 from agentracer.recorder import RunRecorder, describe_error
-from agentracer.recording import Run, current_run, open_run
+from agentracer.recording import Run, current_run
 from agentracer.replay.session import ModelAnswer, ToolAnswer, recorded_error
 
 __all__ = ["adapter"]
@@ -49,27 +51,26 @@ _counts: WeakKeyDictionary[Run, Counter[str]] = WeakKeyDictionary()
 _advice: dict[tuple[int, str], tuple[Any, list[str]]] = {}  # keeps systems alive: ids stay theirs
 
 
-class _Call:
+class _Call(Call):
     """A call of a wrapped method. Problems that run at once never see each other's calls.
 
     Attributes:
         chain: this call, and those that it runs in.
-        delivers: whether a replay answers: with `result`, or the error of `answer`.
+        result: what the method returned, or a replay gave.
     """
 
+    variable = _current
     agent = path = ""
     step: int | None = None
-    answer: ModelAnswer | ToolAnswer | None = None
-    delivers = False
     result: Any = None
 
-    def __init__(self, original: Any, owner: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        self.owner, self.args, self.kwargs = owner, args, kwargs
+    def __init__(self, signature: inspect.Signature, owner: Any, args: Any, kwargs: Any) -> None:
+        super().__init__(owner, args, kwargs)
         outer = _current.get()
         self.chain: list[_Call] = [self, *(outer.chain if outer is not None else ())]
         self.run: Run | None = outer.run if outer is not None else current_run()
         self.started = time.time()
-        bound = inspect.signature(original).bind(owner, *args, **kwargs).arguments
+        bound = signature.bind(owner, *args, **kwargs).arguments
         self.inputs: dict[str, Any] = dict(list(bound.items())[1:])
         self.begin()
 
@@ -79,24 +80,10 @@ class _Call:
     def end(self, error: BaseException | None) -> None:
         """Note what came of it."""
 
-    def deliver(self) -> Any:
-        """What the replay answers, instead of the call."""
-        failure = self.answer.error if self.answer is not None else None
-        error = recorded_error(failure) if failure is not None else None
-        with guard("maas.deliver"):
-            self.end(error)
-        if error is not None:
-            raise error
-        return self.result
-
-    def __enter__(self) -> None:
-        self._token = _current.set(self)
-
-    def __exit__(self, _kind: Any, error: BaseException | None, _traceback: Any) -> None:
-        with guard("maas.end"):
-            self.end(error)
-        with guard("maas.leave"):  # a coroutine may be closed in another context than it ran in
-            _current.reset(self._token)
+    def close(self, result: Any, error: BaseException | None) -> None:
+        """It has returned or raised."""
+        self.result = result
+        self.end(error)
 
     def around(self, kind: type[_C]) -> _C | None:
         """The nearest call of that kind: this one, or one that it runs in."""
@@ -129,12 +116,14 @@ class _Call:
                 call.errors += [error] if error is not None else []
         return describe_error(error) if isinstance(error, Exception) else None
 
-    def asked(self, recorder: RunRecorder, answer: ModelAnswer | ToolAnswer | None) -> bool:
-        """Note how a replay answers."""
-        self.answer = answer
-        mode = answer.mode if answer is not None else "live"
-        recorder.update_step(self.step or 0, attributes={"replay": mode})
-        return answer is not None
+    def answered(self, answer: ModelAnswer | ToolAnswer | None, give: Callable[[], Any]) -> None:
+        """Note how a replay answers, and give that instead of calling."""
+        if self.run is not None and self.step is not None:
+            self.run.recorder.update_step(self.step, attributes=replay_mode(self.run, answer))
+        if answer is not None and answer.error is not None:
+            self.output = ReplayedOutput(error=recorded_error(answer.error))
+        elif answer is not None:
+            self.output = ReplayedOutput(give())
 
 
 class _WorkflowCall(_Call):
@@ -145,24 +134,16 @@ class _WorkflowCall(_Call):
         self.facts: dict[str, Any] = {}
         self.waiting: list[tuple[int, str]] = []
         self.layer: int | None = None
-        task, self.owned = _text(next(iter(self.inputs.values()), "")), self.run is None
-        if self.run is None:
-            self.run = open_run(framework="maas", task=task)
-        self.run.describe(task=task, framework="maas")
+        self.root = RunScope("maas", self.run)
+        self.run = self.root.open(_text(next(iter(self.inputs.values()), "")))
 
     def end(self, error: BaseException | None) -> None:
-        if self.run is None:
-            return
+        answer = None
         with guard("maas.outcome"):  # whatever is wrong with the result, the run has to end
             if error is None:
                 answer, *rest = self.result if isinstance(self.result, tuple) else (self.result,)
                 self.note(**dict(zip(("cost", "log_prob"), map(_plain, rest), strict=False)))
-                self.run.framework_ended(self.result, _text(answer))
-        if self.owned:
-            stopped = isinstance(error, (asyncio.CancelledError, KeyboardInterrupt))
-            ending = "abandoned" if isinstance(error, GeneratorExit) else None
-            failure = error if isinstance(error, Exception) else None
-            self.run.finish("cancelled" if stopped else ending, failure)
+        self.root.end(self.result, _text(answer), error)
 
     def note(self, **facts: Any) -> None:
         """Add to the trace's metadata."""
@@ -235,8 +216,7 @@ class _AskCall(_Call):
         if self.run.replay is not None:
             shapes = recorder.shapes(reads)
             answer = self.run.replay.model_call(self.agent, shapes, path=self.path)
-            if self.asked(recorder, answer) and answer is not None:
-                self.result, self.delivers = answer.content, True
+            self.answered(answer, lambda: answer.content if answer is not None else None)
 
     def end(self, error: BaseException | None) -> None:
         if self.run is not None and self.step is not None:
@@ -283,10 +263,8 @@ class _ToolCall(_Call):
         if self.run.replay is not None:
             arguments = to_json(self.inputs)
             answer = self.run.replay.tool_call(self.agent, self.name, arguments, path=self.path)
-            answer = self.usable(answer)
-            if self.asked(recorder, answer) and answer is not None:
-                self.result = self.restored(answer) if answer.error is None else None
-                self.delivers = True
+            usable = self.usable(answer)
+            self.answered(usable, lambda: self.restored(usable) if usable is not None else None)
 
     def end(self, error: BaseException | None) -> None:
         if self.run is None or self.step is None:
@@ -348,33 +326,16 @@ _METHODS: Final[dict[str, dict[str, type[_Call]]]] = {
 }
 
 
-def _wrap(original: Any, kind: type[_Call]) -> Any:
-    def enter(owner: Any, args: Any, kwargs: dict[str, Any]) -> _Call | None:
+def _wrapper(original: Any, kind: type[_Call]) -> Callable[[Any], Any]:
+    signature = inspect.signature(original)
+
+    def begin(owner: Any, args: Any, kwargs: Any) -> _Call | None:
         outer = _current.get()
-        if type(outer) is not kind or outer.owner is not owner:  # else super() of a wrapped method
-            with guard(f"maas.{original.__qualname__}"):
-                return kind(original, owner, args, kwargs)
-        return None
+        if type(outer) is kind and outer.owner is owner:  # super() of a wrapped method
+            return None
+        return kind(signature, owner, args, kwargs)
 
-    def sync(owner: Any, /, *args: Any, **kwargs: Any) -> Any:
-        call = enter(owner, args, kwargs)
-        if call is None or call.delivers:
-            return original(owner, *args, **kwargs) if call is None else call.deliver()
-        with call:
-            call.result = original(owner, *call.args, **call.kwargs)
-        return call.result
-
-    async def asynchronous(owner: Any, /, *args: Any, **kwargs: Any) -> Any:
-        call = enter(owner, args, kwargs)
-        if call is None or call.delivers:
-            return await original(owner, *args, **kwargs) if call is None else call.deliver()
-        with call:
-            call.result = await original(owner, *call.args, **call.kwargs)
-        return call.result
-
-    return functools.wraps(original)(
-        asynchronous if inspect.iscoroutinefunction(original) else sync
-    )
+    return around(begin, f"maas.{original.__qualname__}")
 
 
 class _MaasAdapter:
@@ -430,7 +391,7 @@ class _MaasAdapter:
             original = vars(owner).get(name)
             # Patched already: found as a subclass, and by its own name.
             if inspect.isfunction(original) and not self._patches.is_patched(owner, name):
-                self._patches.replace(owner, name, _wrap(original, kind))
+                self._patches.wrap(owner, name, _wrapper(original, kind))
 
 
 def _is_operator(found: Any) -> bool:

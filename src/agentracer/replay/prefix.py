@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agentracer.trace import Step, ToolCall, Trace
 
-__all__ = ["RecordPrefix", "answer_order", "record_prefix"]
+__all__ = ["RecordPrefix", "answer_order", "record_prefix", "runs_inside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def inside_kept_call(trace: Trace, step: Step, prefix: RecordPrefix) -> bool:
     while step.parent is not None:
         parent = trace.steps[step.parent]
         for call in parent.tool_calls:
-            if parent.index in prefix.steps and _spans(call, step) and prefix.keeps(call):
+            if parent.index in prefix.steps and runs_inside(call, step) and prefix.keeps(call):
                 return True
         step = parent
     return False
@@ -93,7 +93,8 @@ def _answered_at(step: Step) -> float:
     return step.ended_at if step.ended_at is not None else float("inf")
 
 
-def _spans(call: ToolCall, step: Step) -> bool:
+def runs_inside(call: ToolCall, step: Step) -> bool:
+    """Whether a step whose parent made a call ran during that call, by the times."""
     if call.started_at is None or call.ended_at is None or step.started_at is None:
         return call.ended_at is not None
     return call.started_at <= step.started_at <= call.ended_at

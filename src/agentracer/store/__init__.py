@@ -26,6 +26,7 @@ from pydantic import ValidationError
 
 from agentracer.encoding import to_json
 from agentracer.errors import FormatError, StoreError, TraceNotFound
+from agentracer.event_writer import write_pending
 from agentracer.redaction import Redactor, load_settings
 from agentracer.store.disk_errors import report_disk_error, withdraw_disk_error
 from agentracer.store.files import create_once, write_atomically
@@ -142,6 +143,7 @@ class Store:
             TraceNotFound: there is none, or more than one.
             FormatError: its journal is damaged beyond use.
         """
+        write_pending()
         path = self._journal_path(trace_id)
         if not path.exists():
             path = self._journal_path(self.resolve(trace_id))
@@ -176,6 +178,7 @@ class Store:
 
     def ids(self) -> list[str]:
         """All trace ids, newest first."""
+        write_pending()
         return sorted((path.stem for path in (self.home / "traces").glob("*.jsonl")), reverse=True)
 
     def summaries(self, problems: list[str] | None = None) -> Iterator[Summary]:

@@ -1,13 +1,12 @@
 """AutoGen AgentChat 0.7: teams of every kind, nested teams, agents on their own and as tools.
 
-    frames.py   where a call belongs: which run, team, turn and tool call it is part of
+    call_stack.py   where a call belongs: which run, team, turn and tool call it is part of
     runs.py     runs of teams and turns of agents
     models.py   model calls: what is recorded, and what a replay delivers instead
-    reads.py    what a model call reads
     tools.py    tool calls, questions to humans, code that is run
     advice.py   feedback
-    seams.py    the wrapped methods of AutoGen's classes
-    shapes.py   AutoGen's objects as plain data, and back
+    hooks.py    the wrapped methods of AutoGen's classes
+    convert.py   AutoGen's objects as plain data, and back
 
 A step is one model call of one agent, with the tool calls that it asked for. A team's manager that
 asks a model (the selector, the Magentic-One orchestrator) is an agent of that name. A turn without
@@ -23,7 +22,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from agentracer.adapters.autogen.advice import advise
-from agentracer.adapters.autogen.seams import install
+from agentracer.adapters.autogen.hooks import install
 from agentracer.adapters.kit.patching import Patches
 from agentracer.frameworks.base import Advice
 

@@ -8,7 +8,7 @@ from typing import Any
 from autogen_agentchat.base import ChatAgent, Team
 from autogen_core.models import SystemMessage
 
-from agentracer.adapters.autogen import shapes
+from agentracer.adapters.autogen import convert
 from agentracer.frameworks.base import Advice
 
 __all__ = ["advise", "advised", "agents_of"]
@@ -26,7 +26,9 @@ class _Advised:
         if self.original is None:
             return
         if self.texts:
-            self.owner._system_messages = shapes.with_advice(self.original, "\n\n".join(self.texts))
+            self.owner._system_messages = convert.with_advice(
+                self.original, "\n\n".join(self.texts)
+            )
         else:
             self.owner._system_messages = self.original
 
@@ -62,7 +64,7 @@ def advised(owner: Any, agent: str, messages: list[Any]) -> list[Any]:
     entry = _advised.get((id(owner), agent)) if _advised else None
     if entry is None or entry.original is not None:
         return messages
-    return shapes.with_advice(messages, "\n\n".join(entry.texts))
+    return convert.with_advice(messages, "\n\n".join(entry.texts))
 
 
 def agents_of(system: Any, around: str = "") -> Iterator[tuple[str, str, Any]]:
@@ -80,7 +82,7 @@ def agents_of(system: Any, around: str = "") -> Iterator[tuple[str, str, Any]]:
     elif isinstance(system, ChatAgent):
         yield str(system.name), place, system
         inner = [getattr(system, "_team", None), getattr(system, "_wrapped_agent", None)]
-        inner += [tool._task_runner for tool in shapes.agent_tools(system)]
+        inner += [tool._task_runner for tool in convert.agent_tools(system)]
     else:
         return
     for part in inner:

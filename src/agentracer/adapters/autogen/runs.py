@@ -7,18 +7,16 @@ a human, or text that an agent made of what its model said.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from autogen_agentchat.base import Team
 from autogen_agentchat.messages import HandoffMessage, TextMessage, ToolCallExecutionEvent
 
 from agentracer._guard import guard
-from agentracer.adapters.autogen import shapes
-from agentracer.adapters.autogen.frames import Frame, Root, active_teams, current
+from agentracer.adapters.autogen import convert
+from agentracer.adapters.autogen.call_stack import Frame, Root, active_teams, current
 from agentracer.recorder import describe_error
-from agentracer.recording import current_run, open_run
 
 __all__ = ["RunnerFrame", "describe_agent", "enter"]
 
@@ -33,26 +31,29 @@ def enter(owner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> RunnerF
     if parent is not None and parent.owner is owner:
         return None
     given = kwargs.get("task", kwargs.get("messages", args[0] if args else None))
-    root = parent.root if parent is not None else _new_root(given)
-    return RunnerFrame(owner, parent, root, given)
-
-
-def _new_root(given: Any) -> Root:
-    run, task = current_run(), shapes.task_text(given)
-    if run is None:
-        return Root(open_run(framework="autogen", task=task), owned=True)
-    run.describe(task=task, framework="autogen")
-    return Root(run, owned=False)
+    if parent is not None:
+        return RunnerFrame(owner, parent, parent.root, given, args, kwargs)
+    root = Root()
+    root.open(convert.task_text(given))
+    return RunnerFrame(owner, None, root, given, args, kwargs)
 
 
 class RunnerFrame(Frame):
     """A run of a team, or a turn of an agent (a lone agent's run is one turn)."""
 
-    __slots__ = ("given",)
-
-    def __init__(self, owner: Any, parent: Frame | None, root: Root, given: Any) -> None:
+    def __init__(
+        self,
+        owner: Any,
+        parent: Frame | None,
+        root: Root,
+        given: Any,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> None:
         is_team = isinstance(owner, Team)
-        super().__init__("team" if is_team else "agent", owner, str(owner.name), parent, root)
+        kind: Literal["team", "agent"] = "team" if is_team else "agent"
+        super().__init__(kind, owner, str(getattr(owner, "name", None) or type(owner).__name__),
+                         parent, root, args, kwargs)  # fmt: skip
         # A copy, for the caller empties its buffer of messages after the turn.
         several = isinstance(given, Sequence) and not isinstance(given, str)
         self.given = list(given) if several else [] if given is None else [given]
@@ -87,14 +88,14 @@ class RunnerFrame(Frame):
             return
         inner = getattr(result, "inner_messages", None) or getattr(result, "messages", None) or ()
         self._answer_unrun_calls(inner)
-        message = shapes.final_message(result)
+        message = convert.final_message(result)
         if message is None:
             return
         if isinstance(message, HandoffMessage) and self.last_step is not None:
             self.root.recorder.update_step(self.last_step, to=message.target)
-        text = shapes.chat_message(message)
-        if not self.said or (
-            type(message) is TextMessage and not any(text in known for known in self.said)
+        text = convert.chat_message(message)
+        if not self.texts or (
+            type(message) is TextMessage and not any(text in known for known in self.texts)
         ):
             self._step(text, to=message.target if isinstance(message, HandoffMessage) else None)
 
@@ -105,19 +106,20 @@ class RunnerFrame(Frame):
             self.name,
             kind="node",
             reads=[
-                recorder.message("user", shapes.task_text(item), name=getattr(item, "source", None))
+                recorder.message(
+                    "user", convert.task_text(item), name=getattr(item, "source", None)
+                )
                 for item in self.given
             ],
-            parent=self.enclosing_step,
             started_at=self.started,
-            attributes={"path": self.path},
+            **self.enclosing_call(path=self.path),
         )
         recorder.end_step(step, content=text, **fields)
         self.account_for(step, text)
 
     def _answer_unrun_calls(self, items: Sequence[Any]) -> None:
         """Attach errors of calls that no tool saw: unknown tools, arguments that are no JSON."""
-        for result in shapes.executed_calls(items):
+        for result in convert.executed_calls(items):
             step = self.calls.get(result.call_id)
             if step is not None and result.is_error:
                 self.calls.pop(result.call_id)
@@ -127,39 +129,30 @@ class RunnerFrame(Frame):
     # -- runs
 
     def _end_run(self, result: Any, error: BaseException | None) -> None:
-        run, ending = self.root.run, "finished"
-        if error is None:
-            if shapes.waits_for_a_human(result, self.owner):
-                ending = "interrupted"
-            run.framework_ended(result, shapes.answer_text(result), ending)
-            if reason := getattr(result, "stop_reason", None):
-                run.annotate(stop_reason=reason)
-        elif isinstance(error, GeneratorExit):
-            ending = "abandoned"
-        elif isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
-            ending = "cancelled"
-        else:
-            ending = "raised"
-        if self.root.owned:
-            run.finish(ending, error if isinstance(error, Exception) else None)
-        elif ending == "abandoned":
-            run.framework_ended(None, None, ending)
+        if error is not None:
+            self.root.end(error=error)
+            return
+        waits = convert.waits_for_a_human(result, self.owner)
+        if (reason := getattr(result, "stop_reason", None)) and self.root.run is not None:
+            self.root.run.annotate(stop_reason=reason)
+        answer = convert.answer_text(result, self.given)
+        self.root.end(result, answer, ending="interrupted" if waits else "finished")
 
 
 def describe_agent(
     root: Root, name: str, owner: Any, *, system: str | None = None, tools: Sequence[Any] = ()
 ) -> None:
     """Say who an agent is, and the tools that it was offered so far."""
-    known = root.tools.setdefault(name, {})
-    fresh = [tool for tool in tools if shapes.tool_name(tool) not in known]
+    offered = root.tools.setdefault(name, {})
+    fresh = [tool for tool in tools if convert.tool_name(tool) not in offered]
     if not fresh and root.described.get(name) == (system,):
         return
     for tool in fresh:
-        known[shapes.tool_name(tool)] = shapes.tool_spec(tool)
+        offered[convert.tool_name(tool)] = convert.tool_spec(tool)
     root.described[name] = (system,)
     root.recorder.agent(
         name,
         role=getattr(owner, "description", None) or None,
         system_prompt=system or None,
-        tools=list(known.values()),
+        tools=list(offered.values()),
     )

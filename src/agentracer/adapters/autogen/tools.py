@@ -5,18 +5,17 @@ A call is part of the step whose model asked for it, or a step of its own where 
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from autogen_core.code_executor import CodeResult
 from autogen_core.tools import ToolResult
 
-from agentracer.adapters.autogen import shapes
-from agentracer.adapters.autogen.frames import Delivery, Frame, around_call, speaker
+from agentracer.adapters.autogen import convert
+from agentracer.adapters.autogen.call_stack import Frame, around_call, speaker
 from agentracer.adapters.autogen.runs import describe_agent
-from agentracer.encoding import to_json
+from agentracer.adapters.kit.calls import ToolStep
+from agentracer.adapters.kit.wrapping import ReplayedOutput
 from agentracer.recorder import describe_error
 from agentracer.replay.session import HANDOFF, UNSET, ToolAnswer, recorded_error
 from agentracer.trace import StepKind
@@ -32,7 +31,7 @@ def enter_workbench(
     around = around_call()
     if around is None or around.owner is workbench:
         return None
-    return _WorkbenchFrame(workbench, around, given["name"], given, "arguments")
+    return _WorkbenchFrame(workbench, around, given["name"], given, "arguments", args, kwargs)
 
 
 def enter_tool(tool: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Frame | None:
@@ -42,8 +41,8 @@ def enter_tool(tool: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Fra
     if around is None or around.owner is tool:
         return None
     if isinstance(around, _WorkbenchFrame) and around.runs_its_tool(given.get("call_id")):
-        return _InnerFrame(tool, around)
-    return _ToolFrame(tool, around, tool.name, given, "args")
+        return _InnerFrame(tool, around, args, kwargs)
+    return _ToolFrame(tool, around, tool.name, given, "args", args, kwargs)
 
 
 def enter_question(agent: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Frame | None:
@@ -52,7 +51,8 @@ def enter_question(agent: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     if around is None or not hasattr(agent, "input_func"):
         return None
     prompt = _bound(("prompt",), args, kwargs)["prompt"]
-    return _QuestionFrame(agent, around, "ask_human", {"arguments": {"prompt": prompt}})
+    arguments = {"arguments": {"prompt": prompt}}
+    return _QuestionFrame(agent, around, "ask_human", arguments, None, args, kwargs)
 
 
 def enter_code(agent: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Frame | None:
@@ -62,7 +62,8 @@ def enter_code(agent: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Fr
         return None
     blocks = _bound(("code_blocks",), args, kwargs)["code_blocks"]
     code = [{"language": block.language, "code": block.code} for block in blocks]
-    return _CodeFrame(agent, around, "execute_code", {"arguments": {"code_blocks": code}})
+    arguments = {"arguments": {"code_blocks": code}}
+    return _CodeFrame(agent, around, "execute_code", arguments, None, args, kwargs)
 
 
 def _bound(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,11 +73,17 @@ def _bound(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any])
 class _ToolFrame(Frame):
     """One tool call."""
 
-    __slots__ = ("call_id", "handoff", "is_own_step", "tool")
     step_kind: ClassVar[StepKind] = "tool"
 
     def __init__(
-        self, owner: Any, around: Frame, name: str, given: dict[str, Any], key: str | None = None
+        self,
+        owner: Any,
+        around: Frame,
+        name: str,
+        given: dict[str, Any],
+        key: str | None,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
     ) -> None:
         """Begin the call, or find what a replay gives instead.
 
@@ -85,26 +92,41 @@ class _ToolFrame(Frame):
             around: the frame of the caller.
             name: the tool.
             given: the method's arguments by name.
-            key: which of them are the tool's; `arguments` where the method has others.
+            key: which of them are the tool's, where they can be changed.
+            args: the method's positional arguments.
+            kwargs: the method's keyword arguments.
         """
-        super().__init__("tool", owner, "", around, around.root)
+        super().__init__("tool", owner, "", around, around.root, args, kwargs)
         call_id, arguments = given.get("call_id"), given.get(key or "arguments") or {}
-        self.tool, self.call_id = name, call_id or f"run-{secrets.token_hex(8)}"
-        self.handoff = self._handoff()
-        asked = self._caller(call_id)
-        self.is_own_step = asked is None
-        answer = self._ask(arguments, None if asked is None else call_id, rewrites=key is not None)
+        self.tool, self.handoff = name, None
+        agent, path, described = speaker(self)
+        self.handoff = self._handoff(described)
+        step = self._caller(call_id)
+        if step is None:
+            describe_agent(self.root, agent, described)
+        if self.root.run is None:
+            raise RuntimeError("the run has not been opened")
+        self.call = ToolStep(
+            self.root.run,
+            agent,
+            name,
+            arguments,
+            call_id=call_id,
+            step=step,
+            path=path,
+            rewrites=key is not None,
+            kind=self.step_kind,
+            started_at=self.started,
+            **self.enclosing_call(),
+        )
+        self.step, self.call_id = self.call.index, self.call.call_id
+        answer = self._usable(self.call.answer)
         if answer is not None and key is not None and answer.arguments is not UNSET:
-            arguments = answer.arguments
-            self.arguments = (), {**given, key: arguments}
-        self.step = self._begin_step(answer) if asked is None else asked
-        recorder = self.root.recorder
-        if self.is_own_step:
-            recorder.tool_call(self.step, id=self.call_id, name=name, arguments=arguments)
-        recorder.tool_call(self.step, id=self.call_id, started_at=self.started)
-        if answer is not None and self.arguments is None:
+            self.args, self.kwargs = (), {**given, key: answer.arguments}
+            self.root.recorder.tool_call(self.step, id=self.call_id, arguments=answer.arguments)
+        elif answer is not None:
             error = recorded_error(answer.error) if answer.error is not None else None
-            self.delivery = self.deliver(answer.result, error)
+            self.output = self.replayed(answer.result, error)
 
     def close(self, result: Any, error: BaseException | None) -> None:
         """The tool has returned or raised; one that was cancelled has not ended."""
@@ -120,58 +142,33 @@ class _ToolFrame(Frame):
         """What came of the call, as fields of `RunRecorder.tool_call`."""
         return {"result": result}
 
-    def deliver(self, result: Any, error: Exception | None) -> Delivery:
+    def replayed(self, result: Any, error: Exception | None) -> ReplayedOutput:
         """A recorded outcome as what the call gives."""
-        return Delivery(result, error=error)
+        return ReplayedOutput(result, error=error)
 
     # --
 
-    def _ask(self, arguments: Any, call_id: str | None, *, rewrites: bool) -> ToolAnswer | None:
-        session = self.root.run.replay
-        if session is None:
-            return None
-        agent, path, _ = speaker(self)
-        answer = session.tool_call(
-            agent, self.tool, to_json(arguments), call_id=call_id, path=path, rewrites=rewrites
-        )
+    def _usable(self, answer: ToolAnswer | None) -> ToolAnswer | None:
         if answer is not None and answer.mode == "recorded" and answer.error is None:
             # An agent that is called as a tool runs again, and its own calls are answered: it has
             # a memory, and the step that is overridden may lie inside.
-            return None if shapes.runs_agents(self.owner, self.tool) else answer
+            return None if convert.runs_agents(self.owner, self.tool) else answer
         return answer
 
-    def _begin_step(self, answer: ToolAnswer | None) -> int:
-        agent, path, owner = speaker(self)
-        attributes = {"path": path}
-        if self.root.run.replay is not None:
-            attributes["replay"] = answer.mode if answer is not None else "live"
-        describe_agent(self.root, agent, owner)
-        return self.root.recorder.begin_step(
-            agent,
-            kind=self.step_kind,
-            parent=self.enclosing_step,
-            started_at=self.started,
-            attributes=attributes,
-        )
-
     def _end(self, **fields: Any) -> None:
-        step, recorder = self.step, self.root.recorder
-        if step is None:
-            return
-        said = fields.get("result")
-        text = said if isinstance(said, str) else ""
+        result = fields.get("result")
+        text = result if isinstance(result, str) else ""
         if self.handoff is not None and "result" in fields:
-            fields["result"] = {HANDOFF: self.handoff, "content": said}
-        recorder.tool_call(step, id=self.call_id, ended_at=time.time(), **fields)
-        if self.is_own_step:
-            recorder.end_step(step, content=text if self.step_kind == "message" else None)
-        self.account_for(step, text)
+            fields["result"] = {HANDOFF: self.handoff, "content": result}
+        self.call.end(**fields)
+        if self.call.is_own_step and self.step_kind == "message":
+            self.root.recorder.update_step(self.call.index, content=text)
+        self.account_for(self.call.index, text)
         for around in self.outwards():
-            around.calls.pop(self.call_id, None)
+            around.calls.pop(self.call.call_id, None)
 
-    def _handoff(self) -> str | None:
+    def _handoff(self, agent: Any) -> str | None:
         """To whom the tool hands over, if that is what it does."""
-        _, _, agent = speaker(self)
         handoff = (getattr(agent, "_handoffs", None) or {}).get(self.tool)
         tools = getattr(agent, "_handoff_tools", ())
         return str(handoff.target) if handoff and any(self.owner is t for t in tools) else None
@@ -188,8 +185,6 @@ class _ToolFrame(Frame):
 
 class _WorkbenchFrame(_ToolFrame):
     """A tool call through a workbench, which turns exceptions into texts."""
-
-    __slots__ = ("entered", "failure")
 
     def __init__(self, *args: Any) -> None:
         self.entered = False
@@ -211,20 +206,24 @@ class _WorkbenchFrame(_ToolFrame):
         kind = type(self.failure).__name__ if self.failure is not None else "ToolError"
         return {"error": {"type": kind, "message": result.to_text()}}
 
-    def deliver(self, result: Any, error: Exception | None) -> Delivery:
+    def replayed(self, result: Any, error: Exception | None) -> ReplayedOutput:
         self.failure = error
         text = str(error) if error is not None else result
-        return Delivery(shapes.tool_result(self.tool, text, is_error=error is not None))
+        return ReplayedOutput(convert.tool_result(self.tool, text, is_error=error is not None))
 
 
 class _InnerFrame(Frame):
     """The tool itself, run by its workbench."""
 
-    __slots__ = ("around",)
-
-    def __init__(self, tool: Any, around: _WorkbenchFrame) -> None:
-        super().__init__("tool", tool, "", around, around.root)
-        self.around, self.step = around, around.step
+    def __init__(
+        self,
+        tool: Any,
+        around: _WorkbenchFrame,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        super().__init__("tool", tool, "", around, around.root, args, kwargs)
+        self.around, self.step, self.call_id = around, around.step, around.call_id
 
     def close(self, result: Any, error: BaseException | None) -> None:
         """Tell the workbench's frame what kind of error it was."""
@@ -232,23 +231,20 @@ class _InnerFrame(Frame):
 
 
 class _QuestionFrame(_ToolFrame):
-    """A question to a human. The answer is what the agent says; a replay asks nobody."""
+    """A question to a human; the answer is what the agent says. A replay asks no human."""
 
-    __slots__ = ()
     step_kind: ClassVar[StepKind] = "message"
 
 
 class _CodeFrame(_ToolFrame):
-    """Code that is run."""
-
-    __slots__ = ()
+    """A call that executes code."""
 
     def outcome(self, result: Any) -> dict[str, Any]:
         return {"result": {"exit_code": result.exit_code, "output": result.output}}
 
-    def deliver(self, result: Any, error: Exception | None) -> Delivery:
+    def replayed(self, result: Any, error: Exception | None) -> ReplayedOutput:
         if error is not None:
-            return Delivery(error=error)
+            return ReplayedOutput(error=error)
         fields: dict[str, Any] = result if isinstance(result, dict) else {}
         fields = fields or {"exit_code": 0, "output": str(result)}
-        return Delivery(CodeResult(exit_code=fields["exit_code"], output=fields["output"]))
+        return ReplayedOutput(CodeResult(exit_code=fields["exit_code"], output=fields["output"]))

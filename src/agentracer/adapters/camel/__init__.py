@@ -1,14 +1,14 @@
 """CAMEL 0.2.90 and OWL: ChatAgent, RolePlaying and its subclasses, Workforce in both modes.
 
-    seams.py      what CAMEL's methods become while the adapter is installed
+    hooks.py      what CAMEL's methods become while the adapter is installed
     calls.py      model calls, and tools.py tool calls: where capture and replay meet
     streams.py    streams of a model, captured as they are read
     capture.py    turns, model calls and tool calls of agents, as events of a recorder
     societies.py  Workforces and RolePlayings: runs, tasks, workers
-    places.py     where code runs: which run, which society, which agent; what agents are called
+    scope.py     where code runs: which run, which society, which agent; what agents are called
     answers.py    recorded answers, with the worker ids of the run that goes on
     advice.py     lessons in system messages
-    shapes.py     CAMEL's objects as plain data, and back
+    convert.py     CAMEL's objects as plain data, and back
 
 CAMEL's own snapshots are not used: they share and later change the tasks that they hold.
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from agentracer.adapters.camel import advice
-from agentracer.adapters.camel.seams import Seams
+from agentracer.adapters.camel.hooks import Hooks
 from agentracer.frameworks.base import Advice
 
 __all__ = ["adapter"]
@@ -30,17 +30,17 @@ class _CamelAdapter:
     name = "camel"
 
     def __init__(self) -> None:
-        self._seams: Seams | None = None
+        self._hooks: Hooks | None = None
 
     def install(self) -> None:
-        seams = Seams()
-        seams.install()
-        self._seams = seams
+        hooks = Hooks()
+        hooks.install()
+        self._hooks = hooks
 
     def uninstall(self) -> None:
-        if self._seams is not None:
-            self._seams.patches.undo()
-        self._seams = None
+        if self._hooks is not None:
+            self._hooks.patches.undo()
+        self._hooks = None
 
     def advise(self, system: Any, agent: str, text: str) -> Advice:
         """Add `text` to the system message of one agent.

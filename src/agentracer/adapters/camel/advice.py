@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from typing import Any, Final
 
-from agentracer.adapters.camel.places import members, pooled
+from agentracer.adapters.camel.scope import members, pooled
 from agentracer.frameworks.base import Advice
 
 __all__ = ["give"]

@@ -18,9 +18,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentracer._guard import guard
-from agentracer.adapters.camel import shapes
-from agentracer.adapters.camel.capture import Capture, Scope, ending_of
-from agentracer.adapters.camel.places import BASES, HERE, Place, RunState, label
+from agentracer.adapters.camel import convert
+from agentracer.adapters.camel.capture import Capture, Entry
+from agentracer.adapters.camel.scope import BASES, RunState, Scope, current_scope, label
+from agentracer.recorder import ending_of
 from agentracer.recording import Run, current_run
 
 __all__ = ["Societies"]
@@ -43,74 +44,74 @@ class Societies:
         self._conversations: weakref.WeakKeyDictionary[Any, _Conversation] = (
             weakref.WeakKeyDictionary()
         )
-        self._handed_over: dict[tuple[int, int], Place] = {}
+        self._handed_over: dict[tuple[int, int], Scope] = {}
 
     # -- workforces
 
-    def begin_blocking_workforce(self, workforce: Any, task: Any) -> Scope | None:
+    def begin_blocking_workforce(self, workforce: Any, task: Any) -> Entry | None:
         """`process_task` begins; where a loop runs, it goes to a thread without its context."""
-        scope = self.begin_workforce(workforce, task)
-        if scope is not None and _loop_is_running():
-            self._handed_over[id(workforce), id(task)] = scope.place
-        return scope
+        entry = self.begin_workforce(workforce, task)
+        if entry is not None and _loop_is_running():
+            self._handed_over[id(workforce), id(task)] = entry.place
+        return entry
 
-    def begin_workforce(self, workforce: Any, task: Any, *_: Any, **__: Any) -> Scope | None:
+    def begin_workforce(self, workforce: Any, task: Any, *_: Any, **__: Any) -> Entry | None:
         """`process_task_async` begins; inside of `process_task`, that counts."""
         handed = self._handed_over.pop((id(workforce), id(task)), None)
         if handed is not None:
-            return Scope(handed)
-        here = HERE.get()
+            return Entry(handed)
+        here = current_scope.get()
         if here is not None and here.society is workforce and not here.state.finished:
             return None
-        scope = self._capture.enter(lambda: task.content)
-        scope.place = _inside(scope.place, workforce)
-        scope.subject = workforce
-        return scope
+        entry = self._capture.enter(lambda: task.content)
+        entry.place = _inside(entry.place, workforce)
+        entry.subject = workforce
+        return entry
 
-    def end_workforce(self, scope: Scope, task: Any, error: BaseException | None) -> None:
+    def end_workforce(self, entry: Entry, task: Any, error: BaseException | None) -> None:
         """It has returned the task, with its result and state."""
-        if scope.subject is None:
+        if entry.subject is None:
             return
-        if scope.owned and _state_of(task) == "FAILED":
-            scope.place.run.fail("the workforce reports that the task failed")
-        self._capture.leave(scope, task, getattr(task, "result", None), error)
+        if entry.root is not None and entry.root.owned and _state_of(task) == "FAILED":
+            entry.place.run.fail("the workforce reports that the task failed")
+        self._capture.leave(entry, task, getattr(task, "result", None), error)
 
-    def begin_node(self, workforce: Any, *_: Any, **__: Any) -> Scope | None:
+    def begin_node(self, workforce: Any, *_: Any, **__: Any) -> Entry | None:
         """A workforce starts to listen; one inside another adds to the path."""
-        here = HERE.get()
+        here = current_scope.get()
         if here is None or here.society is workforce:
             return None
-        return Scope(_inside(here, workforce))
+        return Entry(_inside(here, workforce))
 
-    def begin_work(self, node: Any, task: Any, *_: Any, **__: Any) -> Scope | None:
+    def begin_work(self, node: Any, task: Any, *_: Any, **__: Any) -> Entry | None:
         """A worker begins a task."""
-        here = HERE.get()
+        here = current_scope.get()
         if here is None:
             return None
         path = here.path
         if hasattr(node, "summarize_agent"):  # a RolePlayingWorker: a society of its own
-            path = (*path, shapes.short(node.description))
+            path = (*path, convert.short(node.description))
         facts = {"purpose": "work", **_task_facts(task)}
         place = dataclasses.replace(here, path=path, attributes=facts, turn=None)
-        return Scope(place, subject=task)
+        return Entry(place, subject=task)
 
-    def end_work(self, scope: Scope, state: Any, error: BaseException | None) -> None:
+    def end_work(self, entry: Entry, state: Any, error: BaseException | None) -> None:
         """It has done it, or failed."""
         reached = "FAILED" if error is not None else getattr(state, "value", None)
-        _annotate(scope.place, "work", scope.subject, task_state=reached)
+        _annotate(entry.place, "work", entry.subject, task_state=reached)
 
-    def begin_managing(self, workforce: Any, tasks: Any, purpose: str) -> Scope | None:
+    def begin_managing(self, workforce: Any, tasks: Any, purpose: str) -> Entry | None:
         """The coordinator or the task agent is about to be asked something."""
-        here = HERE.get()
+        here = current_scope.get()
         if here is None:
             return None
         several = isinstance(tasks, (list, tuple))
         facts = {"tasks": [t.id for t in tasks]} if several else _task_facts(tasks)
-        return Scope(dataclasses.replace(here, attributes={"purpose": purpose, **facts}, turn=None))
+        return Entry(dataclasses.replace(here, attributes={"purpose": purpose, **facts}, turn=None))
 
     def note_recovery(self, workforce: Any, task: Any, decision: Any, *_: Any, **__: Any) -> None:
         """A strategy was chosen after a task failed or was done badly."""
-        here = HERE.get()
+        here = current_scope.get()
         if here is not None:
             strategy = getattr(decision, "recovery_strategy", None)
             chosen = getattr(strategy, "value", strategy)
@@ -123,9 +124,9 @@ class Societies:
 
     # -- conversations
 
-    def begin_society(self, society: Any, phase: str, kwargs: Mapping[str, Any]) -> Scope | None:
+    def begin_society(self, society: Any, phase: str, kwargs: Mapping[str, Any]) -> Entry | None:
         """A RolePlaying is built (`init`), begins (`chat`) or takes a turn (`step`)."""
-        here = HERE.get()
+        here = current_scope.get()
         if here is not None and here.society is society:
             return None
         known = self._conversations.get(society)
@@ -136,30 +137,33 @@ class Societies:
         task = str(kwargs.get("task_prompt") or getattr(society, "task_prompt", "") or "")
         known = self._conversations.get(society) if here is None and current_run() is None else None
         if known is not None:
-            scope = Scope(Place(known.run, known.state, None))
+            entry = Entry(Scope(known.run, known.state, None))
         else:
-            scope = self._capture.enter(lambda: task or None)
-        if scope.owned:  # it goes on after this call, so the conversation owns the run
-            known = _Conversation(scope.place.run, scope.place.state)
+            entry = self._capture.enter(lambda: task or None)
+        if entry.root is not None and entry.root.owned:  # it goes on after this call
+            known = _Conversation(entry.place.run, entry.place.state)
             self._conversations[society] = known
             weakref.finalize(society, _finish_conversation, known)
-            scope.owned = False
-        scope.place = _inside(scope.place, society)
-        scope.subject = (weakref.ref(society), phase, known)
-        return scope
+        entry.place = _inside(entry.place, society)
+        entry.subject = (weakref.ref(society), phase, known)
+        return entry
 
-    def end_society(self, scope: Scope, result: Any, error: BaseException | None) -> None:
+    def end_society(self, entry: Entry, result: Any, error: BaseException | None) -> None:
         """It is built, or has taken its turn; `TASK_DONE` ends a conversation."""
-        reference, phase, conversation = scope.subject
+        reference, phase, conversation = entry.subject
         responses = result if isinstance(result, tuple) else ()
-        if phase == "step" and error is None and (scope.top or conversation is not None):
-            answer = next((text for text in map(shapes.said, responses) if text), None)
-            scope.place.run.framework_ended(result, answer)
+        if (
+            phase == "step"
+            and error is None
+            and ((entry.root is not None) or conversation is not None)
+        ):
+            answer = next((text for text in map(convert.said, responses) if text), None)
+            entry.place.run.framework_ended(result, answer)
         if conversation is None:
             return
         conversation.spoke = conversation.spoke or phase == "step"
         done = any(getattr(r, "terminated", False) for r in responses)
-        done = done or "TASK_DONE" in (shapes.said(responses[-1]) or "" if responses else "")
+        done = done or "TASK_DONE" in (convert.said(responses[-1]) or "" if responses else "")
         if error is not None or done:
             self._conclude(reference(), error)
 
@@ -172,18 +176,18 @@ class Societies:
 # -- small pieces
 
 
-def _inside(place: Place, society: Any) -> Place:
+def _inside(place: Scope, society: Any) -> Scope:
     path = (*place.path, label(society))
     if place.turn is not None:  # a society that an agent calls as a tool
         path = (*place.path, place.turn.name, label(society))
     return dataclasses.replace(place, path=path, society=society, turn=None)
 
 
-def _annotate(place: Place, purpose: str, task: Any, **facts: Any) -> None:
+def _annotate(place: Scope, purpose: str, task: Any, **facts: Any) -> None:
     step = place.state.steps.get((purpose, getattr(task, "id", None)))
     known = {key: value for key, value in facts.items() if value is not None}
     if step is not None and known:
-        place.state.recorder(place.run).update_step(step, attributes=known)
+        place.run.recorder.update_step(step, attributes=known)
 
 
 def _task_facts(task: Any) -> dict[str, Any]:
@@ -205,7 +209,7 @@ def _finish_conversation(conversation: _Conversation, error: BaseException | Non
     with guard("camel.conversation"):
         conversation.state.finished = True
         failure = error if isinstance(error, Exception) else None
-        conversation.run.finish(ending_of(error), failure)
+        conversation.run.finish(ending_of(error) if error is not None else None, failure)
 
 
 def _asks_models(kwargs: Mapping[str, Any]) -> bool:

@@ -10,20 +10,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agentracer._guard import guard
-from agentracer.adapters.camel import shapes
+from agentracer.adapters.camel import convert
 
 if TYPE_CHECKING:
-    from agentracer.adapters.camel.capture import Call, Capture
+    from agentracer.adapters.camel.capture import Capture, ModelCall
 
 __all__ = ["observed"]
 
 
-def observed(response: Any, capture: Capture, call: Call) -> Any:
-    """A stream that tells the capture what is read from it; other things as they are."""
+def observed(response: Any, capture: Capture, call: ModelCall) -> Any:
+    """A stream that tells the capture what is read from it; other things are left as they are."""
     watch = _Watch(capture, call)
-    if hasattr(response, "__aiter__"):
+    if hasattr(response, "__anext__"):
         return _AsyncStream(response, watch)
-    if hasattr(response, "__iter__"):
+    if hasattr(response, "__next__"):
         return _Stream(response, watch)
     if hasattr(response, "__aenter__"):
         return _AsyncManager(response, watch)
@@ -36,7 +36,7 @@ def observed(response: Any, capture: Capture, call: Call) -> Any:
 class _Watch:
     """What one stream has said so far."""
 
-    def __init__(self, capture: Capture, call: Call) -> None:
+    def __init__(self, capture: Capture, call: ModelCall) -> None:
         self._capture, self._call = capture, call
         self._thoughts: list[str] = []
         self._requests: dict[int, dict[str, str]] = {}
@@ -65,8 +65,8 @@ class _Watch:
                 self._request(part)
             if choice.finish_reason:  # CAMEL runs the tools before it reads any further
                 self._finish()
-        if counts := shapes.usage_fields(getattr(chunk, "usage", None)):
-            self._call.recorder.update_step(self._call.step, usage=counts)
+        if counts := convert.usage_fields(getattr(chunk, "usage", None)):
+            self._call.place.run.recorder.update_step(self._call.step.index, usage=counts)
 
     def _request(self, part: Any) -> None:
         known = self._requests.setdefault(part.index, {"id": "", "name": "", "arguments": ""})
@@ -77,7 +77,7 @@ class _Watch:
 
     def _finish(self) -> None:
         requests: list[Mapping[str, Any]] = [
-            {**request, "arguments": shapes.arguments(request["arguments"])}
+            {**request, "arguments": convert.arguments(request["arguments"])}
             for request in self._requests.values()
         ]
         text = "".join(self._call.text)
@@ -109,10 +109,12 @@ class _Stream(_Proxy):
         return chunk
 
     def __enter__(self) -> Any:
+        self._stream.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._watch.end()
+    def __exit__(self, *details: Any) -> Any:
+        self._watch.end(details[1] if details else None)
+        return self._stream.__exit__(*details)
 
 
 class _AsyncStream(_Proxy):
@@ -132,10 +134,12 @@ class _AsyncStream(_Proxy):
         return chunk
 
     async def __aenter__(self) -> Any:
+        await self._stream.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._watch.end()
+    async def __aexit__(self, *details: Any) -> Any:
+        self._watch.end(details[1] if details else None)
+        return await self._stream.__aexit__(*details)
 
 
 class _Manager(_Proxy):

@@ -1,8 +1,8 @@
 """LangGraph 1.x, with LangChain's prebuilt agents, supervisor and swarm.
 
-    capture.py   LangChain's global callback hook: sees every graph, in every thread and task
-    seams.py     below the callbacks: answers calls during a replay, adds advice to prompts
-    shapes.py    LangChain's objects as plain data, and back
+    callbacks.py   LangChain's global callback hook: sees every graph, in every thread and task
+    hooks.py       below the callbacks: answers calls during a replay, adds advice to prompts
+    convert.py     LangChain's objects as plain data, and back
 
 Native checkpoints are not needed and not used: time travel inside a finished subgraph is wrong in
 LangGraph 1.2 (langchain-ai/langgraph#8458).
@@ -15,12 +15,12 @@ import secrets
 from typing import Any, Final
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.tracers import context as _hooks
+from langchain_core.tracers import context
 
 from agentracer.adapters.kit.patching import Patches
-from agentracer.adapters.langgraph.capture import CaptureHandler
-from agentracer.adapters.langgraph.seams import ADVISED, Seams
-from agentracer.adapters.langgraph.shapes import agents_of
+from agentracer.adapters.langgraph.callbacks import CaptureHandler
+from agentracer.adapters.langgraph.convert import agents_of
+from agentracer.adapters.langgraph.hooks import ADVISED, Hooks
 from agentracer.frameworks.base import Advice
 
 __all__ = ["adapter"]
@@ -33,7 +33,7 @@ class _LangGraphAdapter:
 
     def __init__(self) -> None:
         self._patches = Patches(self.name)
-        self._seams: Seams | None = None
+        self._hooks: Hooks | None = None
         self._configs: dict[int, tuple[Any, Any]] = {}
 
     def install(self) -> None:
@@ -45,17 +45,17 @@ class _LangGraphAdapter:
             default=handler,
         )
         with self._patches.transaction():
-            known = list(_hooks._configure_hooks)
-            _hooks.register_configure_hook(variable, inheritable=True)
-            hook = next(hook for hook in _hooks._configure_hooks if hook not in known)
-            self._patches.undo_with(lambda: _hooks._configure_hooks.remove(hook))
-            seams = Seams(handler)
-            seams.install(self._patches)
-        self._seams = seams
+            known = list(context._configure_hooks)
+            context.register_configure_hook(variable, inheritable=True)
+            hook = next(hook for hook in context._configure_hooks if hook not in known)
+            self._patches.undo_with(lambda: context._configure_hooks.remove(hook))
+            hooks = Hooks(handler)
+            hooks.install(self._patches)
+        self._hooks = hooks
 
     def uninstall(self) -> None:
         self._patches.undo()
-        self._seams = None
+        self._hooks = None
 
     def advise(self, system: Any, agent: str, text: str) -> Advice:
         """Add `text` to the system prompt of one agent of a compiled graph.
@@ -63,19 +63,19 @@ class _LangGraphAdapter:
         The graph's own `config` carries a mark that says which calls are meant; retracting the
         last advice puts the original object back.
         """
-        if self._seams is None:
+        if self._hooks is None:
             raise RuntimeError("call agentracer.instrument('langgraph') before giving advice")
         known = agents_of(system)
         if agent not in known:
             raise ValueError(f"no agent {agent!r} in this graph; there are {', '.join(known)}")
         self._configs.setdefault(id(system), (system, system.config))
         identity = secrets.token_hex(8)
-        self._seams.advice[identity] = {agent: [text]}
+        self._hooks.advice[identity] = {agent: [text]}
         self._mark(system, [*_marks(system), identity])
 
         def retract() -> None:
-            if self._seams is not None:
-                self._seams.advice.pop(identity, None)
+            if self._hooks is not None:
+                self._hooks.advice.pop(identity, None)
             self._mark(system, [mark for mark in _marks(system) if mark != identity])
 
         return Advice(agent=agent, text=text, undo=retract)

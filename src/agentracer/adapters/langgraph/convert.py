@@ -1,8 +1,8 @@
-"""LangChain's and LangGraph's objects as the plain data that a recorder takes."""
+"""LangChain's and LangGraph's objects as the plain data that a recorder takes, and back."""
 
 from __future__ import annotations
 
-import asyncio
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +16,9 @@ from langchain_core.messages import (
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool
 from langgraph.types import Command
+from pydantic import BaseModel
 
+from agentracer.adapters.kit.text import advised, tool_spec
 from agentracer.encoding import safe_repr
 from agentracer.frameworks.registry import LANGGRAPH
 from agentracer.replay.session import HANDOFF, ModelAnswer, ToolAnswer, recorded_error
@@ -25,10 +27,13 @@ __all__ = [
     "RecordedTool",
     "agent_name",
     "agents_of",
+    "answer_attributes",
     "answer_text",
     "as_chunk",
     "chat_result",
-    "ending",
+    "edited_arguments",
+    "invalid_calls",
+    "mark",
     "message_fields",
     "message_text",
     "messages_in",
@@ -45,6 +50,7 @@ __all__ = [
 
 _ROLES = {"human": "user", "ai": "assistant"}
 _ANSWER_KEYS = ("final_answer", "answer", "output", "result", "response")
+_ENDED_WELL = frozenset({"stop", "end_turn", "stop_sequence", "tool_calls", "tool_use", "STOP"})
 _TASK_KEYS = ("task", "question", "query", "input", "problem")
 _TEXT_LIMIT = 20_000
 _REPORTED = "ToolError"  # the type of an error that a tool reported in a message
@@ -118,19 +124,61 @@ def usage(message: BaseMessage) -> dict[str, int] | None:
     return {name: counts[name] for name in ("input_tokens", "output_tokens") if name in counts}
 
 
+def mark(message: BaseMessage) -> Any:
+    """What has to be equal for a message to be the one that was read before."""
+    if not isinstance(message.content, str):
+        return object()
+    return (message, message.content, getattr(message, "tool_calls", None))
+
+
+def answer_attributes(message: BaseMessage) -> dict[str, Any]:
+    """What a model answered besides text and tool calls, as attributes of its step."""
+    blocks = [] if isinstance(message.content, str) else message.content
+    other = [b for b in blocks if isinstance(b, Mapping) and b.get("type") != "text"]
+    thoughts = [text for block in other for text in _thoughts(block)]
+    extra = message.additional_kwargs
+    reason = message.response_metadata.get("finish_reason") or message.response_metadata.get(
+        "stop_reason"
+    )
+    fields = {
+        "reasoning": extra.get("reasoning_content") or "\n".join(thoughts),
+        "content_blocks": blocks if other else None,
+        "refusal": extra.get("refusal"),
+        "finish_reason": None if reason in _ENDED_WELL else reason,
+    }
+    return {key: value for key, value in fields.items() if value}
+
+
+def _thoughts(block: Mapping[str, Any]) -> Iterator[str]:
+    """The texts of a block of reasoning, in the forms of Anthropic and OpenAI."""
+    if block.get("type") in ("thinking", "reasoning"):
+        summary = block.get("summary")
+        parts = summary if isinstance(summary, list) else ()
+        texts = [block.get("thinking"), block.get("reasoning"), *(p.get("text") for p in parts)]
+        yield from (text for text in texts if isinstance(text, str))
+
+
+def invalid_calls(message: BaseMessage) -> list[str]:
+    """Why LangChain could not read the arguments of calls, last call first."""
+    calls = getattr(message, "invalid_tool_calls", ())
+    return [call.get("error") or "the arguments are no JSON object" for call in reversed(calls)]
+
+
+def edited_arguments(requested: Any, arguments: Any) -> dict[str, Any] | None:
+    """The arguments that a tool runs with, if they are not those that the model asked for."""
+    if not isinstance(requested, Mapping) or not isinstance(arguments, Mapping):
+        return None
+    if all(key in arguments and arguments[key] == value for key, value in requested.items()):
+        return None
+    return dict(arguments)
+
+
 def model_parameters(
     invocation: Mapping[str, Any] | None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """How a model was called, and the tools that it was offered (name, description, parameters)."""
     parameters = {k: v for k, v in (invocation or {}).items() if v is not None and k != "tools"}
-    tools = []
-    for tool in (invocation or {}).get("tools") or ():
-        spec = tool.get("function", tool) if isinstance(tool, Mapping) else {}
-        name = spec.get("name") or (tool.get("type") if isinstance(tool, Mapping) else None)
-        schema = spec.get("parameters", spec.get("input_schema"))
-        described = {"description": spec.get("description"), "parameters": schema}
-        tools.append({"name": name or safe_repr(tool, 80)} | described)
-    return parameters, tools
+    return parameters, [tool_spec(tool) for tool in (invocation or {}).get("tools") or ()]
 
 
 def tool_result(output: Any, call_id: str | None) -> tuple[Any, dict[str, str] | None]:
@@ -148,12 +196,17 @@ def tool_result(output: Any, call_id: str | None) -> tuple[Any, dict[str, str] |
     return output, None
 
 
-def chat_result(answer: ModelAnswer) -> ChatResult:
-    """A recorded or overridden answer as what a chat model returns."""
+def chat_result(answer: ModelAnswer, blocks: Any = None) -> ChatResult:
+    """A recorded or overridden answer as what a chat model returns.
+
+    Args:
+        answer: the replay's.
+        blocks: the content blocks of the record, where the answer is not only text.
+    """
     good = [call for call in answer.tool_calls if isinstance(call.arguments, dict)]
     bad = [call for call in answer.tool_calls if not isinstance(call.arguments, dict)]
     message = AIMessage(
-        content=answer.content,
+        content=answer.content if blocks is None else blocks,
         tool_calls=[{"id": c.id, "name": c.name, "args": c.arguments} for c in good],
         invalid_tool_calls=[
             {
@@ -177,11 +230,9 @@ def as_chunk(message: BaseMessage) -> AIMessageChunk:
 
 def with_advice(messages: Sequence[BaseMessage], texts: Sequence[str]) -> list[BaseMessage]:
     """The prompt with advice at the end of its system message, or as a system message."""
-    advice = "\n\n".join(texts)
     if messages and isinstance(messages[0], SystemMessage):
-        system = SystemMessage(f"{message_text(messages[0])}\n\n{advice}")
-        return [system, *messages[1:]]
-    return [SystemMessage(advice), *messages]
+        return [SystemMessage(advised(message_text(messages[0]), texts)), *messages[1:]]
+    return [SystemMessage(advised(None, texts)), *messages]
 
 
 class RecordedTool(BaseTool):
@@ -258,60 +309,93 @@ def unsaid(outputs: Any, said: Sequence[str]) -> str:
 
 
 def task_text(inputs: Any) -> str | None:
-    """What a graph was asked: its last human message, or the input that reads like a task."""
-    if isinstance(inputs, Mapping) and inputs.get("messages"):
-        return _last_text(inputs["messages"])
-    return _pick(inputs, _TASK_KEYS)
+    """What a graph was asked, by a rule.
 
-
-def answer_text(outputs: Any) -> str | None:
-    """What a graph answered: an answer field of its final state, or its last message."""
-    if isinstance(outputs, Mapping):
-        for key in _ANSWER_KEYS:
-            if outputs.get(key) not in (None, ""):
-                return _plain(outputs[key])
-        if outputs.get("messages"):
-            return _last_text(outputs["messages"])
-    return _pick(outputs, _ANSWER_KEYS)
-
-
-def ending(error: BaseException | None) -> str:
-    """How a graph run ended, as an `agentracer.trace.Ending`."""
-    if error is None:
-        return "finished"
-    if isinstance(error, GeneratorExit):
-        return "abandoned"
-    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
-        return "cancelled"
-    return "raised"
-
-
-def _pick(value: Any, keys: Sequence[str]) -> str | None:
-    if value is None:
+    A text is the task itself. Of a state (a mapping, a dataclass or a pydantic model): its last
+    human message; else the first field that is named like a task; else its first text.
+    """
+    if isinstance(inputs, str):
+        return inputs
+    if isinstance(inputs, Command):
         return None
-    if isinstance(value, Mapping):
-        for key in keys:
-            if isinstance(value.get(key), str):
-                return str(value[key])
-    return _plain(value)
+    if isinstance(inputs, (list, tuple, BaseMessage)):
+        return _last_human(inputs)
+    fields = _fields(inputs)
+    if fields.get("messages"):
+        return _last_human(fields["messages"])
+    texts = {key: value for key, value in fields.items() if isinstance(value, str) and value}
+    return next(
+        (texts[key] for key in _TASK_KEYS if key in texts), next(iter(texts.values()), None)
+    )
 
 
-def _last_text(messages: Any) -> str | None:
-    """The text of the last message that has any; accepts LangChain's message shorthands."""
-    items = messages if isinstance(messages, (list, tuple)) else [messages]
-    for item in reversed(items):
+def answer_text(outputs: Any, inputs: Any = None) -> str | None:
+    """What a graph answered, by a rule.
+
+    A text is the answer itself. Of a final state: the first field that is named like an answer;
+    else its last message, if that is no input and says something; else the last text, in the order
+    of the schema, that the input did not have.
+    """
+    if isinstance(outputs, (str, int, float)):
+        return str(outputs)
+    fields, given = _fields(outputs), _fields(inputs)
+    for key in _ANSWER_KEYS:
+        value = fields.get(key)
+        if value not in (None, "") and value != given.get(key):
+            return _plain(value)
+    if fields.get("messages"):
+        return _last_answer(fields["messages"], given.get("messages"))
+    texts = [value for key, value in fields.items() if value != given.get(key)]
+    return next((text for text in reversed(texts) if isinstance(text, str) and text), None)
+
+
+def _fields(state: Any) -> Mapping[str, Any]:
+    """A state as a mapping."""
+    if isinstance(state, Mapping):
+        return state
+    if isinstance(state, BaseModel):
+        return {name: getattr(state, name, None) for name in type(state).model_fields}
+    if dataclasses.is_dataclass(state) and not isinstance(state, type):
+        return {field.name: getattr(state, field.name, None) for field in dataclasses.fields(state)}
+    return {}
+
+
+def _last_human(messages: Any) -> str | None:
+    """The text of the last message of a human, or of the last one that has any."""
+    items = _messages(messages)
+    human = [text for role, text in items if role in ("human", "user") and text]
+    return next(iter(human[::-1] or [text for _, text in items[::-1] if text]), None)
+
+
+def _last_answer(messages: Any, given: Any) -> str | None:
+    """The text of the last message, unless it is one that the graph was given."""
+    items, asked = _messages(messages), _messages(given or ())
+    if not items or (items[-1] in asked and items[-1][0] in ("human", "user")):
+        return None
+    return items[-1][1] or None
+
+
+def _messages(value: Any) -> list[tuple[str, str]]:
+    """Roles and texts of messages; accepts LangChain's message shorthands."""
+    items = []
+    for item in value if isinstance(value, (list, tuple)) else [value]:
         if isinstance(item, BaseMessage):
-            text = message_text(item)
+            items.append((item.type, message_text(item)))
         elif isinstance(item, tuple) and len(item) == 2:
-            text = str(item[1])
+            items.append((str(item[0]), str(item[1])))
         elif isinstance(item, Mapping):
-            text = str(item.get("content", ""))
+            role = item.get("role") or item.get("type") or "user"
+            items.append((str(role), str(item.get("content", ""))))
         else:
-            text = str(item)
-        if text:
-            return text
-    return None
+            items.append(("user", str(item)))
+    return items
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else safe_repr(value, _TEXT_LIMIT)
+    """A value as text; of a mapping, one that cannot be shown does not hide its neighbours."""
+    if isinstance(value, str):
+        return value
+    if type(value) is dict:
+        pairs = (f"{safe_repr(k)}: {safe_repr(v, _TEXT_LIMIT)}" for k, v in value.items())
+        return f"{{{', '.join(pairs)}}}"[:_TEXT_LIMIT]
+    return safe_repr(value, _TEXT_LIMIT)

@@ -1,6 +1,6 @@
 """Where code of a CAMEL system runs: in which run, which society, on behalf of which agent.
 
-A `Place` travels in a context variable, so runs that go on at the same time stay apart. Where
+A `Scope` travels in a context variable, so runs that go on at the same time stay apart. Where
 CAMEL hands work to a thread without its context, the seams carry the place over by hand.
 
 Names are stable from run to run, as replay and lessons need them: an agent of a society is called
@@ -11,24 +11,23 @@ agree in place, name, prompt and tools are one agent: systems often build theirs
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import dataclasses
 import re
 import sys
 import threading
 import weakref
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from agentracer.adapters.camel import shapes
-from agentracer.recorder import RunRecorder
+from agentracer.adapters.camel import convert
+from agentracer.adapters.kit.text import PromptCache
 from agentracer.recording import Run
 
 if TYPE_CHECKING:
     from agentracer.adapters.camel.capture import ToolRun, Turn
 
-__all__ = ["BASES", "HERE", "Place", "RunState", "at", "label", "members", "pooled", "tools_of"]
+__all__ = ["BASES", "RunState", "Scope", "current_scope", "label", "members", "pooled", "tools_of"]
 
 _ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\d{9,}", re.IGNORECASE)
 _GENERIC = frozenset({"", "system", "assistant", "user", "agent", "chatagent"})
@@ -41,7 +40,7 @@ BASES: Final[weakref.WeakKeyDictionary[Any, Any]] = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class Scope:
     """Where some code of the system runs.
 
     Attributes:
@@ -52,6 +51,7 @@ class Place:
         society: the innermost Workforce or RolePlaying.
         attributes: of the steps made here, such as the task worked on.
         step: the step whose tool call this runs in.
+        inside_call: the id of that call, as an attribute of steps.
         turn: the agent's turn that this is in.
         tool: the tool call that this is in.
     """
@@ -63,27 +63,14 @@ class Place:
     society: Any = None
     attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     step: int | None = None
+    inside_call: Mapping[str, str] = dataclasses.field(default_factory=dict)
     turn: Turn | None = None
     tool: ToolRun | None = None
 
 
-HERE: Final[contextvars.ContextVar[Place | None]] = contextvars.ContextVar(
+current_scope: Final[contextvars.ContextVar[Scope | None]] = contextvars.ContextVar(
     "agentracer_camel", default=None
 )
-
-
-@contextlib.contextmanager
-def at(place: Place | None) -> Iterator[None]:
-    """Be at a place for a moment."""
-    if place is None:
-        yield
-        return
-    token = HERE.set(place)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):  # closed by a task with another context
-            HERE.reset(token)
 
 
 class RunState:
@@ -93,21 +80,13 @@ class RunState:
         self._lock = threading.Lock()
         self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
         self._keys: dict[Hashable, str] = {}
-        self._recorder: RunRecorder | None = None
-        self.prompts: dict[str, tuple[Sequence[Any], Sequence[str]]] = {}
+        # Marks are copies: a backend may yet write how it wants the output into the last message.
+        self.prompts = PromptCache(lambda message: [convert.message_fields(message)], convert.mark)
         self.described: dict[str, Hashable] = {}
         self.steps: dict[tuple[Any, Any], int] = {}
         self.finished = False
 
-    def recorder(self, run: Run) -> RunRecorder:
-        """Where events go now; another recorder after a fork, to which nothing is known."""
-        if self._recorder is not run.recorder:
-            self._recorder = run.recorder
-            self.prompts.clear()
-            self.described.clear()
-        return run.recorder
-
-    def name(self, agent: Any, place: Place) -> str:
+    def name(self, agent: Any, place: Scope) -> str:
         """The name of an agent in this run."""
         agent = BASES.get(agent, agent)
         with self._lock:
@@ -118,7 +97,7 @@ class RunState:
         wanted = part or _own_name(agent)
         key: Hashable = (place.path, part)
         if part is None:
-            key = (place.path, wanted, shapes.prompt_text(agent.system_message), tools_of(agent))
+            key = (place.path, wanted, convert.prompt_text(agent.system_message), tools_of(agent))
         with self._lock:
             name = self._keys.get(key)
             if name is None:
@@ -131,14 +110,14 @@ def members(society: Any) -> Iterator[tuple[str, Any]]:
     """The agents of a system with their names: a society, an agent, or a collection of them."""
     taken: list[str] = []
     for wanted, agent in _members(society):
-        taken.append(_unique(shapes.short(wanted), taken))
+        taken.append(_unique(convert.short(wanted), taken))
         yield taken[-1], agent
 
 
 def label(society: Any) -> str:
     """What a society is called in a path."""
     if _is_workforce(society):
-        return shapes.short(society.description) or "Workforce"
+        return convert.short(society.description) or "Workforce"
     return type(society).__name__
 
 
@@ -182,14 +161,14 @@ def _is_workforce(value: Any) -> bool:
 def _own_name(agent: Any, description: str | None = None) -> str:
     identity = str(getattr(agent, "agent_id", "") or "")
     if identity and not _ID.fullmatch(identity):
-        return shapes.short(identity)
+        return convert.short(identity)
     role = str(getattr(agent, "role_name", "") or "")
     if role.strip().lower() not in _GENERIC:
-        return shapes.short(role)
+        return convert.short(role)
     if description:
-        return shapes.short(description)
-    says = _SELF.match(shapes.prompt_text(agent.system_message) or "")
-    return shapes.short(says.group(1)) if says else role or "assistant"
+        return convert.short(description)
+    says = _SELF.match(convert.prompt_text(agent.system_message) or "")
+    return convert.short(says.group(1)) if says else role or "assistant"
 
 
 def _unique(wanted: str, taken: Any) -> str:

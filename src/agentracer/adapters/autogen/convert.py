@@ -27,12 +27,15 @@ from autogen_core.models import (
 from autogen_core.tools import TextResultContent, ToolResult
 from pydantic import BaseModel
 
+from agentracer.adapters.kit.text import advised, parsed_arguments, written
+from agentracer.adapters.kit.text import tool_spec as describe_tool
 from agentracer.encoding import safe_repr, to_json
 from agentracer.replay.session import ModelAnswer
 
 __all__ = [
     "agent_tools",
     "answer_text",
+    "as_sent",
     "chat_message",
     "create_result",
     "executed_calls",
@@ -96,8 +99,27 @@ def _user_fields(message: UserMessage, *, prefix_names: bool) -> dict[str, Any]:
 def with_advice(messages: Sequence[Any], text: str) -> list[Any]:
     """The prompt with advice at the end of its system message, or as a system message."""
     if messages and isinstance(messages[0], SystemMessage):
-        return [SystemMessage(content=f"{messages[0].content}\n\n{text}"), *messages[1:]]
+        return [SystemMessage(content=advised(messages[0].content, [text])), *messages[1:]]
     return [SystemMessage(content=text), *messages]
+
+
+def as_sent(
+    client: Any, messages: Sequence[Any], systems: Sequence[SystemMessage]
+) -> Sequence[Any]:
+    """The prompt with its system messages joined into one, stripped at its end.
+
+    That is what clients do whose model takes only one.
+    """
+    if not systems or model_info(client).get("multiple_system_messages"):
+        return messages
+    text = "\n".join(message.content for message in systems).rstrip()
+    if len(systems) == 1 and text == systems[0].content:
+        return messages
+    first = next(i for i, message in enumerate(messages) if isinstance(message, SystemMessage))
+    rest = [message for message in messages if not isinstance(message, SystemMessage)]
+    if text:
+        rest.insert(first, SystemMessage(content=text))
+    return rest
 
 
 # -- models
@@ -142,26 +164,12 @@ def tool_name(tool: Any) -> str:
 
 def tool_spec(tool: Any) -> dict[str, Any]:
     """A tool as it is described to a model."""
-    schema: Mapping[str, Any] = tool if isinstance(tool, Mapping) else tool.schema
-    return {
-        "name": str(schema["name"]),
-        "description": schema.get("description"),
-        "parameters": schema.get("parameters"),
-    }
+    return describe_tool(tool if isinstance(tool, Mapping) else tool.schema)
 
 
 def call_fields(call: FunctionCall) -> dict[str, Any]:
     """A tool call as a model wrote it; arguments that are no JSON object stay as text."""
-    arguments: Any = call.arguments
-    try:
-        parsed = json.loads(arguments)
-    except (TypeError, ValueError, RecursionError):
-        parsed = None
-    return {
-        "id": call.id,
-        "name": call.name,
-        "arguments": parsed if isinstance(parsed, (dict, list)) else arguments,
-    }
+    return {"id": call.id, "name": call.name, "arguments": parsed_arguments(call.arguments)}
 
 
 def result_fields(result: CreateResult) -> dict[str, Any]:
@@ -197,9 +205,7 @@ def create_result(answer: ModelAnswer) -> CreateResult:
         FunctionCall(
             id=call.id or f"replayed-{answer.step}-{position}",
             name=call.name,
-            arguments=call.arguments
-            if isinstance(call.arguments, str)
-            else json.dumps(call.arguments, ensure_ascii=False),
+            arguments=written(call.arguments),
         )
         for position, call in enumerate(answer.tool_calls)
     ]
@@ -221,8 +227,8 @@ def create_result(answer: ModelAnswer) -> CreateResult:
 
 def tool_result(name: str, result: Any, *, is_error: bool = False) -> ToolResult:
     """A recorded or overridden result as what a workbench returns."""
-    text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
-    return ToolResult(name=name, result=[TextResultContent(content=text)], is_error=is_error)
+    content = [TextResultContent(content=written(result))]
+    return ToolResult(name=name, result=content, is_error=is_error)
 
 
 def runs_agents(owner: Any, name: str) -> bool:
@@ -280,10 +286,12 @@ def final_message(result: Any) -> BaseChatMessage | None:
     return None
 
 
-def answer_text(result: Any) -> str | None:
-    """What a run answered."""
+def answer_text(result: Any, given: Sequence[Any] = ()) -> str | None:
+    """What a run answered; a message that it was given, or that says nothing, is no answer."""
     message = final_message(result)
-    return chat_message(message) if message is not None else None
+    if message is None or message.source == "user" or any(message is item for item in given):
+        return None
+    return chat_message(message) or None
 
 
 def waits_for_a_human(result: Any, owner: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import openai
@@ -16,7 +16,7 @@ from openai.types.chat.chat_completion_message_tool_call import (
     Function,
 )
 
-from agentracer.encoding import safe_repr
+from agentracer.adapters.kit.text import written
 from agentracer.recorder import describe_error
 from agentracer.replay.session import ModelAnswer, recorded_error
 from agentracer.trace import ErrorInfo, Step
@@ -25,16 +25,16 @@ __all__ = [
     "answer_error",
     "arguments",
     "completion",
+    "mark",
     "message_fields",
     "message_text",
     "model_parameters",
+    "offered_tools",
     "prompt_text",
     "requests_in",
     "said",
     "short",
-    "tool_name",
     "tool_result",
-    "tools_offered",
     "usage_fields",
 ]
 
@@ -127,25 +127,20 @@ def model_parameters(config: Mapping[str, Any] | None, response_format: Any) -> 
     return parameters
 
 
-def tools_offered(schemas: Iterable[Any] | None) -> list[dict[str, Any]]:
-    """The tools of a request: name, description, parameters."""
-    tools = []
-    for schema in schemas or ():
-        spec = schema.get("function", schema) if isinstance(schema, Mapping) else {}
-        tools.append(
-            {
-                "name": tool_name(schema),
-                "description": spec.get("description"),
-                "parameters": spec.get("parameters"),
-            }
-        )
-    return tools
+def offered_tools(backend: Any, tools: Any) -> Any:
+    """The tools of a request: those given, else those of the backend; an empty list is none.
+
+    `_resolve_tools` is new in CAMEL 0.2.90.
+    """
+    resolve = getattr(backend, "_resolve_tools", None)
+    if resolve is not None:
+        return resolve(tools)
+    return (backend.model_config_dict.get("tools") if tools is None else tools) or None
 
 
-def tool_name(schema: Any) -> str:
-    """The name of a tool of a request."""
-    spec = schema.get("function", schema) if isinstance(schema, Mapping) else {}
-    return str(spec.get("name") or safe_repr(schema, 80))
+def mark(message: Mapping[str, Any]) -> Any:
+    """What has to be equal for a message to be the one that was read before."""
+    return object() if isinstance(message.get("content"), list) else dict(message)
 
 
 def usage_fields(usage: Any) -> dict[str, int] | None:
@@ -172,9 +167,7 @@ def completion(answer: ModelAnswer, step: Step, response_format: Any) -> ChatCom
             type="function",
             function=Function(
                 name=call.name,
-                arguments=call.arguments
-                if isinstance(call.arguments, str)
-                else json.dumps(call.arguments, ensure_ascii=False),
+                arguments=written(call.arguments),
             ),
         )
         for position, call in enumerate(answer.tool_calls)

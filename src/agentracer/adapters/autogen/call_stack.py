@@ -12,20 +12,23 @@ import asyncio
 import contextvars
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from autogen_core import AgentId, MessageHandlerContext
 
+from agentracer.adapters.autogen import convert
+from agentracer.adapters.kit.scope import RunScope
+from agentracer.adapters.kit.text import PromptCache
+from agentracer.adapters.kit.wrapping import Call
 from agentracer.recorder import RunRecorder
 from agentracer.recording import Run, current_run
 from agentracer.replay.session import ReplaySession
 from agentracer.trace import Trace
 
 __all__ = [
-    "Delivery",
     "Frame",
-    "Pace",
+    "ReplayOrder",
     "Root",
     "active_teams",
     "around_call",
@@ -41,50 +44,40 @@ active_teams: dict[str, Frame] = {}
 """Teams that run now, by their ids, which are unique."""
 
 
-class Root:
-    """A top-level framework run: the `Run` that it belongs to, and what is known below it.
+class Root(RunScope):
+    """A top-level framework run, and what is known below it.
 
     Attributes:
-        owned: whether the run was opened for it alone.
-        errors: exceptions that some step accounts for already.
-        prompts: what each agent read last.
+        closed: whether it has ended.
+        prompts: what each agent read last; those of clients that put names in front apart.
         tools: what each agent was offered so far.
-        described: what was said of each agent last.
+        described: what was recorded of each agent last.
     """
 
-    __slots__ = ("_recorder", "closed", "described", "errors", "owned", "prompts", "run", "tools")
-
-    def __init__(self, run: Run, *, owned: bool) -> None:
-        self.run, self.owned, self.closed = run, owned, False
-        self.errors: list[BaseException] = []
-        self._recorder = run.recorder
-        self.prompts: dict[Any, Any] = {}
+    def __init__(self, run: Run | None = None) -> None:
+        super().__init__("autogen", run)
+        self.closed = False
+        self.prompts = {
+            prefix: PromptCache(
+                lambda message, prefix=prefix: convert.message_fields(  # type: ignore[misc]
+                    message, prefix_names=prefix
+                ),
+                lambda message: (message, message.content),
+            )
+            for prefix in (False, True)
+        }
         self.tools: dict[str, dict[str, dict[str, Any]]] = {}
         self.described: dict[str, Any] = {}
 
     @property
     def recorder(self) -> RunRecorder:
-        """Where events go now; another recorder after a fork."""
-        if self._recorder is not self.run.recorder:
-            self._recorder = self.run.recorder
-            self.prompts.clear()
-            self.described.clear()
-        return self._recorder
-
-    def is_new(self, error: BaseException) -> bool:
-        """Whether an exception is a failure that no step accounts for; from now on one does."""
-        if not isinstance(error, Exception):
-            return False
-        cause: BaseException | None = error
-        while cause is not None:
-            if any(known is cause for known in self.errors):
-                return False
-            cause = cause.__cause__
-        self.errors.append(error)
-        return True
+        """Where events go."""
+        if self.run is None:
+            raise RuntimeError("the run has not been opened")
+        return self.run.recorder
 
 
-class Frame:
+class Frame(Call):
     """One call that we are inside of.
 
     Attributes:
@@ -93,28 +86,13 @@ class Frame:
         name: the team's or agent's.
         path: names of the teams and agents around it, outermost first.
         step: the step that the call is (a model call) or was asked for by (a tool call).
+        call_id: of a tool call.
         last_step: in an agent's turn, the step that it took last.
-        said: in an agent's turn, the texts that its steps account for.
+        texts: in an agent's turn, the texts that its steps account for.
         calls: in an agent's turn, the steps that asked for tool calls, by id.
-        delivery: what is to be delivered in place of calling, during a replay.
-        arguments: what to call with instead, if that has changed.
     """
 
-    __slots__ = (
-        "arguments",
-        "calls",
-        "delivery",
-        "kind",
-        "last_step",
-        "name",
-        "owner",
-        "parent",
-        "path",
-        "root",
-        "said",
-        "started",
-        "step",
-    )
+    variable = innermost
 
     def __init__(
         self,
@@ -123,18 +101,19 @@ class Frame:
         name: str,
         parent: Frame | None,
         root: Root,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        self.kind, self.owner, self.name = kind, owner, name
-        self.parent, self.root = parent, root
+        super().__init__(owner, args, kwargs or {})
+        self.kind, self.name, self.parent, self.root = kind, name, parent, root
         around = parent.path if parent is not None else ""
         self.path: str = "/".join(part for part in (around, name) if part)
         self.started = time.time()
         self.step: int | None = None
+        self.call_id: str | None = None
         self.last_step: int | None = None
-        self.said: list[str] = []
+        self.texts: list[str] = []
         self.calls: dict[str, int] = {}
-        self.delivery: Delivery | None = None
-        self.arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
 
     def outwards(self) -> Iterator[Frame]:
         """This frame and those around it."""
@@ -143,63 +122,41 @@ class Frame:
             yield frame
             frame = frame.parent
 
-    def saw(self, item: Any) -> None:
-        """The call has yielded something."""
-
-    def close(self, result: Any, error: BaseException | None) -> None:
-        """The call has ended."""
-
-    @property
-    def enclosing_step(self) -> int | None:
-        """The step inside whose tool call this one happens: an agent that is called as a tool."""
-        return next((f.step for f in self.outwards() if f is not self and f.step is not None), None)
+    def enclosing_call(self, **attributes: Any) -> dict[str, Any]:
+        """The tool call that this runs in, as fields of a step: an agent that is used as a tool."""
+        outer = (f for f in self.outwards() if f is not self and f.step is not None)
+        frame = next(outer, None)
+        if frame is None:
+            return {"attributes": attributes}
+        call = {"inside_call": frame.call_id} if frame.call_id else {}
+        return {"parent": frame.step, "attributes": {**attributes, **call}}
 
     def account_for(self, step: int, text: str) -> None:
         """Note in the turns around this call which step was taken, and what it says."""
         turns = [frame for frame in self.outwards() if frame.kind == "agent"]
         for turn in turns:
-            turn.said.append(text)
+            turn.texts.append(text)
         if turns:
             turns[0].last_step = step
 
 
-class Delivery:
-    """What a call gives instead of running.
+class ReplayOrder:
+    """Has recorded model answers arrive in the order in which they were recorded.
 
-    Attributes:
-        items: the items of a stream, the last of them the result.
-        error: what it raises instead.
-        step: the recorded step that this comes from.
-        pace: who says when it is that step's turn, if the order matters.
+    Agents that ran at the same time finished in an order, and what others read depends on it.
+    Answers from a record take no time, so without this the order would be another one.
     """
 
-    __slots__ = ("error", "items", "pace", "step")
+    _WAIT = 500  # turns of the event loop; a call that has not come by then is not waited for
+    _SETTLE = 10  # turns of the event loop that an agent needs to pass on its message
 
-    def __init__(
-        self,
-        *items: Any,
-        error: Exception | None = None,
-        step: int = 0,
-        pace: Pace | None = None,
-    ) -> None:
-        self.items, self.error, self.step, self.pace = items, error, step, pace
-
-
-class Pace:
-    """Has recorded model answers arrive in the order in which they came then.
-
-    Agents that ran at the same time had an order in which they got done, and what others read
-    depends on it. Answers from a record take no time, so that order would be another one.
-    """
-
-    _PATIENCE = 500  # turns of the event loop; who is not there by then will not come
-    _HEADWAY = 10  # turns of the event loop that an agent needs to pass on what it says
-
-    _of: ClassVar[weakref.WeakKeyDictionary[ReplaySession, Pace]] = weakref.WeakKeyDictionary()
+    _of: ClassVar[weakref.WeakKeyDictionary[ReplaySession, ReplayOrder]] = (
+        weakref.WeakKeyDictionary()
+    )
 
     @classmethod
-    def of(cls, session: ReplaySession) -> Pace:
-        """The pace of a replay; all its runs share it."""
+    def of(cls, session: ReplaySession) -> ReplayOrder:
+        """The order of a replay; all its runs share it."""
         if session not in cls._of:
             cls._of[session] = cls(session.trace)
         return cls._of[session]
@@ -216,11 +173,11 @@ class Pace:
         if position is None:
             return
         if not self._all_arrived(position):
-            for _ in range(self._PATIENCE):
+            for _ in range(self._WAIT):
                 await asyncio.sleep(0)
                 if self._all_arrived(position):
                     break
-            for _ in range(self._HEADWAY):
+            for _ in range(self._SETTLE):
                 await asyncio.sleep(0)
             self._first = max(self._first, position)
         self._arrived.add(position)
@@ -259,7 +216,7 @@ def around_call() -> Frame | None:
     run.describe(framework="autogen")
     agent_id = _handler()
     name = agent_id.type if agent_id is not None else "main"
-    return Frame("agent", None, name, None, Root(run, owned=False))
+    return Frame("agent", None, name, None, Root(run))
 
 
 def speaker(frame: Frame) -> tuple[str, str, Any]:
