@@ -12,15 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from benchmarks.secret_corpus import look_alikes, secret_cases
+from secret_corpus import look_alikes, secret_cases
 
 from agentracer.redaction import Redactor
 from agentracer.redaction.tokens import token_rules

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
-from benchmarks.secret_corpus import look_alikes, secret_cases
 
 from agentracer.encoding import to_json
 from agentracer.redaction import Redactor
 from agentracer.redaction.names import Sensitivity, sensitivity
 from agentracer.redaction.tokens import token_rules
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from secret_corpus import look_alikes, secret_cases
 
 redactor = Redactor(b"0123456789abcdef")
 HEX = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
