@@ -19,7 +19,14 @@ from agentracer.trace import (
     message_id,
 )
 from agentracer.usage import Usage
-from agentracer.verdict import Candidate, Evidence, Provenance, Verdict, Verification
+from agentracer.verdict import (
+    Candidate,
+    Evidence,
+    PrefixRate,
+    Provenance,
+    Verdict,
+    Verification,
+)
 
 HOSTILE = [
     "<script>alert('script')</script>",
@@ -183,6 +190,27 @@ def replayed() -> tuple[Trace, Verdict, list[Trace]]:
         traces=("again-2", "again-1"),
     )
     return trace, verdict.model_copy(update={"verification": proof}), [corrected, control]
+
+
+def curved() -> tuple[Trace, Verdict]:
+    """The failed run with a success curve: lost at step 2; prefixes 4 and 5 have no rate."""
+    trace, verdict = failed_run()
+    counts = {0: (5, 8), 1: (6, 9), 2: (5, 8), 3: (0, 12), 4: (0, 0), 6: (0, 3)}
+    rates = tuple(
+        PrefixRate(
+            prefix=k, step=k - 1 if k else None, successes=s, replays=n, unusable=2 * (not n)
+        )
+        for k, (s, n) in counts.items()
+    )
+    proof = Verification(
+        status="confirmed",
+        method="prefixes",
+        flips=5,
+        replays=8,
+        control_flips=0,
+        control_replays=8,
+    )
+    return trace, verdict.model_copy(update={"success_curve": rates, "verification": proof})
 
 
 def _again(trace: Trace, name: str, steps: tuple[Step, ...], *, success: bool) -> Trace:

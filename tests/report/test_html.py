@@ -7,7 +7,7 @@ from importlib import resources
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import HOSTILE, failed_run, hostile_trace, long_run
+from samples import HOSTILE, curved, failed_run, hostile_trace, long_run
 
 from agentracer.escaping import CONTROL_CHARS
 from agentracer.report import html
@@ -82,6 +82,35 @@ def test_the_island_holds_trace_and_verdict_unchanged():
 def test_without_a_verdict():
     trace, _ = failed_run()
     assert json.loads(island(html.render(trace)))["verdict"] is None
+
+
+def test_the_island_holds_the_success_curve_with_its_intervals_and_the_loss():
+    curve = json.loads(island(html.render(*curved())))["curve"]
+    points = curve["points"]
+    assert [(p["prefix"], p["step"]) for p in points] == [
+        *((0, None), (1, 0), (2, 1), (3, 2), (4, 3), (6, 5)),
+    ]
+    assert (points[0]["low"], points[0]["high"]) == pytest.approx((0.3057, 0.8632), abs=1e-3)
+    assert points[3]["words"] == (
+        "Kept through step 2: 0 of 12 replays succeed, 95 % interval 0 to 24 %"
+    )
+    assert points[4]["words"] == ("Kept through step 3: not measured, 2 replays could not be used")
+    assert curve["loss"] == [2, 3]
+
+
+def test_a_curve_without_a_decisive_step_has_no_loss():
+    trace, verdict = curved()
+    none = {"agent": None, "step": None, "abstained": True, "abstain_reason": "no single step"}
+    page = html.render(trace, verdict.model_copy(update=none))
+    assert json.loads(island(page))["curve"]["loss"] is None
+
+
+def test_a_page_without_a_curve_has_nothing_that_draws_one():
+    page = html.render(*failed_run())
+    assert "curve" not in json.loads(island(page))
+    assert "SuccessCurve" not in page
+    assert "curve-" not in page
+    assert "SuccessCurve" in html.render(*curved())
 
 
 def test_messages_stay_shared():

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from chromium import selected, texts
-from samples import HOSTILE, failed_run, hostile_trace, long_run
+from samples import HOSTILE, curved, failed_run, hostile_trace, long_run
 
 from agentracer.escaping import escape_control_chars
 from agentracer.trace import Observed, Step, ToolCall, Trace
@@ -220,6 +220,47 @@ class TestPage:
         assert page.complaints() == []
         page.press("j")
         assert texts(page, "#count") == ["0 steps"]
+
+
+class TestSuccessCurve:
+    POINTS = "[...document.querySelectorAll('.curve-point')]"
+
+    def test_points_stand_at_the_end_of_the_last_step_kept(self, shown):
+        page, _ = shown(*curved())
+        share = (
+            f"{self.POINTS}.map(p => Math.round(100 * parseFloat(p.style.left)"
+            " / document.querySelector('.lanes-canvas').getBoundingClientRect().width))"
+        )
+        assert page.run(share) == [0, 17, 33, 50, 67, 100]
+        assert texts(page, ".curve-count") == [
+            *("5 of 8", "6 of 9", "5 of 8", "0 of 12", "not measured", "0 of 3"),
+        ]
+        assert page.run("document.querySelectorAll('.curve-line-gap').length") == 1
+        assert page.complaints() == []
+
+    def test_the_loss_is_marked_and_said(self, shown):
+        page, _ = shown(*curved())
+        assert texts(page, ".curve-lost .curve-count") == ["5 of 8", "0 of 12"]
+        assert page.run("document.querySelectorAll('.curve-line-lost').length") == 1
+        spoken = page.run(f"{self.POINTS}[3].getAttribute('aria-label')")
+        assert spoken == (
+            "Kept through step 2: 0 of 12 replays succeed, 95 % interval 0 to 24 %, researcher."
+            " The decisive step: success is lost here"
+        )
+
+    def test_a_point_leads_to_its_step_by_click_and_by_key(self, shown):
+        page, _ = shown(*curved())
+        page.run(f"{self.POINTS}[2].click()")
+        page.settle()
+        assert selected(page) == "1"
+        page.run(f"{self.POINTS}[3].focus()")
+        page.press("Enter")
+        assert selected(page) == "2"
+
+    def test_a_phone_has_room_for_it(self, shown):
+        page, _ = shown(*curved(), width=360)
+        assert page.run("document.documentElement.scrollWidth") <= 360
+        assert page.run("document.querySelector('.curve').clientWidth") > 150
 
 
 class TestLongTrace:

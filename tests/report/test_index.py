@@ -3,7 +3,7 @@ import re
 
 import pytest
 from chromium import selected, texts
-from samples import HOSTILE, failed_run, hostile_trace, long_run, replayed
+from samples import HOSTILE, curved, failed_run, hostile_trace, long_run, replayed
 
 from agentracer.report import index, replays
 from agentracer.report.index import RunEntry
@@ -55,6 +55,16 @@ def test_runs_beyond_what_a_browser_opens_are_listed_only(monkeypatch):
 
 
 class TestInTheBrowser:
+    def test_the_curve_of_a_run_is_drawn_once_it_is_opened(self, page, tmp_path):
+        path = index.write(tmp_path / "runs.html", [run(0), RunEntry(*curved())])
+        page.open(path)
+        assert page.run("document.querySelector('.curve')") is None
+        page.open(path, "#run-1")
+        assert page.run("document.querySelectorAll('a.curve-point')[0].getAttribute('href')") == (
+            "#run-1-step-0"
+        )
+        assert page.complaints() == []
+
     @pytest.fixture
     def opened(self, page, tmp_path):
         def show(runs, fragment="", **size):

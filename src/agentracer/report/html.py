@@ -10,19 +10,39 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from agentracer.report import formatting, page
+from agentracer.report import formatting, page, success_curve
 from agentracer.report.replays import Replay
 from agentracer.report.shortlist import shortlist_of
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
-__all__ = ["SCRIPTS", "data", "render", "write"]
+__all__ = ["SCRIPTS", "data", "has_curve", "render", "scripts", "styles", "write"]
 
 SCRIPTS = (
     *("text.js", "theme.js", "list.js", "model.js", "lanes.js", "steps.js"),
     *("verdict.js", "compare.js", "report.js"),
 )
 """The scripts that draw a run, in the order in which they run."""
+
+
+def scripts(*last: str, curve: bool) -> tuple[str, ...]:
+    """Return the scripts of a page of runs.
+
+    Args:
+        last: those that open the page.
+        curve: whether a success curve is to be drawn.
+    """
+    return (*SCRIPTS, *last, *(("curve.js",) if curve else ()))
+
+
+def styles(*, curve: bool) -> tuple[str, ...]:
+    """Return the styles of a page of runs; see `scripts`."""
+    return ("report.css", *(("curve.css",) if curve else ()))
+
+
+def has_curve(verdict: Verdict | None) -> bool:
+    """Whether the verdict has a success curve."""
+    return verdict is not None and bool(verdict.success_curve)
 
 
 def render(trace: Trace, verdict: Verdict | None = None, replays: Sequence[Replay] = ()) -> str:
@@ -40,7 +60,8 @@ def render(trace: Trace, verdict: Verdict | None = None, replays: Sequence[Repla
         "report.html.jinja",
         title=page.title(trace.task, trace.id),
         islands={"data": data(trace, verdict, replays)},
-        scripts=(*SCRIPTS, "run.js"),
+        scripts=scripts("run.js", curve=has_curve(verdict)),
+        styles=styles(curve=has_curve(verdict)),
     )
 
 
@@ -80,6 +101,8 @@ def data(trace: Trace, verdict: Verdict | None, replays: Sequence[Replay] = ()) 
         "words": json.dumps(words, ensure_ascii=False),
         "replays": json.dumps([replay.to_json() for replay in replays], ensure_ascii=False),
     }
+    if verdict is not None and verdict.success_curve:
+        parts["curve"] = json.dumps(success_curve.page_data(verdict), ensure_ascii=False)
     return "{" + ",".join(f'"{name}":{text}' for name, text in parts.items()) + "}"
 
 

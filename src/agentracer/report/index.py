@@ -53,18 +53,21 @@ def render(runs: Iterable[RunEntry]) -> str:
     rows: list[dict[str, Any]] = []
     islands: dict[str, str] = {}
     size = 0
+    curve = False
     for number, run in enumerate(runs):
         text = html.data(run.trace, run.verdict, run.replays)
         size += len(text)
         inside = size <= _MOST_CHARACTERS
         if inside:
             islands[f"data-{number}"] = text
+            curve = curve or html.has_curve(run.verdict)
         rows.append({**_row(run), "inside": inside})
     return page.page(
         "index.html.jinja",
         title=formatting.plural(len(rows), "run"),
         islands={"index-data": json.dumps(rows, ensure_ascii=False), **islands},
-        scripts=(*html.SCRIPTS, "index.js", "runs.js"),
+        scripts=html.scripts("index.js", "runs.js", curve=curve),
+        styles=html.styles(curve=curve),
     )
 
 

@@ -49,7 +49,8 @@ class VerdictPanel {
   proof(proof) {
     const box = make('section', `proof proof-${proof.status}`, make('h3', '', 'Verification'),
       make('p', 'proof-status', `${proof.status} by replay`));
-    box.append(this.tally('step corrected', proof.flips, proof.replays), this.tally('as it was', proof.control_flips, proof.control_replays));
+    const [without, control] = proof.method === 'prefixes' ? ['step live', 'step kept'] : ['step corrected', 'as it was'];
+    box.append(this.tally(without, proof.flips, proof.replays), this.tally(control, proof.control_flips, proof.control_replays));
     if (proof.note) box.append(make('p', 'quiet', proof.note));
     box.title = escapeControlChars(this.words.verification);
     const { replays } = this.model;

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from agentracer.report.success_curve import curve_line
 from agentracer.report.terminal.console_writer import ACCENT, ConsoleWriter, plain
 from agentracer.trace import Trace
 from agentracer.verdict import PrefixRate, Verdict
 
 __all__ = ["print_success_curve"]
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
-_LINE = 80  # prefixes in the line of blocks; a longer run is shown by its measured prefixes only
 _ROWS = 12
 
 
@@ -29,7 +28,7 @@ def print_success_curve(verdict: Verdict, trace: Trace, writer: ConsoleWriter) -
     if not rates:
         return
     writer.line(plain("Success with the first k steps kept and the rest done live", "dim"))
-    writer.line(plain(f"k = 0 {blocks(rates)} {rates[-1].prefix}"), indent=2)
+    writer.line(plain(f"k = {curve_line(rates)}"), indent=2)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("k", "kept through", "succeed", "95 % interval"):
         table.add_column(name, justify="left" if name == "kept through" else "right")
@@ -45,16 +44,6 @@ def print_success_curve(verdict: Verdict, trace: Trace, writer: ConsoleWriter) -
     writer.table(table)
     if len(rates) > _ROWS:
         writer.line(plain(f"… {len(rates) - _ROWS} more prefixes were tried", "dim"))
-
-
-def blocks(rates: Sequence[PrefixRate]) -> str:
-    """Draw the curve as one line of block characters; a dot stands for a prefix not replayed."""
-    measured = {rate.prefix: rate.estimate for rate in rates if rate.replays}
-    last = rates[-1].prefix
-    prefixes = range(last + 1) if last < _LINE else sorted(measured)
-    return "".join(
-        _BLOCKS[round(measured[k] * (len(_BLOCKS) - 1))] if k in measured else "·" for k in prefixes
-    )
 
 
 def _shown(rates: Sequence[PrefixRate], verdict: Verdict) -> Sequence[PrefixRate]:
