@@ -97,7 +97,8 @@ def _store(store: Store) -> Check:
             "set AGENTRACER_HOME to a writable directory",
         )
     count = len(store.ids())
-    return Check("ok", "store", f"{store.home}, {count} trace{'s' if count != 1 else ''}")
+    traces = f"{count} trace{'s' if count != 1 else ''}"
+    return Check("ok", "store", f"{store.home}, {traces}, {store.size() / 1e6:.1f} MB")
 
 
 def _version(distribution: str) -> str | None:

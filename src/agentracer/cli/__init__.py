@@ -13,8 +13,18 @@ import sys
 import click
 
 from agentracer._version import __version__
-from agentracer.cli import adapt, attribution, bench, collect, lessons, report, system, traces
-from agentracer.cli._io import BAD_INPUT, PARTLY_DONE, fail
+from agentracer.cli import (
+    adapt,
+    attribution,
+    bench,
+    collect,
+    lessons,
+    lifecycle,
+    report,
+    system,
+    traces,
+)
+from agentracer.cli._io import BAD_INPUT, PARTLY_DONE, SKIPPED_FILES, fail
 from agentracer.errors import AgentracerError
 
 __all__ = ["BAD_INPUT", "PARTLY_DONE", "cli", "main"]
@@ -29,6 +39,14 @@ def cli() -> None:
     """
 
 
+@cli.result_callback()
+@click.pass_context
+def _partly_done(context: click.Context, /, _result: object, **_options: object) -> None:
+    """Exit with 3 where a command left out files that it could not read."""
+    if context.meta.get(SKIPPED_FILES):
+        sys.exit(PARTLY_DONE)
+
+
 for command in (
     system.demo,
     attribution.attribute,
@@ -37,6 +55,8 @@ for command in (
     report.report,
     traces.import_otel,
     traces.export_trace,
+    lifecycle.delete,
+    lifecycle.prune,
     bench.bench,
     collect.collect,
     adapt.adapt,

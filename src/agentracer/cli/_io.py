@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,27 +12,33 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.console import Console
 
-from agentracer.errors import AgentracerError, TraceNotFound
+from agentracer.errors import AgentracerError, StoreError, TraceNotFound
 from agentracer.escaping import escape_control_chars
 
 if TYPE_CHECKING:
     from agentracer.store import Store
     from agentracer.trace import Trace
+    from agentracer.verdict import Verdict
 
 __all__ = [
     "BAD_INPUT",
     "PARTLY_DONE",
+    "SKIPPED_FILES",
     "console",
     "fail",
     "load",
     "print_json",
     "progress_bar",
+    "save_verdict",
     "say",
+    "skipped",
     "usage_errors",
 ]
 
 BAD_INPUT = 2
 PARTLY_DONE = 3
+SKIPPED_FILES = "agentracer.skipped_files"
+"""Key of the context of a command that left out files which it could not read."""
 
 
 def load(target: str) -> tuple[list[Trace], Store | None]:
@@ -43,12 +49,24 @@ def load(target: str) -> tuple[list[Trace], Store | None]:
     if target == "-":
         return load_text(sys.stdin.buffer.read()), None
     if Path(target).exists():
-        return load_any(target), None
+        problems: list[str] = []
+        traces = load_any(target, problems)
+        skipped(problems)
+        return traces, None
     store = Store()
     try:
         return [store.load(target)], store
     except TraceNotFound as error:
         fail(f"{target}: no file or folder, and not the id of one recorded trace\n  {error}")
+
+
+def skipped(problems: Sequence[str]) -> None:
+    """Name files that could not be read; the command goes on and exits with 3."""
+    for problem in problems:
+        say(f"error: {problem}")
+    context = click.get_current_context(silent=True)
+    if problems and context is not None:
+        context.meta[SKIPPED_FILES] = True
 
 
 def console() -> Console:
@@ -68,6 +86,14 @@ def say(text: str) -> None:
 def fail(text: str) -> NoReturn:
     say(f"error: {text}")
     sys.exit(BAD_INPUT)
+
+
+def save_verdict(store: Store, verdict: Verdict) -> None:
+    """Keep a verdict in the store; where it cannot be written, say so and go on."""
+    try:
+        store.save_verdict(verdict)
+    except StoreError as error:
+        say(f"note: {error}")
 
 
 @contextmanager

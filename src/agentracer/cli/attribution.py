@@ -16,6 +16,7 @@ from agentracer.cli._io import (
     fail,
     load,
     progress_bar,
+    save_verdict,
     say,
     usage_errors,
 )
@@ -207,7 +208,7 @@ def _attribute_all(
                 continue
             verdicts.append((result.trace, result.verdict))
             if store is not None:
-                store.save_verdict(result.verdict)
+                save_verdict(store, result.verdict)
     return verdicts, failures
 
 

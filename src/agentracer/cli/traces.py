@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentracer.cli._io import console, fail, load, print_json, say
+from agentracer.cli._io import console, fail, load, print_json, say, skipped
+from agentracer.cli.lifecycle import DURATION, format_size
 
 if TYPE_CHECKING:
     from agentracer.report.terminal import TraceRow
     from agentracer.store import Summary
+    from agentracer.store.search import OutcomeName, SortKey
+
+_OUTCOMES = ["failed", "succeeded", "unknown", "unfinished"]
 
 __all__ = ["export_trace", "import_otel", "list_traces", "show"]
 
@@ -27,24 +32,50 @@ __all__ = ["export_trace", "import_otel", "list_traces", "show"]
     show_default=True,
     help="How many traces, newest first.",
 )
-@click.option("--failed", is_flag=True, help="Only runs that failed.")
+@click.option("--failed", is_flag=True, help="Only runs that failed: --outcome failed.")
+@click.option("--outcome", type=click.Choice(_OUTCOMES), help="Only runs with this outcome.")
+@click.option("--framework", help="Only runs of this framework.")
+@click.option("--agent", help="Only runs in which an agent of this name took part.")
+@click.option("--since", type=DURATION, help="Only runs started within this time, such as 7d.")
+@click.option("--text", help="Only runs whose recorded text contains this, in any case.")
+@click.option(
+    "--sort", type=click.Choice(["time", "size", "steps"]), default="time", show_default=True
+)
 @click.option("--replays", is_flag=True, help="Also list replays.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def list_traces(limit: int, failed: bool, replays: bool, as_json: bool) -> None:
-    """List recorded traces, newest first. Replays are left out unless --replays is given."""
+def list_traces(
+    limit: int, failed: bool, outcome: OutcomeName | None, since: float | None, sort: SortKey,
+    as_json: bool, **options: Any,
+) -> None:  # fmt: skip
+    """List recorded traces, newest first. Replays are left out unless --replays is given.
+
+    Files that cannot be read are named, and the exit status is 3.
+    """
     from dataclasses import asdict
     from itertools import islice
 
     from agentracer.report.terminal import print_traces
     from agentracer.store import Store
+    from agentracer.store.search import Filter, sort_summaries
 
     store = Store()
-    runs = (s for s in store.summaries() if replays or s.replay_of is None)
-    chosen = list(islice((s for s in runs if not failed or s.success is False), limit))
+    problems: list[str] = []
+    start = None if since is None else time.time() - since
+    chosen_by = Filter(outcome="failed" if failed else outcome, since=start, **options)
+    matching = (
+        summary
+        for summary in store.summaries(problems)
+        if chosen_by.matches(summary, store.journal_path(summary.id))
+    )
+    if sort == "time":
+        chosen = list(islice(matching, limit))
+    else:
+        chosen = sort_summaries(list(matching), sort)[:limit]
     if as_json:
         print_json([asdict(summary) for summary in chosen])
     else:
         print_traces((_row(summary) for summary in chosen), console())
+    skipped(problems)
     if not chosen:
         recorded = next(iter(store.summaries()), None) is not None
         say(f"no trace {'matches' if recorded else 'is recorded'} in {store.home}")
@@ -63,6 +94,7 @@ def _row(summary: Summary) -> TraceRow:
         steps=summary.steps,
         outcome=outcome,
         task=summary.task,
+        size=format_size(summary.size),
     )
 
 

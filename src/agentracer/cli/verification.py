@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentracer.cli._io import fail, progress_bar, say
+from agentracer.cli._io import fail, progress_bar, save_verdict, say
 from agentracer.cli._laboratory import laboratory
 from agentracer.errors import AgentracerError
 
@@ -109,7 +109,7 @@ def _verified(
         else:
             with progress_bar("replaying"):
                 proven = verify(trace, verdict, system, oracle, repeats=options.repeats)
-    store.save_verdict(proven)
+    save_verdict(store, proven)
     return proven
 
 

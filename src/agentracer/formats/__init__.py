@@ -93,16 +93,21 @@ def register(reader: Reader) -> None:
     readers[:] = [reader, *(known for known in readers if known.name != reader.name)]
 
 
-def load_any(path: Path | str) -> list[Trace]:
+def load_any(path: Path | str, problems: list[str] | None = None) -> list[Trace]:
     """Read a file of any known format, or every such file below a folder in numeric order.
 
+    Args:
+        path: the file or folder.
+        problems: gets a line for each file of a folder that cannot be read, and the others are
+            returned. Without it, such a file is an error.
+
     Raises:
-        FormatError: nothing there, an unknown format, or a file that is broken: in a
-            folder too, a file that cannot be read is an error and never skipped.
+        FormatError: nothing there, an unknown format, or a file that is broken; with `problems`,
+            only where no file of a folder can be read.
     """
     path = Path(path)
     if path.is_dir():
-        return _load_folder(path)
+        return _load_folder(path, problems)
     return _load_file(path)
 
 
@@ -122,7 +127,7 @@ def load_text(content: bytes, *, name: str = "-") -> list[Trace]:
     return _read(source, asked)
 
 
-def _load_folder(folder: Path) -> list[Trace]:
+def _load_folder(folder: Path, problems: list[str] | None) -> list[Trace]:
     source = Source(folder)
     for reader in readers:
         if "/" in reader.suffixes and reader.accepts(source):
@@ -133,7 +138,20 @@ def _load_folder(folder: Path) -> list[Trace]:
     if not files:
         problem = f"no {' or '.join(sorted(suffixes - {'/'}))} file in this folder"
         raise FormatError(problem, source=folder, remedy=f"give {_known(readers)}")
-    return [trace for file in files for trace in _load_file(file)]
+    traces: list[Trace] = []
+    errors: list[FormatError] = []
+    for file in files:
+        try:
+            traces += _load_file(file)
+        except FormatError as error:
+            if problems is None:
+                raise
+            errors.append(error)
+    if errors and not traces:
+        raise errors[0]
+    if problems is not None:
+        problems += map(str, errors)
+    return traces
 
 
 def _is_visible(file: Path, folder: Path) -> bool:

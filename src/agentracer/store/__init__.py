@@ -15,8 +15,10 @@ import datetime
 import hashlib
 import json
 import logging
+import math
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -71,7 +73,7 @@ class Store:
         try:
             self._prepare()
             return Journal(
-                self._journal_path(trace_id),
+                self.journal_path(trace_id),
                 on_failure=partial(report_disk_error, self.home, trace_id),
                 on_recovery=partial(withdraw_disk_error, self.home, trace_id),
             )
@@ -131,7 +133,7 @@ class Store:
             for event in unfold(kept)
         )
         try:
-            write_atomically(self._journal_path(trace_id), "\n".join(lines) + "\n")
+            write_atomically(self.journal_path(trace_id), "\n".join(lines) + "\n")
         except OSError as error:
             raise StoreError(f"{self.home}: {error.strerror or error}") from error
         return trace_id
@@ -144,9 +146,9 @@ class Store:
             FormatError: its journal is damaged beyond use.
         """
         write_pending()
-        path = self._journal_path(trace_id)
+        path = self.journal_path(trace_id)
         if not path.exists():
-            path = self._journal_path(self.resolve(trace_id))
+            path = self.journal_path(self.resolve(trace_id))
         try:
             events, torn = read_events(path)
         except OSError as error:
@@ -188,7 +190,7 @@ class Store:
             problems: gets a line for each file that was skipped: its path and what is wrong.
         """
         for trace_id in self.ids():
-            path = self._journal_path(trace_id)
+            path = self.journal_path(trace_id)
             try:
                 yield summarize(path)
             except FormatError as error:
@@ -233,7 +235,47 @@ class Store:
                 remedy="delete the file and attribute the trace again",
             ) from error
 
-    def _journal_path(self, trace_id: str) -> Path:
+    def delete(self, trace_id: str) -> int:
+        """Delete a trace and the verdict on it.
+
+        Returns:
+            The bytes that the files had.
+
+        Raises:
+            TraceNotFound: there is no such trace.
+            StoreError: a file cannot be deleted.
+        """
+        journal = self.journal_path(trace_id)
+        verdict = self.home / "verdicts" / f"{_safe_name(trace_id)}.json"
+        freed = 0
+        try:
+            for path in (verdict, journal):
+                if path.exists():
+                    freed += path.stat().st_size
+                    path.unlink(missing_ok=True)
+                elif path is journal:
+                    raise TraceNotFound(f"{self.home}: there is no trace {trace_id!r}")
+        except OSError as error:
+            raise StoreError(f"{error.filename}: cannot be deleted ({error.strerror})") from error
+        return freed
+
+    def size(self) -> int:
+        """The bytes of all traces and verdicts."""
+        return sum(path.stat().st_size for path in self.home.glob("*/*") if path.is_file())
+
+    def age(self, trace_id: str) -> float:
+        """Seconds since a trace was last written to; infinite where it is gone."""
+        try:
+            return time.time() - self.journal_path(trace_id).stat().st_mtime
+        except OSError:
+            return math.inf
+
+    def journal_path(self, trace_id: str) -> Path:
+        """The file of a trace.
+
+        Raises:
+            TraceNotFound: the id cannot be the name of a file.
+        """
         return self.home / "traces" / f"{_safe_name(trace_id)}.jsonl"
 
     def _prepare(self) -> None:

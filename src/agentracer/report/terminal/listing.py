@@ -15,6 +15,7 @@ from agentracer.trace import Trace
 
 __all__ = ["TraceRow", "print_traces"]
 
+_SIZE = 4
 _PIPE_WIDTH = 160
 
 
@@ -29,6 +30,7 @@ class TraceRow:
         steps: number of steps.
         outcome: in the words of `formatting.outcome`.
         task: the task of the system.
+        size: of its file, such as `1.4 MB`; empty where there is none.
     """
 
     id: str
@@ -37,6 +39,7 @@ class TraceRow:
     steps: int
     outcome: str
     task: str
+    size: str = ""
 
     @classmethod
     def of(cls, trace: Trace) -> TraceRow:
@@ -62,11 +65,15 @@ def print_traces(rows: Iterable[TraceRow], console: Console) -> None:
     if not lines:
         console.print(plain("no traces", "dim"))
         return
-    names = ["id", "when", "framework", "steps", "outcome", "task"]
+    names = ["id", "when", "framework", "steps", "size", "outcome", "task"]
     lines.insert(0, [plain(name, "dim") for name in names])
     # A pipe has no width of its own that the task would have to give way to.
     width = console.width if console.is_terminal else _PIPE_WIDTH
     widths = [max(line[column].cell_len for line in lines) + 2 for column in range(len(names))]
+    if not any(line[_SIZE].plain for line in lines[1:]):
+        sized: list[list[Any]] = [names, widths, *lines]
+        for column in sized:
+            del column[_SIZE]  # traces that are in no store
     if width - sum(widths[:-1]) < 24:
         columns: list[list[Any]] = [names, widths, *lines]
         for column in columns:
@@ -76,7 +83,7 @@ def print_traces(rows: Iterable[TraceRow], console: Console) -> None:
         line[-1].truncate(room, overflow="ellipsis")
         for cell, name, wide in zip(line[:-1], names, widths, strict=False):
             gap = wide - 2 - cell.cell_len
-            cell.pad_left(gap) if name == "steps" else cell.pad_right(gap)
+            cell.pad_left(gap) if name in ("steps", "size") else cell.pad_right(gap)
         console.print(Text("  ").join(line), no_wrap=True, crop=False, overflow="ignore")
 
 
@@ -86,6 +93,7 @@ def _cells(row: TraceRow) -> list[Text]:
         plain(formatting.timestamp(row.started_at)),
         plain(row.framework or ""),
         plain(f"{row.steps:,}"),
+        plain(row.size),
         outcome_of(row.outcome.split(":")[0]),
         plain(flat(row.task[:400])),
     ]
