@@ -9,11 +9,12 @@ in every replay.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentracer.trace import Step, ToolCall, Trace
 
-__all__ = ["RecordPrefix", "answer_order", "record_prefix", "runs_inside"]
+__all__ = ["RecordPrefix", "answer_order", "calls_of_agents", "record_prefix", "runs_inside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,20 @@ def inside_kept_call(trace: Trace, step: Step, prefix: RecordPrefix) -> bool:
                 return True
         step = parent
     return False
+
+
+def calls_of_agents(trace: Trace) -> Iterator[tuple[int, str]]:
+    """Tool calls in which recorded steps ran, such as those of an agent that is used as a tool.
+
+    They are part of how the system is wired: they run again, and what runs inside is answered, for
+    the step that is overridden may lie inside.
+    """
+    for step in trace.steps:
+        if step.parent is not None:
+            for call in trace.steps[step.parent].tool_calls:
+                named = step.attributes.get("inside_call")
+                if call.id == named if named is not None else runs_inside(call, step):
+                    yield step.parent, call.id
 
 
 def _has_answer(step: Step) -> bool:

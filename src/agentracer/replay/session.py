@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -20,7 +20,7 @@ from agentracer.replay.divergence import Divergence, DivergenceKind
 from agentracer.replay.exceptions import recorded_error
 from agentracer.replay.override import UNSET, Override, never_ran
 from agentracer.replay.policy import LIVE, ToolPolicy
-from agentracer.replay.prefix import RecordPrefix, inside_kept_call, runs_inside
+from agentracer.replay.prefix import RecordPrefix, calls_of_agents, inside_kept_call
 from agentracer.trace import ErrorInfo, Message, Step, ToolCall, ToolRequest, Trace, message_shape
 
 __all__ = [
@@ -129,7 +129,7 @@ class ReplaySession:
         self.answered = self.live = 0
         for step in trace.steps:
             self._index(step)
-        self._calls_of_agents = set(_calls_of_agents(trace))
+        self._calls_of_agents = set(calls_of_agents(trace))
 
     @property
     def kept(self) -> int | None:
@@ -459,17 +459,3 @@ def _request(call: ToolCall) -> ToolRequest:
 def _expected(trace: Trace, keep: RecordPrefix) -> set[int]:
     """The kept steps that a rerun comes to: all but those inside a call whose result is kept."""
     return {index for index in keep.steps if not inside_kept_call(trace, trace.steps[index], keep)}
-
-
-def _calls_of_agents(trace: Trace) -> Iterator[tuple[int, str]]:
-    """Tool calls in which recorded steps ran, such as those of an agent that is used as a tool.
-
-    They are part of how the system is wired: they run again, and what runs inside is answered, for
-    the step that is overridden may lie inside.
-    """
-    for step in trace.steps:
-        if step.parent is not None:
-            for call in trace.steps[step.parent].tool_calls:
-                named = step.attributes.get("inside_call")
-                if call.id == named if named is not None else runs_inside(call, step):
-                    yield step.parent, call.id

@@ -80,6 +80,7 @@ class RunState:
         self._lock = threading.Lock()
         self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
         self._keys: dict[Hashable, str] = {}
+        self._by_id: dict[str, str] = {}
         # Marks are copies: a backend may yet write how it wants the output into the last message.
         self.prompts = PromptCache(lambda message: [convert.message_fields(message)], convert.mark)
         self.described: dict[str, Hashable] = {}
@@ -94,7 +95,7 @@ class RunState:
         if known is not None:
             return known
         part = next((n for n, member in members(place.society) if member is agent), None)
-        wanted = part or _own_name(agent)
+        wanted = part or self._derived_name(agent) or _own_name(agent)
         key: Hashable = (place.path, part)
         if part is None:
             key = (place.path, wanted, convert.prompt_text(agent.system_message), tools_of(agent))
@@ -103,7 +104,16 @@ class RunState:
             if name is None:
                 name = self._keys[key] = _unique(wanted, self._keys.values())
             self._names[agent] = name
+            self._by_id[str(getattr(agent, "agent_id", ""))] = name
         return name
+
+    def _derived_name(self, agent: Any) -> str | None:
+        """The name of an agent that CAMEL makes for another one: `<its id>_context_summarizer`."""
+        owner, _, duty = str(getattr(agent, "agent_id", "") or "").partition("_")
+        if not duty or not _ID.fullmatch(owner):
+            return None
+        with self._lock:
+            return f"{self._by_id.get(owner, '')}_{duty}".strip("_")
 
 
 def members(society: Any) -> Iterator[tuple[str, Any]]:

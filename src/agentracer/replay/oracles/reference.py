@@ -6,6 +6,7 @@ from collections import defaultdict
 from difflib import SequenceMatcher
 
 from agentracer.replay.override import Override
+from agentracer.replay.prefix import calls_of_agents
 from agentracer.replay.system import Oracle
 from agentracer.trace import Step, ToolRequest, Trace
 
@@ -18,7 +19,8 @@ class ReferenceOracle(Oracle):
     """Proposes what the same agent did at the same turn of a run that succeeded.
 
     Turns match by agent, place and their number. Where both runs have a turn that read the same
-    prompt, that turn counts, whatever its number.
+    prompt, that turn counts, whatever its number. The result of a call in which recorded steps ran
+    is no action of the caller: the steps inside are corrected instead.
 
     Args:
         reference: the successful run. It need not have been recorded here.
@@ -33,6 +35,7 @@ class ReferenceOracle(Oracle):
         if reference.outcome.success is not True:
             raise ValueError(f"trace {reference.id} did not succeed, so it is no reference")
         self._reference, self._similar = reference, similar
+        self._inside: tuple[Trace, set[tuple[int, str]]] | None = None
         self._lanes: dict[tuple[str, str, str], list[Step]] = defaultdict(list)
         for step in reference.steps:
             self._lanes[_lane(step)].append(step)
@@ -48,12 +51,18 @@ class ReferenceOracle(Oracle):
         asked = [(call.name, call.arguments) for call in taken.tool_calls]
         wanted = [(call.name, call.arguments) for call in model.tool_calls]
         if asked == wanted and self._same(taken.content, model.content):
-            return _result(taken, model)
+            return _result(taken, model, self._made_inside(trace))
         calls = tuple(
             ToolRequest(id=call.id, name=call.name, arguments=call.arguments)
             for call in model.tool_calls
         )
         return Override(step=step, content=model.content, tool_calls=calls or None)
+
+    def _made_inside(self, trace: Trace) -> set[tuple[int, str]]:
+        """Calls whose results recorded steps made: those are to be corrected, not the caller's."""
+        if self._inside is None or self._inside[0] is not trace:
+            self._inside = (trace, set(calls_of_agents(trace)))
+        return self._inside[1]
 
     def _match(self, trace: Trace, taken: Step) -> Step | None:
         lane = self._lanes.get(_lane(taken), [])
@@ -85,9 +94,11 @@ def _tool(taken: Step, model: Step) -> Override | None:
     return Override(step=taken.index, result=theirs.result)
 
 
-def _result(taken: Step, model: Step) -> Override | None:
+def _result(taken: Step, model: Step, made_inside: set[tuple[int, str]]) -> Override | None:
     """The same was asked of the tools, and one of them answered otherwise."""
     for position, (ours, theirs) in enumerate(zip(taken.tool_calls, model.tool_calls, strict=True)):
+        if (taken.index, ours.id) in made_inside:
+            continue
         differs = ours.error is not None or ours.result != theirs.result
         if differs and theirs.error is None and theirs.result is not None:
             return Override(step=taken.index, call=position, result=theirs.result)
