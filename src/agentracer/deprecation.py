@@ -9,6 +9,8 @@ from typing import Any
 
 __all__ = ["renamed"]
 
+_REMOVED = "0.4.0"
+
 
 def renamed(module: str, name: str, names: Mapping[str, str]) -> Any:
     """Return what a name of an earlier release stands for, with a warning.
@@ -25,6 +27,6 @@ def renamed(module: str, name: str, names: Mapping[str, str]) -> Any:
     """
     if name not in names:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    message = f"{module}.{name} is now {module}.{names[name]}"
+    message = f"{module}.{name} is now {module}.{names[name]}; the old name goes in {_REMOVED}"
     warnings.warn(message, DeprecationWarning, stacklevel=3)
     return getattr(importlib.import_module(module), names[name])
