@@ -15,18 +15,19 @@ __all__ = ["load"]
 T = TypeVar("T")
 
 
-def load(name: str, schema: type[T]) -> T:
+def load(name: str, schema: type[T], package: str = __name__) -> T:
     """Read one data file as a value of `schema`.
 
     Args:
-        name: the file in this folder, such as `documents.toml`.
+        name: the file, such as `documents.toml`.
         schema: a dataclass whose fields are the tables of the file; keys that it lacks are errors
             where it sets `extra="forbid"`.
+        package: the package that the file is in.
 
     Raises:
         FormatError: the file is not TOML, or does not fit the schema; the message has the place.
     """
-    source = resources.files(__name__) / name
+    source = resources.files(package) / name
     try:
         tables: dict[str, Any] = tomllib.loads(source.read_text(encoding="utf-8"))
         return TypeAdapter(schema).validate_python(tables)
