@@ -27,9 +27,9 @@ def test_the_decisive_step_is_confirmed(project, store):
     result.stdout.fnmatch_lines(
         [
             "bob, step 1 made this run fail",
-            "Confirmed by replay: *",
+            "Confirmed by * replays: *",
             "bob: 1 failed test",
-            "  test_it.py::test_bad  step 1  *confirmed by replay*",
+            "  test_it.py::test_bad  step 1  *confirmed by * replays*",
         ]
     )
     (page,) = (store.home / "reports").glob("*.html")
@@ -59,7 +59,9 @@ def test_bad(words):
     check(run(words))
 """
     result = project(tests, "--agentracer-verify")
-    result.stdout.fnmatch_lines(["bob, step 1 made this run fail", "Confirmed by replay: *1 of 1*"])
+    result.stdout.fnmatch_lines(
+        ["bob, step 1 made this run fail", "Confirmed by * replays: *1 of 1*"]
+    )
 
 
 def test_a_system_that_is_awaited_works_too(project):
@@ -76,7 +78,7 @@ async def test_bad(agentracer_run):
     assert good(await run())
 """
     result = project(tests, "--agentracer-verify")
-    result.stdout.fnmatch_lines(["bob, step 1 made this run fail", "Confirmed by replay: *"])
+    result.stdout.fnmatch_lines(["bob, step 1 made this run fail", "Confirmed by * replays: *"])
 
 
 def test_a_repeat_that_passes_is_the_oracle_where_there_is_no_other(project):
@@ -96,7 +98,7 @@ def test_flaky(agentracer_run):
     result.stdout.fnmatch_lines(
         [
             "bob, step 1 made this run fail",
-            "Confirmed by replay: *",
+            "Confirmed by * replays: *",
             "failed in 3 of 4 runs *",
             "bob, step 1, is decisive in 3 of 4 runs *",
         ]
@@ -110,7 +112,7 @@ def test_flaky(agentracer_run):
         ("agentracer_run.system(run, good)", "*not verified: there is no oracle*"),
         ("agentracer_run.system(run, good, lambda t, s: None)", "*no correction for any step*"),
         ("agentracer_run.system(run, good, lambda t, s: 1 / 0)", "*not verified: *division*"),
-        ("agentracer_run.system(run, never, oracle)", "Refuted by replay: *"),
+        ("agentracer_run.system(run, never, oracle)", "Refuted, by 1 replay: *"),
         ("agentracer_run.system(hang, good, oracle)", "*replays took longer than 0.2 s*"),
     ],
 )

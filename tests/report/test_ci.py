@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from tests.report.samples import HOSTILE, hostile_trace
+from tests.report.samples import HOSTILE, curved, hostile_trace
 
 from agentracer import cli
 from agentracer.attribution import Tracer
@@ -357,3 +357,31 @@ def test_a_run_that_cannot_be_attributed_is_in_every_format(attribute, monkeypat
         assert result.exit_code == cli.PARTLY_DONE
         assert said in result.output
         assert "the server is down" in result.output
+
+
+# -- success curves
+
+CURVE = "0 ▅▆▅▁··▁ 6"
+
+
+def curved_run(status="confirmed"):
+    trace, verdict = curved()
+    proof = verdict.verification.model_copy(update={"status": status})
+    return AttributedRun(trace, verdict.model_copy(update={"verification": proof}))
+
+
+@pytest.mark.parametrize("write", [lambda r: "".join(github(r)), markdown, junit])
+def test_confirmed_is_said_only_where_it_is_and_with_the_number_of_replays(write):
+    assert "confirmed by 16 replays: succeeded in 5 of 8" in write([curved_run()])
+    likely = write([curved_run("likely")])
+    assert "confirmed" not in likely
+    assert "likely, by 16 replays: succeeded in 5 of 8" in likely.replace("%2C", ",")
+
+
+@pytest.mark.parametrize("write", [lambda r: "".join(github(r)), markdown, junit])
+def test_the_success_curve_is_one_line(write):
+    assert f"k = {CURVE}" in write([curved_run()]).replace("`", "")
+    trace, verdict = curved()
+    none = {"agent": None, "step": None, "abstained": True, "abstain_reason": "no single step"}
+    run = AttributedRun(trace, verdict.model_copy(update={**none, "verification": None}))
+    assert f"k = {CURVE}" in write([run]).replace("`", "")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from samples import failed_run, hostile_trace
+from samples import curved, failed_run, hostile_trace
 
 from agentracer.report.terminal import TraceRow, print_trace, print_traces, print_verdict
 from agentracer.trace import ErrorInfo, Observed, Outcome, Step, ToolCall, Trace
@@ -65,9 +65,18 @@ class TestVerdict:
             status="refuted", flips=1, replays=5, control_flips=1, control_replays=5, note="luck"
         )
         text = verdict_text(verdict.model_copy(update={"verification": proof}), trace, width=200)
-        assert "Refuted by replay: succeeded in 1 of 5 reruns" in text
+        assert "Refuted, by 10 replays: succeeded in 1 of 5 reruns" in text
         assert "in 1 of 5 without" in text
         assert "luck" in text
+
+    def test_only_a_confirmed_verdict_is_said_to_be_confirmed(self):
+        trace, verdict = curved()
+        text = verdict_text(verdict, trace, width=200)
+        assert "Confirmed by 16 replays: succeeded in 5 of 8 reruns that kept only" in text
+        likely = verdict.verification.model_copy(update={"status": "likely", "control_replays": 1})
+        text = verdict_text(verdict.model_copy(update={"verification": likely}), trace, width=200)
+        assert "Likely, by 9 replays: succeeded in 5 of 8 reruns that kept only" in text
+        assert "onfirmed" not in text
 
     def test_each_step_of_the_chain_is_one_line_with_agent_and_quote(self):
         lines = verdict_text(*reversed(failed_run())).splitlines()
@@ -120,6 +129,17 @@ class TestTrace:
         assert "TimeoutError: no answer within 5 s" in text
         assert "   3  planner  llm  shortlist 2" in text
         assert "inside step 0" in text
+
+    def test_the_success_curve_stands_beside_the_steps(self):
+        trace, verdict = curved()
+        lines = printed(lambda t, c: print_trace(t, c, verdict), trace).splitlines()
+        heads = [line for line in lines if re.match(r"[▁-█·] +\d  \w", line)]
+        assert [line[:12].rstrip() for line in heads] == [
+            *("▆  0  planne", "▅  1  reader", "▁  2  resear"),
+            *("·  3  planne", "·  4  reader", "▁  5  planne"),
+        ]
+        assert "▅      nothing kept: 5 of 8 succeed" in lines
+        assert "decisive step" in heads[2]
 
     def test_what_is_cut_is_counted(self):
         trace, _ = failed_run()

@@ -12,6 +12,7 @@ from typing import Any
 from agentracer._pytest.settings import PluginSettings
 from agentracer.escaping import escape_control_chars
 from agentracer.report import formatting
+from agentracer.report.success_curve import curve_line
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
@@ -88,6 +89,9 @@ class Diagnosis:
             yield "agentracer.no_verdict", escape_control_chars(verdict.abstain_reason or "")
         if verdict is not None and verdict.verification is not None:
             yield "agentracer.verification", verdict.verification.status
+            yield "agentracer.proof", formatting.proof_status(verdict.verification)
+        if verdict is not None and verdict.success_curve:
+            yield "agentracer.success_curve", curve_line(verdict.success_curve)
         if self.page is not None:
             yield "agentracer.report", shown_path(self.page, settings.root)
         for problem in self.problems:

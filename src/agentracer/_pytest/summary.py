@@ -68,8 +68,8 @@ def _failure(test: str, facts: dict[str, str]) -> FailureLine:
             test, note=facts.get("agentracer.no_verdict", "not attributed"), page=page
         )
     note = facts["agentracer.certainty"]
-    if "agentracer.verification" in facts:
-        note += f", {facts['agentracer.verification']} by replay"
+    if "agentracer.proof" in facts:
+        note += f", {facts['agentracer.proof']}"
     if "agentracer.speaker" in facts:
         note = f"by {facts['agentracer.speaker']}, {note}"
     return FailureLine(test, agent, int(facts["agentracer.step"]), note, page)

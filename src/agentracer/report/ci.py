@@ -18,6 +18,7 @@ from agentracer.escaping import escape_control_chars
 from agentracer.report import formatting
 from agentracer.report.grouping import NO_VERDICT, FailureLine, grouped
 from agentracer.report.shortlist import ShortlistEntry, shortlist_of
+from agentracer.report.success_curve import curve_line
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
@@ -27,6 +28,8 @@ _ANNOTATIONS: Final = 10
 """Annotations of one kind that GitHub shows for a step; more are in the log only."""
 
 _LONGEST: Final = 400
+
+_CURVE: Final = "success with the first k steps kept, k ="
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +90,18 @@ class AttributedRun:
 
     @property
     def explanation(self) -> str:
-        """The reason and the confidence, as lines of text."""
+        """The reason, the confidence and what replays showed, as lines of text."""
         verdict = self.verdict
         if verdict is None:
             return self.error
         if verdict.abstained:
-            return verdict.abstain_reason or ""
-        lines = [verdict.reason, f"confidence: {formatting.confidence(verdict)}"]
+            lines = [verdict.abstain_reason or ""]
+        else:
+            lines = [verdict.reason, f"confidence: {formatting.confidence(verdict)}"]
         if verdict.verification is not None:
             lines.append(formatting.verification(verdict.verification))
+        if verdict.success_curve:
+            lines.append(f"{_CURVE} {curve_line(verdict.success_curve)}")
         return "\n".join(line for line in lines if line)
 
 
@@ -173,7 +179,10 @@ def _section(result: AttributedRun) -> Iterator[str]:
     if trace.task:
         yield f"- task {_code(trace.task)}"
     if verdict is None or verdict.abstained:
-        yield f"- {NO_VERDICT}: {_code(result.explanation)}"
+        reason = result.error if verdict is None else verdict.abstain_reason or ""
+        yield f"- {NO_VERDICT}: {_code(reason)}"
+        if verdict is not None:
+            yield from _curve(verdict)
         return
     if not result.established:
         yield f"- {formatting.headline(verdict, trace.outcome)}"
@@ -181,6 +190,7 @@ def _section(result: AttributedRun) -> Iterator[str]:
     yield f"- confidence: {formatting.confidence(verdict)}"
     if verdict.verification is not None:
         yield f"- {formatting.verification(verdict.verification)}"
+    yield from _curve(verdict)
     shortlist = shortlist_of(verdict)
     yield from ("", "| step | agent | | evidence |", "| ---: | --- | ---: | --- |")
     for entry in shortlist.entries:
@@ -190,6 +200,11 @@ def _section(result: AttributedRun) -> Iterator[str]:
         yield f"\n… {formatting.plural(len(shortlist.more), 'more candidate')}."
     if shortlist.likely is not None:
         yield f"\n{shortlist.likely.text[0].upper()}{shortlist.likely.text[1:]}."
+
+
+def _curve(verdict: Verdict) -> Iterator[str]:
+    if verdict.success_curve:
+        yield f"- {_CURVE} {_code(curve_line(verdict.success_curve))}"
 
 
 def _evidence(entry: ShortlistEntry) -> Iterator[str]:

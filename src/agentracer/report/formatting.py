@@ -182,16 +182,25 @@ def headline(verdict: Verdict, result: Outcome | None) -> str:
     return "Suspected decisive error"
 
 
+def proof_status(proof: Verification) -> str:
+    """Return the status with the number of replays: `confirmed by 16 replays`, `likely, by 9 ...`.
+
+    Both kinds of replays count: without the step as it was, and with it.
+    """
+    comma = "" if proof.status == "confirmed" else ","
+    return f"{proof.status}{comma} by {plural(proof.replays + proof.control_replays, 'replay')}"
+
+
 def verification(proof: Verification) -> str:
     """Return the counts of a verification by replay, with its control."""
     if proof.method == "prefixes":
         return (
-            f"{proof.status} by replay: succeeded in {proof.flips} of {proof.replays} reruns that "
+            f"{proof_status(proof)}: succeeded in {proof.flips} of {proof.replays} reruns that "
             f"kept only what came before this step, in {proof.control_flips} of "
             f"{proof.control_replays} that kept the step too"
         )
     return (
-        f"{proof.status} by replay: succeeded in {proof.flips} of {proof.replays} reruns with the "
+        f"{proof_status(proof)}: succeeded in {proof.flips} of {proof.replays} reruns with the "
         f"step corrected, in {proof.control_flips} of {proof.control_replays} without"
     )
 

@@ -37,7 +37,7 @@ class FailureLine:
         """Return the failure that a verdict is about."""
         if verdict.abstained:
             return cls(name, note=verdict.abstain_reason or "", page=page)
-        proof = f", {verdict.verification.status} by replay" if verdict.verification else ""
+        proof = f", {formatting.proof_status(verdict.verification)}" if verdict.verification else ""
         by = f"by {verdict.speaker}, " if verdict.speaker != verdict.agent else ""
         note = f"{by}{formatting.confidence(verdict)}{proof}"
         return cls(name, verdict.agent, verdict.step, note, page)

@@ -9,17 +9,19 @@ from typing import Any
 from agentracer.report import formatting
 from agentracer.verdict import PrefixRate, Verdict
 
-__all__ = ["block", "blocks", "curve_line", "page_data"]
+__all__ = ["NOT_MEASURED", "block", "blocks", "curve_line", "page_data"]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_NOT_MEASURED = "·"
+NOT_MEASURED = "·"
+"""Stands for a prefix that was not replayed."""
+
 _LINE = 80  # prefixes in a line of blocks; a longer run is shown by its measured prefixes only
 
 
 def block(rate: PrefixRate) -> str:
     """Return the rate of success as one block character; a dot where nothing was measured."""
     if not rate.replays:
-        return _NOT_MEASURED
+        return NOT_MEASURED
     return _BLOCKS[round(rate.estimate * (len(_BLOCKS) - 1))]
 
 
@@ -32,7 +34,7 @@ def blocks(rates: Sequence[PrefixRate]) -> str:
     measured = {rate.prefix: block(rate) for rate in rates if rate.replays}
     last = rates[-1].prefix
     prefixes = range(last + 1) if last < _LINE else sorted(measured)
-    return "".join(measured.get(prefix, _NOT_MEASURED) for prefix in prefixes)
+    return "".join(measured.get(prefix, NOT_MEASURED) for prefix in prefixes)
 
 
 def curve_line(rates: Sequence[PrefixRate]) -> str:

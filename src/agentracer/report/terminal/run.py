@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from rich.console import Console
 from rich.text import Text
 
 from agentracer.report import formatting
+from agentracer.report.success_curve import NOT_MEASURED, block
 from agentracer.report.terminal.console_writer import (
+    ACCENT,
     ConsoleWriter,
     arguments_of,
     compact,
@@ -15,7 +19,7 @@ from agentracer.report.terminal.console_writer import (
     print_error,
 )
 from agentracer.trace import Label, Step, ToolCall, Trace
-from agentracer.verdict import Verdict
+from agentracer.verdict import PrefixRate, Verdict
 
 __all__ = ["print_trace"]
 
@@ -26,14 +30,17 @@ def print_trace(trace: Trace, console: Console, verdict: Verdict | None = None) 
     Args:
         trace: the run.
         console: where to.
-        verdict: marks the steps that it blames.
+        verdict: marks the steps that it blames; its success curve stands beside the steps.
     """
     writer = ConsoleWriter(console)
     _print_header(trace, writer)
     marks = _marks(trace, verdict)
+    curve = _curve_column(verdict)
+    if verdict is not None and verdict.success_curve:
+        _print_curve_head(verdict.success_curve, writer)
     for step in trace.steps:
         writer.blank()
-        _print_step(step, marks.get(step.index, []), writer)
+        _print_step(step, marks.get(step.index, []), writer, curve(step))
     writer.blank()
     _print_end(trace, writer)
 
@@ -62,15 +69,45 @@ def _marks(trace: Trace, verdict: Verdict | None) -> dict[int, list[Text]]:
     return marks
 
 
+def _curve_column(verdict: Verdict | None) -> Callable[[Step], Text]:
+    """Return what stands before the head line of a step: how often replays succeed that keep it."""
+    rates = verdict.success_curve if verdict is not None else ()
+    if not rates:
+        return lambda _: Text()
+    columns = {rate.step: block(rate) for rate in rates}
+    decisive = verdict.step if verdict is not None else None
+
+    def column(step: Step) -> Text:
+        style = ACCENT if step.index == decisive else ""
+        return plain(columns.get(step.index, NOT_MEASURED), style)
+
+    return column
+
+
+def _print_curve_head(rates: Sequence[PrefixRate], writer: ConsoleWriter) -> None:
+    """Say what the column shows, and the rate with nothing kept, which belongs to no step."""
+    words = (
+        f"Beside each step: how often replays succeed that keep the run through it "
+        f"({NOT_MEASURED} not measured)"
+    )
+    writer.blank()
+    writer.text(words, rows=3, style="dim")
+    fresh = next((rate for rate in rates if rate.step is None and rate.replays), None)
+    if fresh is not None:
+        counts = f"{fresh.successes} of {fresh.replays}"
+        writer.line(Text(block(fresh)), plain(f"      nothing kept: {counts} succeed", "dim"))
+
+
 def _label(label: Label) -> Text:
     return plain(f"label by {label.source}", "bold")
 
 
-def _print_step(step: Step, marks: list[Text], writer: ConsoleWriter) -> None:
+def _print_step(step: Step, marks: list[Text], writer: ConsoleWriter, column: Text) -> None:
     facts = [step.kind, formatting.duration(step)]
     if step.parent is not None:
         facts.insert(0, f"inside step {step.parent}")
-    head = [plain(f"{step.index:>4}", "dim"), Text("  "), plain(step.agent, "bold")]
+    number = f"{step.index:>{4 - column.cell_len}}"
+    head = [column, plain(number, "dim"), Text("  "), plain(step.agent, "bold")]
     if step.to:
         head.append(plain(f" → {step.to}"))
     head.append(plain("  " + " · ".join(fact for fact in facts if fact), "dim"))
