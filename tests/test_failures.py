@@ -144,3 +144,15 @@ def test_a_callback_that_hangs_does_not_keep_the_program_from_ending(home):
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=30)
     assert time.perf_counter() - started < 10
+
+
+async def later(trace, verdict):
+    """An async callback."""
+
+
+@pytest.mark.parametrize(
+    ("callback", "says"), [("print", "cannot be called"), (later, "async function")]
+)
+def test_a_callback_that_would_never_run_is_refused(callback, says):
+    with pytest.raises(TypeError, match=says):
+        agentracer.on_failure(callback)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +13,7 @@ import pytest
 import agentracer
 from agentracer import current_run, record
 from agentracer._guard import guard, swallowed
-from agentracer.store import Store
+from agentracer.store import Journal, Store
 from tests.hostile import hostile_values
 
 
@@ -254,3 +255,88 @@ def test_no_socket_is_opened(monkeypatch):
         write(run, "x")
     verdict = agentracer.Tracer().attribute(run.trace)
     assert verdict.step == 0
+
+
+@pytest.mark.parametrize("argument", ["check", "answer"])
+def test_what_cannot_be_called_is_refused_with_a_remedy(argument):
+    with pytest.raises(
+        TypeError, match=rf"record\({argument}=\.\.\.\).*cannot be called\n  remedy"
+    ):
+        agentracer.record(**{argument: "text"})
+
+
+def test_the_answer_function_is_given_the_frameworks_result():
+    with agentracer.record(answer=lambda result: result["draft"]) as run:
+        run.framework_ended({"draft": "the answer"}, "something else")
+    assert run.trace.outcome.answer == "the answer"
+
+
+def test_an_answer_function_that_raises_costs_the_answer_only(caplog):
+    with agentracer.record(answer=lambda result: result["missing"]) as run:
+        run.framework_ended({}, "the framework's")
+    assert run.trace.outcome.answer == "the framework's"
+    assert "the answer function of run" in caplog.text
+
+
+def test_a_block_without_steps_says_once_that_nothing_is_captured(monkeypatch, caplog):
+    monkeypatch.setattr("agentracer.recording._captures", False)
+    for _ in range(2):
+        with agentracer.record("a task"):
+            pass
+    assert caplog.text.count("Call agentracer.instrument() before the system runs") == 1
+
+
+def test_a_block_with_steps_needs_no_hint(monkeypatch, caplog):
+    monkeypatch.setattr("agentracer.recording._captures", False)
+    with agentracer.record("a task") as run:
+        run.recorder.begin_step("somebody")
+    assert caplog.text == ""
+
+
+def test_on_an_event_loop_events_are_written_by_a_thread_and_are_there_soon(home, monkeypatch):
+    writers = set()
+    write = Journal.append
+
+    def noting(self, line):
+        writers.add(threading.get_ident())
+        write(self, line)
+
+    monkeypatch.setattr(Journal, "append", noting)
+
+    async def main():
+        async with agentracer.record("a task") as run:
+            run.recorder.end_step(run.recorder.begin_step("agent"), content="done")
+        await asyncio.sleep(0.5)
+        return run, (home / "traces" / f"{run.id}.jsonl").read_bytes().count(b"\n")
+
+    run, lines = asyncio.run(main())
+    assert lines == 4
+    assert threading.get_ident() not in writers
+    assert run.trace.steps[0].content == "done"
+
+
+def test_in_synchronous_code_an_event_is_on_disk_before_the_host_goes_on(home):
+    with agentracer.record("a task") as run:
+        path = home / "traces" / f"{run.id}.jsonl"
+        run.recorder.begin_step("agent")
+        assert path.read_bytes().count(b"\n") == 2
+
+
+def test_a_store_that_is_read_right_after_a_loop_has_what_happened_on_it():
+    async def main():
+        async with agentracer.record("a task") as run:
+            run.recorder.begin_step("agent")
+        return run.id
+
+    assert len(agentracer.Store().load(asyncio.run(main())).steps) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_forked_child_that_records_nothing_leaves_no_trace(home):
+    with agentracer.record("forked") as run:
+        child = os.fork()
+        if child == 0:
+            run.finish()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    assert agentracer.Store().ids() == [run.id]

@@ -8,6 +8,7 @@ nobody. At exit, work under way gets `EXIT_PATIENCE` seconds.
 from __future__ import annotations
 
 import atexit
+import inspect
 import logging
 import os
 import queue
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from agentracer._guard import guard
+from agentracer.encoding import safe_repr
 
 if TYPE_CHECKING:
     from agentracer.attribution import Tracer
@@ -75,9 +77,22 @@ def on_failure(callback: FailureCallback, *, tracer: Tracer | None = None) -> Re
         callback: runs on a thread of its own; what it raises is logged, not raised.
         tracer: who attributes; `Tracer()`, the embedded one, if None.
 
+    Raises:
+        TypeError: the callback cannot be called, or is async.
+
     Returns:
         The registration, to `remove()` it again.
     """
+    if not callable(callback):
+        raise TypeError(
+            f"on_failure() is given {safe_repr(callback, 80)}, which cannot be called\n"
+            "  remedy: give a function of the trace and the verdict"
+        )
+    if inspect.iscoroutinefunction(callback):
+        raise TypeError(
+            "on_failure() is given an async function, which nothing would await\n"
+            "  remedy: give a function; it runs on a thread of its own and may use asyncio.run()"
+        )
     # Loaded now: at exit, when the last failure may come, Python refuses to load some modules.
     from agentracer.attribution import Tracer
 

@@ -18,7 +18,7 @@ from agentracer.adapters.kit.patching import post_import
 from agentracer.frameworks.base import Adapter
 from agentracer.frameworks.registry import load, specs
 from agentracer.frameworks.spec import AdapterSpec
-from agentracer.recording import prepare_store
+from agentracer.recording import prepare
 
 __all__ = ["instrument", "instrumented", "uninstrument"]
 
@@ -50,7 +50,7 @@ def instrument(*frameworks: str) -> None:
         names = ", ".join(sorted(known))
         raise ValueError(f"unknown framework {min(unknown)!r}\n  remedy: one of {names}")
     with guard("instrumentation.store"):
-        prepare_store()
+        prepare()
     with _lock:
         for name in frameworks or known:
             _wanted.add(name)

@@ -41,7 +41,7 @@ from agentracer.verdict import Verdict
 if TYPE_CHECKING:
     from agentracer.replay.session import ReplaySession
 
-__all__ = ["Run", "current_run", "inside", "open_run", "prepare_store", "record"]
+__all__ = ["Run", "current_run", "inside", "open_run", "prepare", "record"]
 
 logger: Final = logging.getLogger("agentracer")
 
@@ -53,6 +53,7 @@ _current: contextvars.ContextVar[Run | None] = contextvars.ContextVar(
 )
 _live: weakref.WeakSet[Run] = weakref.WeakSet()
 _redactors: dict[Path, Redactor] = {}
+_captures = False  # whether `instrument()` was called
 
 
 class Run:
@@ -69,6 +70,7 @@ class Run:
         task: str | None = None,
         ground_truth: Any = None,
         check: Check | None = None,
+        answer: Callable[[Any], Any] | None = None,
         framework: str | None = None,
         metadata: dict[str, Any] | None = None,
         store: Store | None = None,
@@ -78,7 +80,7 @@ class Run:
         self.replay: ReplaySession | None = None
         self._result: Any = None
         self._result_is_users = False
-        self._check = check
+        self._check, self._answer_of = check, answer
         self._success: bool | None = None
         self._error: dict[str, str] | None = None
         self._ending = "finished"
@@ -161,6 +163,9 @@ class Run:
         if not self._result_is_users:
             self._result = result
             self.answer = answer
+            if self._answer_of is not None:
+                with self._checking("answer function"):
+                    self.answer = self._answer_of(result)
         self._ending = ending
 
     def finish(self, ending: str | None = None, error: BaseException | None = None) -> None:
@@ -204,14 +209,15 @@ class Run:
                 self._decide(await pending)
 
     @contextmanager
-    def _checking(self) -> Iterator[None]:
+    def _checking(self, function: str = "check") -> Iterator[None]:
         """The check is the user's code: an assertion says no, any other error says nothing."""
         try:
             yield
         except AssertionError as error:
             self.fail(describe_error(error)["message"] or "the check's assertion does not hold")
         except Exception as error:  # noqa: BLE001 - whatever it is, the host must go on
-            logger.warning("agentracer: the check of run %s raised %s", self.id, safe_repr(error))
+            text = "agentracer: the %s of run %s raised %s"
+            logger.warning(text, function, self.id, safe_repr(error))
 
     def after_fork(self) -> None:
         """Go on, in the child of a fork, as a trace of its own whose parent is this one.
@@ -280,13 +286,19 @@ class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task
         task: what the system is asked to do; the framework's own input if None.
         ground_truth: the right answer. Kept apart; attribution sees it only if told to (w/ G).
         check: given `run.result`, says whether the run succeeded. May be async in `async with`.
+        answer: given the framework's result, gives the run's answer; the framework's own if None.
         metadata: kept with the trace.
         store: where to; the default store if None.
         parent: the id of the trace that this run replays or continues; that of the enclosing
             `record()` block if None.
 
     An exception inside the block makes the run a failure and is raised on, unchanged.
+
+    Raises:
+        TypeError: `check` or `answer` cannot be called.
     """
+
+    warns_without_steps = True
 
     def __init__(
         self,
@@ -294,15 +306,23 @@ class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task
         *,
         ground_truth: Any = None,
         check: Check | None = None,
+        answer: Callable[[Any], Any] | None = None,
         metadata: dict[str, Any] | None = None,
         store: Store | None = None,
         parent: str | None = None,
     ) -> None:
+        for name, function in (("check", check), ("answer", answer)):
+            if function is not None and not callable(function):
+                raise TypeError(
+                    f"record({name}=...) is {safe_repr(function, 80)}, which cannot be called\n"
+                    f"  remedy: give a function of the run's result"
+                )
         self._parent = parent
         self._facts: dict[str, Any] = {
             "task": task,
             "ground_truth": ground_truth,
             "check": check,
+            "answer": answer,
             "metadata": metadata,
             "store": store,
         }
@@ -348,6 +368,8 @@ class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task
     def _leave(self) -> Run:
         if self._run is None or self._token is None:
             raise RuntimeError("record() was left before it was entered")
+        if self.warns_without_steps and self._run.recorder.steps == 0 and self._run.replay is None:
+            _warn_without_steps()
         try:
             _current.reset(self._token)
         except ValueError:  # entered in another context: a generator or fixture that was resumed
@@ -361,6 +383,16 @@ def _finish(run: Run, error: BaseException | None) -> None:
         run.finish(error=error)
     else:
         run.finish(None if isinstance(error, SystemExit) else ending_of(error))
+
+
+def _warn_without_steps() -> None:
+    global _captures  # noqa: PLW0603 - said once per process
+    if not _captures:
+        _captures = True
+        logger.warning(
+            "agentracer: nothing was recorded in this record() block, and no framework is "
+            "captured. Call agentracer.instrument() before the system runs."
+        )
 
 
 def _redactor(store: Store) -> Redactor:
@@ -383,8 +415,10 @@ def _redactor(store: Store) -> Redactor:
     return _redactors[home]
 
 
-def prepare_store() -> None:
-    """Read what runs on an event loop need and cannot read there."""
+def prepare() -> None:
+    """Note that frameworks are captured, and read what runs on an event loop cannot read there."""
+    global _captures  # noqa: PLW0603 - one per process
+    _captures = True
     if not on_event_loop():
         _redactor(Store())
 

@@ -198,6 +198,7 @@ class RecordingPlugin:
         self._hook()
         facts = marker_facts(item)
         block = record(store=self.settings.store, metadata={"test": item.nodeid})
+        block.warns_without_steps = False  # most tests run no system
         run = block.__enter__()
         recording = item.stash[RECORDING] = ItemRecording(block, run, AgentRun(run))
         if facts.get("task") is not None:
