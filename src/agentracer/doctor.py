@@ -60,9 +60,9 @@ def _namesake() -> Iterator[Check]:
 
 def _framework(spec: AdapterSpec) -> Check:
     if spec.distribution is None:
-        found = importlib.util.find_spec(spec.packages[0]) is not None
-        text = "found" if found else f"no package {spec.packages[0]} can be imported here"
-        return Check("ok" if found else "info", spec.name, text)
+        installed = importlib.util.find_spec(spec.packages[0]) is not None
+        text = "found" if installed else f"no package {spec.packages[0]} can be imported here"
+        return Check("ok" if installed else "info", spec.name, text)
     version = _version(spec.distribution)
     if version is None:
         remedy = pip_line(spec.extra) if spec.extra else f"pip install {spec.distribution}"

@@ -44,20 +44,20 @@ def instrument(*frameworks: str) -> None:
     Raises:
         ValueError: there is no adapter of that name.
     """
-    known = specs()
-    unknown = set(frameworks) - set(known)
+    registered = specs()
+    unknown = set(frameworks) - set(registered)
     if unknown:
-        names = ", ".join(sorted(known))
+        names = ", ".join(sorted(registered))
         raise ValueError(f"unknown framework {min(unknown)!r}\n  remedy: one of {names}")
     with guard("instrumentation.store"):
         prepare()
     with _lock:
-        for name in frameworks or known:
+        for name in frameworks or registered:
             _wanted.add(name)
-            if known[name].trigger in sys.modules:
-                _install(known[name])
+            if registered[name].trigger in sys.modules:
+                _install(registered[name])
             else:
-                _hook(known[name])
+                _hook(registered[name])
 
 
 def uninstrument() -> None:

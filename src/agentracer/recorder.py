@@ -307,13 +307,13 @@ class RunRecorder:
             fresh: list[str] = []
             parent = position
             for identity in ids[known:]:
-                found = self._links.get((position, identity))
-                if found is None:
+                link = self._links.get((position, identity))
+                if link is None:
                     if not fresh:
                         parent = position
-                    found = self._links[position, identity] = len(self._links)
+                    link = self._links[position, identity] = len(self._links)
                     fresh.append(identity)
-                position = found
+                position = link
             if position is not None:
                 self._last_context[agent] = (list(ids), position)
             first = len(self._links) - len(fresh)

@@ -191,7 +191,7 @@ class Run:
         report_swallowed()
 
     def judge(self) -> Any:
-        """Ask the check, if nobody has decided yet. Returns an awaitable if the check does."""
+        """Ask the check, if success is not decided yet. Returns an awaitable if the check does."""
         if self._check is None or self._success is not None:
             return None
         with self._checking():

@@ -81,7 +81,7 @@ class ToolRequest(FrozenRecord):
 
 
 class ToolCall(ToolRequest):
-    """A tool call and what came of it. `result` and `error` stay None where it never ran."""
+    """A tool call and its result. `result` and `error` stay None where it never ran."""
 
     result: Json = None
     error: ErrorInfo | None = None
@@ -179,7 +179,7 @@ class Step(FrozenRecord):
 
 
 class Outcome(FrozenRecord):
-    """How the run ended. `success` is None where nobody said."""
+    """How the run ended. `success` is None where it is unknown."""
 
     success: bool | None = None
     ending: Ending = "finished"
@@ -295,9 +295,9 @@ class Trace(FrozenRecord):
     @classmethod
     def _known_version(cls, data: Any) -> Any:
         if isinstance(data, dict):
-            found = str(data.get("schema_version", SCHEMA_VERSION))
-            if found.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
-                raise ValueError(f"schema_version {found} is not readable by {SCHEMA_VERSION}")
+            version = str(data.get("schema_version", SCHEMA_VERSION))
+            if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
+                raise ValueError(f"schema_version {version} is not readable by {SCHEMA_VERSION}")
         return data
 
     @property

@@ -131,13 +131,13 @@ class LanguageModelBackend(Backend):
             BackendError: the frame of the prompt alone does not fit.
         """
         context, flow = self._start((run, ground_truth), None)
-        found = []
+        judgements = []
         for request in next(flow):
             labels = request.grammar.choices[-2] if request.grammar.choices else ()
             step_of = context.view.step_of
             steps = tuple(step_of[label] for label in labels if label in step_of)
-            found.append(JudgePrompt(context.view, request, steps))
-        return found
+            judgements.append(JudgePrompt(context.view, request, steps))
+        return judgements
 
     def attribute(self, run: Observed, *, ground_truth: GroundTruth | None = None) -> Judgement:
         """Judge one run.

@@ -274,8 +274,8 @@ class TraceView:
         if sum(map(len, words)) < _MIN_QUOTE_CHARS:
             return ""
         pattern = r"\s+".join(map(re.escape, words[:200]))
-        found = re.search(pattern, self.texts[step])
-        return self.run.text(step)[found.start() : found.end()] if found else ""
+        match = re.search(pattern, self.texts[step])
+        return self.run.text(step)[match.start() : match.end()] if match else ""
 
     def prompt(self, template: str = "trace", *, room: int | None = None, steps: str) -> str:
         """Return the run in the frame of a prompt file."""

@@ -113,11 +113,11 @@ def _chosen(
 
     until = None if older_than is None else time.time() - older_than
     larger = None if larger_than is None else int(larger_than)
-    wanted = Filter(until=until, larger_than=larger, replays=True)
+    selection = Filter(until=until, larger_than=larger, replays=True)
     return [
         summary
         for summary in store.summaries(problems)
-        if wanted.matches(summary, store.journal_path(summary.id))
+        if selection.matches(summary, store.journal_path(summary.id))
         and not (keep_failed and summary.success is False)
         and not (summary.ending == "unfinished" and store.age(summary.id) < 3_600)
     ]

@@ -190,9 +190,9 @@ def _system(
             from agentracer.lab.testbed.rebuild import rebuild_system
 
         agentracer.instrument("langgraph")
-        with rebuild_system(trace, store) as known:
-            if known is not None:
-                yield known
+        with rebuild_system(trace, store) as rebuilt:
+            if rebuilt is not None:
+                yield rebuilt
                 return
     raise ValueError(
         f"which system made trace {trace.id} is not known here\n"

@@ -104,11 +104,11 @@ class Alternatives(Oracle):
         if taken.kind != "tool" or not taken.tool_calls:
             return found
         call = taken.tool_calls[0]
-        given: Any = call.arguments
+        arguments: Any = call.arguments
         for name, function in self._options.get(taken.agent, {}).items():
             if function.__name__ == call.name:
                 continue  # what is in the slot now
-            result = self._call(function, given)
+            result = self._call(function, arguments)
             if result is None:
                 continue  # an alternative that breaks proposes nothing
             if call.error is not None or result != _dumped(call.result):

@@ -52,7 +52,7 @@ class Comparison:
         heads += ["runs", "of these replays", "model calls"]
         lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
         for name, report in self.reports.items():
-            cells = [name, _share(report.first), *[_share(one.success) for one in report.rounds]]
+            cells = [name, _share(report.first), *[_share(row.success) for row in report.rounds]]
             low, high = report.final.interval
             cells.append(f"{report.final.value:.0%} [{low:.0%}, {high:.0%}]")
             cost = report.cost

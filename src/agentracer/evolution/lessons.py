@@ -134,10 +134,10 @@ class LessonStore:
     def mark(self, lesson: str, state: State, note: str = "") -> None:
         """Put a lesson into another state."""
         with self._open(write=True) as database:
-            found = database.execute(
+            rows = database.execute(
                 "UPDATE lessons SET state = ?, note = ? WHERE id = ?", (state, note, lesson)
             )
-            if not found.rowcount:
+            if not rows.rowcount:
                 raise LookupError(f"there is no lesson {lesson!r} in {self.path}")
 
     def used(self, lessons: Sequence[str], trace: str, *, success: bool | None) -> None:
@@ -166,10 +166,10 @@ class LessonStore:
         Raises:
             LookupError: there is none, or more than one, that this is the beginning of.
         """
-        found = self.get(lesson)
+        stored = self.get(lesson)
         with self._open(write=True) as database:
-            database.execute("DELETE FROM lessons WHERE id = ?", (found.id,))
-        return found
+            database.execute("DELETE FROM lessons WHERE id = ?", (stored.id,))
+        return stored
 
     def get(self, lesson: str) -> Lesson:
         """The lesson with this id, or with the one id that starts so.
@@ -177,15 +177,15 @@ class LessonStore:
         Raises:
             LookupError: there is none, or more than one.
         """
-        found = [one for one in self if lesson and one.id.startswith(lesson)]
-        exact = [one for one in found if one.id == lesson]
-        if len(exact or found) != 1:
-            problem = f"{len(found)} lessons begin with" if found else "there is no lesson"
+        matches = [entry for entry in self if lesson and entry.id.startswith(lesson)]
+        exact = [entry for entry in matches if entry.id == lesson]
+        if len(exact or matches) != 1:
+            problem = f"{len(matches)} lessons begin with" if matches else "there is no lesson"
             raise LookupError(
                 f"{self.path}: {problem} {lesson!r}\n"
                 "  remedy: `agentracer lessons list` shows what there is"
             )
-        return (exact or found)[0]
+        return (exact or matches)[0]
 
     def __iter__(self) -> Iterator[Lesson]:
         """All lessons, most useful first."""

@@ -245,7 +245,7 @@ class _Iteration:
         if keep:
             self.kept = with_changes
         after = {**control, **trial} if keep else control
-        abstained = sum(one.verdict.abstained for one in attributions)
+        abstained = sum(attribution.verdict.abstained for attribution in attributions)
         entry = Round(
             number, _rate(after), _rate(trial) if trial else None, _rate(control), applied,
             len(attributions), abstained, self.cost - self.begun,
@@ -352,10 +352,10 @@ class _Iteration:
     def _conclude(self, first: Results, latest: Results, rounds: list[Round]) -> _Program:
         """The system as it is left beside the system as it was."""
         notes = []
-        known = (latest, first) if self.team.deterministic else ({}, {})
-        final = yield from self._rest("final", self.kept, known[0])
+        recorded = (latest, first) if self.team.deterministic else ({}, {})
+        final = yield from self._rest("final", self.kept, recorded[0])
         same = self.team.deterministic and self.kept == self.start
-        unchanged = yield from self._rest("unchanged", self.start, final if same else known[1])
+        unchanged = yield from self._rest("unchanged", self.start, final if same else recorded[1])
         effect = _effect(unchanged, final, certain=self.team.deterministic)
         if not effect.keep and self.kept != self.start:
             notes.append("in the end it was no better than unchanged: everything was taken back")
@@ -372,8 +372,11 @@ class _Iteration:
 
     def _rest(self, purpose: Purpose, changes: tuple[Change, ...], known: Results) -> _Program:
         """The tasks whose runs with these changes are not known."""
-        wanted = [task for task in self.tasks if task.id not in known]
-        return {**known, **(yield from self._all(purpose, self.options.rounds, changes, wanted))}
+        open_tasks = [task for task in self.tasks if task.id not in known]
+        return {
+            **known,
+            **(yield from self._all(purpose, self.options.rounds, changes, open_tasks)),
+        }
 
 
 def _effect(control: Results, trial: Results, *, certain: bool) -> Effect:
@@ -384,7 +387,7 @@ def _effect(control: Results, trial: Results, *, certain: bool) -> Effect:
 
 
 def _rate(results: Results) -> Rate:
-    runs = [run for found in results.values() for run in found]
+    runs = [run for results_of_task in results.values() for run in results_of_task]
     return Rate(sum(run.success for run in runs), len(runs))
 
 

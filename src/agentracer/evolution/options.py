@@ -74,15 +74,15 @@ def options_from(options: EvolveOptions | None, overrides: dict[str, Any]) -> Ev
     Raises:
         TypeError: there is no such option.
     """
-    known = {
+    strategies = {
         option.name: getattr(options or _DEFAULTS, option.name) for option in fields(_DEFAULTS)
     }
-    unknown = next((name for name in overrides if name not in known), None)
+    unknown = next((name for name in overrides if name not in strategies), None)
     if unknown is not None:
         raise TypeError(
-            f"evolve() has no option {unknown!r}\n  remedy: one of {', '.join(sorted(known))}"
+            f"evolve() has no option {unknown!r}\n  remedy: one of {', '.join(sorted(strategies))}"
         )
-    return EvolveOptions(**{**known, **overrides})
+    return EvolveOptions(**{**strategies, **overrides})
 
 
 _DEFAULTS = EvolveOptions()

@@ -52,8 +52,8 @@ def clean(text: str, longest: int) -> str:
     text = _FENCE.sub(OMITTED, text)
     text = _CALL.sub(OMITTED, text)
     text = _LINK.sub("[link left out]", text)
-    said = [OMITTED if _ORDER.search(part) else part for part in _SENTENCE.findall(text)]
-    text = _SPACE.sub(" ", "".join(said)).strip()
+    sentences = [OMITTED if _ORDER.search(part) else part for part in _SENTENCE.findall(text)]
+    text = _SPACE.sub(" ", "".join(sentences)).strip()
     text = re.sub(rf"(?:{re.escape(OMITTED)}\s*)+", f"{OMITTED} ", text).strip()
     text = re.sub(r"\n{2,}", "\n", text)
     return text if len(text) <= longest else text[: max(0, longest - 1)].rstrip() + "…"

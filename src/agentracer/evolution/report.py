@@ -118,12 +118,12 @@ class EvolutionReport:
 
     def __str__(self) -> str:
         lines = [f"{self.strategy} by {self.tracer}: {_rate(self.first)} before any change"]
-        for one in self.rounds:
+        for row in self.rounds:
             lines.append(
-                f"round {one.number}: {_rate(one.success)}; {one.failures} failures attributed, "
-                f"{one.abstained} without a verdict; {_cost(one.cost)}"
+                f"round {row.number}: {_rate(row.success)}; {row.failures} failures attributed, "
+                f"{row.abstained} without a verdict; {_cost(row.cost)}"
             )
-            lines += [f"  {change}" for change in one.changes] or ["  nothing was changed"]
+            lines += [f"  {change}" for change in row.changes] or ["  nothing was changed"]
         lines.append(
             f"in the end {_rate(self.final)}, unchanged {_rate(self.unchanged)}: {self.effect}"
         )

@@ -332,8 +332,8 @@ def _in_place(request: RunRequest | AttributionRequest, system: Any) -> Iterator
 
 def _replayed(request: RunRequest) -> tuple[str, Override] | None:
     """The run that has to be made again, and from where; the latest such change counts."""
-    found = (change.replays(request.task) for change in reversed(request.changes))
-    return next((one for one in found if one is not None), None)
+    replays = (change.replays(request.task) for change in reversed(request.changes))
+    return next((replay for replay in replays if replay is not None), None)
 
 
 async def _value(found: Any) -> Any:

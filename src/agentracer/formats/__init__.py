@@ -90,7 +90,7 @@ readers: list[Reader] = [
 
 def register(reader: Reader) -> None:
     """Add a format; a reader of the same name is replaced."""
-    readers[:] = [reader, *(known for known in readers if known.name != reader.name)]
+    readers[:] = [reader, *(other for other in readers if other.name != reader.name)]
 
 
 def load_any(path: Path | str, problems: list[str] | None = None) -> list[Trace]:
@@ -123,8 +123,8 @@ def load_text(content: bytes, *, name: str = "-") -> list[Trace]:
     """
     source = Source(Path(name), content)
     lines = journal.is_journal(source.text) or tracertraj.is_tracertraj(source.text)
-    asked = [reader for reader in readers if (".jsonl" in reader.suffixes) == lines]
-    return _read(source, asked)
+    candidates = [reader for reader in readers if (".jsonl" in reader.suffixes) == lines]
+    return _read(source, candidates)
 
 
 def _load_folder(folder: Path, problems: list[str] | None) -> list[Trace]:
@@ -162,9 +162,9 @@ def _is_visible(file: Path, folder: Path) -> bool:
 def _load_file(path: Path) -> list[Trace]:
     suffix = path.suffix.lower()
     # A name says little: a file with any other ending is tried as JSON.
-    asked = [reader for reader in readers if suffix in reader.suffixes]
+    candidates = [reader for reader in readers if suffix in reader.suffixes]
     return _read(
-        Source(path), asked or [reader for reader in readers if ".json" in reader.suffixes]
+        Source(path), candidates or [reader for reader in readers if ".json" in reader.suffixes]
     )
 
 

@@ -50,10 +50,10 @@ def trace_of(data: Any, *, source: Path | None = None) -> Trace:
             source=source,
             remedy="give one trace per file, as Trace.to_json writes it",
         )
-    found = str(data.get("schema_version", SCHEMA_VERSION))
-    if found.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
+    version = str(data.get("schema_version", SCHEMA_VERSION))
+    if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
         raise FormatError(
-            f"schema version {found} cannot be read, only {SCHEMA_VERSION}",
+            f"schema version {version} cannot be read, only {SCHEMA_VERSION}",
             source=source,
             place="schema_version",
             remedy="read it with the agentracer that wrote it, or record the run again",
@@ -62,8 +62,8 @@ def trace_of(data: Any, *, source: Path | None = None) -> Trace:
         return Trace.model_validate(data)
     except ValidationError as error:
         remedy = "compare the field with the schema (Trace.json_schema())"
-        if found != SCHEMA_VERSION:
-            remedy = f"the file says schema {found}, this is {SCHEMA_VERSION}: upgrade agentracer"
+        if version != SCHEMA_VERSION:
+            remedy = f"the file says schema {version}, this is {SCHEMA_VERSION}: upgrade agentracer"
         raise format_error(error, source=source, remedy=remedy) from error
 
 

@@ -44,8 +44,8 @@ class PromptTree:
         return identity
 
     def _link(self, parent: int | None, message: str) -> int:
-        known = self._links.get((parent, message))
-        if known is None:
-            known = self._links[parent, message] = len(self.contexts)
+        link = self._links.get((parent, message))
+        if link is None:
+            link = self._links[parent, message] = len(self.contexts)
             self.contexts.append(ContextLink(parent=parent, message=message))
-        return known
+        return link

@@ -77,7 +77,7 @@ def specs() -> Mapping[str, AdapterSpec]:
 
     A plug-in that cannot be loaded, or whose name is taken, is left out with a warning.
     """
-    known = {spec.name: spec for spec in _BUILT_IN}
+    registered = {spec.name: spec for spec in _BUILT_IN}
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: (p.name, p.value)):
         try:
             spec = point.load()
@@ -89,9 +89,9 @@ def specs() -> Mapping[str, AdapterSpec]:
                 *(point.name, point.value, type(error).__name__, error),
             )
             continue
-        if known.setdefault(spec.name, spec) is not spec:
+        if registered.setdefault(spec.name, spec) is not spec:
             logger.warning("agentracer: the adapter plug-in %s is left out: name taken", spec.name)
-    return MappingProxyType(known)
+    return MappingProxyType(registered)
 
 
 def load(name: str) -> Adapter:

@@ -194,23 +194,24 @@ def _compare(run: _Finished, verdict: Verdict, console: Console) -> None:
     if run.truth is None:
         return
     truth = f"{run.truth.agent}, step {run.true_step} ({run.truth.mistake})"
-    found = f"{verdict.agent}, step {verdict.step}" if not verdict.abstained else "nobody"
+    blamed = f"{verdict.agent}, step {verdict.step}" if not verdict.abstained else "nobody"
     right = verdict.agent == run.truth.agent and verdict.step == run.true_step
-    console.print(Text(f"\nverified verdict  {found}", style="bold"))
+    console.print(Text(f"\nverified verdict  {blamed}", style="bold"))
     console.print(Text(f"really went wrong {truth}"))
     console.print(Text("The verdict is right." if right else "The verdict is wrong."))
 
 
 def _summarise(failures: list[_Finished], console: Console) -> None:
-    known = [run for run in failures if run.truth is not None and run.verdict is not None]
-    if not known:
+    checked = [run for run in failures if run.truth is not None and run.verdict is not None]
+    if not checked:
         return
     right = sum(
         run.verdict.agent == run.truth.agent and run.verdict.step == run.true_step
-        for run in known
+        for run in checked
         if run.verdict is not None and run.truth is not None
     )
     console.print(
-        f"\nOf the {len(known)} failures of this demo, {right} were attributed to the right agent "
-        "and step.\nThat is a demonstration, not a benchmark: see docs/benchmarks.md for those."
+        f"\nOf the {len(checked)} failures of this demo, {right} were attributed to the right "
+        "agent and step.\n"
+        "That is a demonstration, not a benchmark: see docs/benchmarks.md for those."
     )

@@ -1,4 +1,4 @@
-"""Describe what a program may use, and what came of running it."""
+"""Describe what a program may use, and the result of running it."""
 
 from __future__ import annotations
 

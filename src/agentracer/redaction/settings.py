@@ -3,7 +3,7 @@
     secret_fields = ["employee_number"]   # the whole value of such a field is replaced
     exempt_fields = ["page_token"]        # not replaced for its name; known key shapes still are
 
-    [patterns]                            # replaced wherever they stand
+    [patterns]                            # replaced in every field
     employee = 'EMP-[0-9]{6}'
 
 A file that cannot be used fails closed: until it is corrected, all text is withheld.

@@ -86,17 +86,17 @@ def matching_rules(value: str, lowered: bytes) -> list[TokenRule]:
         value: the text.
         lowered: the same in lower case, one byte per character.
     """
-    places = list(_around_runs(lowered))
-    if not places:
+    windows = list(_around_runs(lowered))
+    if not windows:
         return []
-    runs = b"\n".join(lowered[start:end] for start, end in places)
+    runs = b"\n".join(lowered[start:end] for start, end in windows)
     index = _by_trigram()
     if len(runs) < _FEW:
         seen = index.keys() & {runs[i : i + 3] for i in range(len(runs) - 2)}
     else:
         seen = {trigram for trigram in index if trigram in runs}
     found = {number for t in seen for keyword, number in index[t] if keyword in runs}
-    text = "\n".join([value[start:end] for start, end in places])
+    text = "\n".join([value[start:end] for start, end in windows])
     rules = token_rules()
     numbers = sorted(found | _unconditional())
     return [rules[n] for n in numbers if rules[n].pattern.search(text)]

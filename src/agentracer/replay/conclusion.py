@@ -96,13 +96,13 @@ def open_questions(state: SearchState) -> Iterator[str]:
     for step, problem in sorted(state.failed.items()):
         if step < end and state.decisive is not None:
             yield problem
-    together = [step for step in state.together if step < end]
-    if together and state.decisive is not None:
+    jointly = [step for step in state.together if step < end]
+    if jointly and state.decisive is not None:
         yield (
-            f"step {_listed(together)} before it were corrected together, not one by one, which "
+            f"step {_listed(jointly)} before it were corrected together, not one by one, which "
             "does not help; that misses a step only if another's correction undoes its effect"
         )
-    tried = {*state.trials, *state.uncorrected, *state.failed, *together}
+    tried = {*state.trials, *state.uncorrected, *state.failed, *jointly}
     passed = [step for step in state.steps if step < end and step not in tried]
     if passed and state.decisive is not None:
         why = "binary search passed over it" if state.strategy == "bisect" else "not tried"
@@ -110,7 +110,7 @@ def open_questions(state: SearchState) -> Iterator[str]:
 
 
 def _listed(steps: Sequence[int] | dict[int, Any]) -> str:
-    found = list(steps)
-    if len(found) > 8:
-        return f"{', '.join(map(str, found[:8]))} and {len(found) - 8} more"
-    return ", ".join(map(str, found))
+    listed = list(steps)
+    if len(listed) > 8:
+        return f"{', '.join(map(str, listed[:8]))} and {len(listed) - 8} more"
+    return ", ".join(map(str, listed))

@@ -323,8 +323,8 @@ def _by_step(ranking: Sequence[int] | Sequence[Candidate]) -> list[int] | dict[i
     shares: dict[int, float | None] = {}
     for candidate in candidates:
         shares.setdefault(candidate.step, candidate.probability)
-    known = {step: share for step, share in shares.items() if share is not None}
-    return known if len(known) == len(shares) else list(shares)
+    given_shares = {step: share for step, share in shares.items() if share is not None}
+    return given_shares if len(given_shares) == len(shares) else list(shares)
 
 
 def _journal(

@@ -60,8 +60,8 @@ class Divergence:
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data; attributes that are None are left out."""
         fields = {"agent": self.agent, "tool": self.tool, "step": self.step}
-        known = {name: value for name, value in fields.items() if value is not None}
-        return {"kind": self.kind.value, "message": self.message, **known}
+        present = {name: value for name, value in fields.items() if value is not None}
+        return {"kind": self.kind.value, "message": self.message, **present}
 
     @classmethod
     def from_json(cls, data: Any) -> Divergence:
@@ -69,9 +69,9 @@ class Divergence:
         if isinstance(data, str):
             return cls(DivergenceKind.UNKNOWN, data)
         kind = data.get("kind")
-        known = kind in DivergenceKind.__members__.values()
+        is_kind = kind in DivergenceKind.__members__.values()
         return cls(
-            kind=DivergenceKind(kind) if known else DivergenceKind.UNKNOWN,
+            kind=DivergenceKind(kind) if is_kind else DivergenceKind.UNKNOWN,
             message=str(data.get("message", kind)),
             agent=data.get("agent"),
             tool=data.get("tool"),

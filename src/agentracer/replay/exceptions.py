@@ -16,9 +16,9 @@ def recorded_error(error: ErrorInfo) -> Exception:
     It is an instance of the class of that name, so that the system's own `except` clauses catch it
     as they caught the original, or of one made for it where no such class is loaded.
     """
-    known = getattr(builtins, error.type, None)
-    if isinstance(known, type) and issubclass(known, Exception):
-        return known(error.message)
+    builtin = getattr(builtins, error.type, None)
+    if isinstance(builtin, type) and issubclass(builtin, Exception):
+        return builtin(error.message)
     for loaded in _subclasses(Exception):
         if loaded.__name__ == error.type:
             try:  # past its own __init__, which may want what no record has (a response, a body)
@@ -35,8 +35,8 @@ def _subclasses(of: type[Exception]) -> Iterator[type[Exception]]:
     seen: set[type[Exception]] = set()
     waiting = [of]
     while waiting:
-        for found in waiting.pop().__subclasses__():
-            if found not in seen:
-                seen.add(found)
-                waiting.append(found)
-                yield found
+        for subclass in waiting.pop().__subclasses__():
+            if subclass not in seen:
+                seen.add(subclass)
+                waiting.append(subclass)
+                yield subclass

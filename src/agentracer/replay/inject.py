@@ -133,13 +133,13 @@ def corruptions(
     Families take turns, so that a run with much code is not corrupted in its code only.
     """
     chosen = all_operators() if operators is None else operators
-    known = signature(trace)
+    record_signature = signature(trace)
     within = range(len(trace.steps)) if steps is None else steps
     seen: set[str] = set()
-    for operator, step in _turns(chosen, within, _chance(seed, known)):
+    for operator, step in _turns(chosen, within, _chance(seed, record_signature)):
         if trace.steps[step].kind not in ("llm", "tool"):
             continue
-        proposed = operator(trace, step, _chance(seed, known, step, operator.name))
+        proposed = operator(trace, step, _chance(seed, record_signature, step, operator.name))
         if proposed is None or not _fits(trace, proposed.override):
             continue
         facts = repr(to_facts(proposed.override))
@@ -223,9 +223,9 @@ def _tries(
             if tried == attempts or len(made) == limit:
                 break
             tried += 1
-            found = yield from _try(trace, operator, corruption, size, shared)
-            if found is not None:
-                made.append(found)
+            failure = yield from _try(trace, operator, corruption, size, shared)
+            if failure is not None:
+                made.append(failure)
     except BudgetSpent:
         pass
     return made
@@ -275,26 +275,26 @@ def _try(
 def _labelled(
     trace: Trace, system: System, made: list[_InjectedFailure]
 ) -> Iterator[LabelledFailure]:
-    for one in made:
-        override = one.corruption.override
-        attributes: dict[str, Any] = {"operator": one.operator.name, "source": trace.id}
+    for failure in made:
+        override = failure.corruption.override
+        attributes: dict[str, Any] = {"operator": failure.operator.name, "source": trace.id}
         store = system.store or Store()
-        failed, at = stitch(store.load(one.results[0].trace), trace, override)
+        failed, at = stitch(store.load(failure.results[0].trace), trace, override)
         label = Label(
             agent=trace.steps[override.step].agent,
             step=at,
-            reason=one.corruption.reason,
+            reason=failure.corruption.reason,
             source="injection",
             attributes=attributes,
         )
         yield LabelledFailure(
             trace=failed.model_copy(update={"labels": (label,)}),
             label=label,
-            operator=one.operator.name,
+            operator=failure.operator.name,
             override=override,
             source=trace.id,
-            failures=sum(result.success is False for result in one.results),
-            replays=len(one.results),
-            control_failures=sum(control.success is False for control in one.controls),
-            control_replays=len(one.controls),
+            failures=sum(result.success is False for result in failure.results),
+            replays=len(failure.results),
+            control_failures=sum(control.success is False for control in failure.controls),
+            control_replays=len(failure.controls),
         )

@@ -147,8 +147,8 @@ def changes_nothing(trace: Trace, override: Override) -> bool:
     """Whether a step under this override does just what it did in the record."""
     step = trace.steps[override.step]
     if override.error is not None:
-        known = step.tool_calls[override.call].error if step.tool_calls else step.error
-        return known == override.error
+        error = step.tool_calls[override.call].error if step.tool_calls else step.error
+        return error == override.error
     if override.result is not UNSET:
         call = step.tool_calls[override.call]
         return call.error is None and call.result == override.result
@@ -157,8 +157,8 @@ def changes_nothing(trace: Trace, override: Override) -> bool:
     if step.kind == "tool":
         return bool(step.tool_calls[override.call].arguments == override.arguments)
     content, calls = override.answer(step)
-    said = [(call.name, call.arguments) for call in step.tool_calls]
-    return content == step.content and [(call.name, call.arguments) for call in calls] == said
+    requests = [(call.name, call.arguments) for call in step.tool_calls]
+    return content == step.content and [(call.name, call.arguments) for call in calls] == requests
 
 
 def to_facts(override: Override) -> dict[str, Any]:

@@ -94,11 +94,11 @@ class SearchState:
         """The oracle's correction, asked for once; None where there is none."""
         if step not in self._corrections:
             try:
-                found = yield OracleRequest(step)
+                correction = yield OracleRequest(step)
             except OracleFailed as error:
-                found, self.failed[step] = None, str(error)
-            self._corrections[step] = found
-            if found is None:
+                correction, self.failed[step] = None, str(error)
+            self._corrections[step] = correction
+            if correction is None:
                 if step not in self.failed:
                     self.uncorrected.append(step)
                 self.report(step)
@@ -166,16 +166,16 @@ def ranked(state: SearchState) -> SearchProgram:
     narrow = state.earliest == "together"
     while True:
         flipped = state.promising
-        found = flipped[0] if flipped else None
-        if found is None and narrow:
+        step = flipped[0] if flipped else None
+        if step is None and narrow:
             narrow = False
-            found = yield from _narrowed(state)
-        if found is None:
-            found = yield from state.first_that_flips(_in_order(state))
-        if found is None:
+            step = yield from _narrowed(state)
+        if step is None:
+            step = yield from state.first_that_flips(_in_order(state))
+        if step is None:
             break
-        found = yield from _earlier(state, found)
-        if (yield from state.conclude(found)):
+        step = yield from _earlier(state, step)
+        if (yield from state.conclude(step)):
             return
     yield from _all_at_once(state)
 
@@ -255,26 +255,28 @@ def _earlier(state: SearchState, found: int) -> SearchProgram:
 
 def _unless_together(state: SearchState, steps: list[int]) -> SearchProgram:
     """The steps that have to be tried one by one: none, if all their corrections do not help."""
-    found = yield from _correctable(state, steps)
-    found = [step for step in found if step not in state.together]
-    if len(found) < 2:
-        return found
+    correctable = yield from _correctable(state, steps)
+    correctable = [step for step in correctable if step not in state.together]
+    if len(correctable) < 2:
+        return correctable
     # With those that were tried by themselves: half of a repair may be worse than none.
-    trial = yield from _joint(state, sorted({*found, *(s for s in state.trials if s < found[-1])}))
+    trial = yield from _joint(
+        state, sorted({*correctable, *(s for s in state.trials if s < correctable[-1])})
+    )
     if trial.flips or trial.problems or not trial.refuted:
-        return found
-    state.together += found
+        return correctable
+    state.together += correctable
     return []
 
 
 def _correctable(state: SearchState, steps: Sequence[int]) -> SearchProgram:
     """Those of the steps for which the oracle has a correction."""
-    found = []
+    correctable = []
     for step in steps:
         override = yield from state.correction(step)
         if override is not None:
-            found.append(step)
-    return found
+            correctable.append(step)
+    return correctable
 
 
 def _joint(state: SearchState, steps: Sequence[int]) -> SearchProgram:

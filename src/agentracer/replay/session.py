@@ -305,11 +305,11 @@ class ReplaySession:
     ) -> ToolAnswer | None:
         """Let a tool run, if the policy does."""
         if not self._policy.runs(name) and name not in self._handoffs:
-            known = self._known_result(name, arguments)
-            if self._policy.others == "recorded" and known is not None:
+            recorded = self._known_result(name, arguments)
+            if self._policy.others == "recorded" and recorded is not None:
                 self.answered += 1
-                call = known.call
-                return ToolAnswer(known.step.index, "recorded", call.result, call.error)
+                call = recorded.call
+                return ToolAnswer(recorded.step.index, "recorded", call.result, call.error)
             self.refused.append(name)
             refusal = f"the replay's policy does not let {name} run"
             return ToolAnswer(-1, "refused", error=ErrorInfo(type="ToolRefused", message=refusal))
@@ -361,12 +361,12 @@ class ReplaySession:
     def _find_call(
         self, agent: str, name: str, arguments: Any, call_id: str | None, path: str
     ) -> _RecordedCall | None:
-        asked = self._calls.get(call_id, []) if call_id else []
-        turn = _best(asked, agent, name, arguments)
-        if turn is None and asked and not self._target_reached:
+        calls = self._calls.get(call_id, []) if call_id else []
+        turn = _best(calls, agent, name, arguments)
+        if turn is None and calls and not self._target_reached:
             # A node that runs once more (a retry, a resumed interrupt) repeats its calls.
-            turn = _best(asked, agent, name, arguments, used=True)
-        if turn is None and not asked:
+            turn = _best(calls, agent, name, arguments, used=True)
+        if turn is None and not calls:
             turn = _best(self._tools.get((path or agent, name), []), agent, name, arguments)
         if turn is not None:
             turn.used = True
@@ -385,15 +385,15 @@ class ReplaySession:
 
     def reads(self, step: Step) -> list[str]:
         """What a recorded step read, as `RunRecorder.shapes` gives it."""
-        known = self._read.get(step.index)
-        if known is None:
+        shapes = self._read.get(step.index)
+        if shapes is None:
             observed, position, ids = self.trace.observed, step.reads, []
             while position is not None:
                 link = observed.contexts[position]
                 ids.append(self._shapes[link.message])
                 position = link.parent
-            known = self._read[step.index] = ids[::-1]
-        return known
+            shapes = self._read[step.index] = ids[::-1]
+        return shapes
 
     # -- bookkeeping
 

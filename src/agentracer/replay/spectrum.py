@@ -232,8 +232,8 @@ class _Kinds:
     def of(self, step: Step) -> Kind:
         if self._action is not None:
             return step.agent, self._action(step)
-        asked = [[call.name, call.arguments] for call in step.tool_calls]
-        tools = json.dumps(asked, sort_keys=True)
+        requests = [[call.name, call.arguments] for call in step.tool_calls]
+        tools = json.dumps(requests, sort_keys=True)
         words = frozenset(re.findall(r"\w+", step.content.lower()))
         group = self._known.setdefault((step.agent, tools), [])
         for position, known in enumerate(group):

@@ -58,17 +58,17 @@ def _origins(again: Trace, record: Trace, override: Override) -> dict[int, int]:
     for step in record.steps:
         if step.index <= override.step:
             lanes[_lane(step), step.content].append(step.index)
-    found: dict[int, int] = {}
+    positions: dict[int, int] = {}
     target = record.steps[override.step]
     for step in again.steps:
         mode = step.attributes.get("replay")
         if mode == "live":
             continue
         if mode == "override" and _lane(step) == _lane(target):
-            found.setdefault(step.index, override.step)
+            positions.setdefault(step.index, override.step)
         elif waiting := lanes.get((_lane(step), step.content)):
-            found[step.index] = waiting.pop(0)
-    return found
+            positions[step.index] = waiting.pop(0)
+    return positions
 
 
 def _lane(step: Step) -> tuple[Any, ...]:
@@ -84,8 +84,8 @@ def _restored(step: Step, origin: Step, *, changed: bool) -> Step:
         "started_at": origin.started_at,
         "ended_at": origin.ended_at,
     }
-    known = {call.id: call for call in origin.tool_calls}
-    facts["tool_calls"] = tuple(_timed(call, known.get(call.id)) for call in step.tool_calls)
+    calls = {call.id: call for call in origin.tool_calls}
+    facts["tool_calls"] = tuple(_timed(call, calls.get(call.id)) for call in step.tool_calls)
     return step.model_copy(update=facts)
 
 

@@ -196,7 +196,7 @@ def verification(proof: Verification) -> str:
     if proof.method == "prefixes":
         return (
             f"{proof_status(proof)}: succeeded in {proof.flips} of {proof.replays} reruns that "
-            f"kept only what came before this step, in {proof.control_flips} of "
+            f"kept only the steps before this one, in {proof.control_flips} of "
             f"{proof.control_replays} that kept the step too"
         )
     return (

@@ -166,7 +166,7 @@ class Store:
         """
         ids = self.ids()
         if prefix == "latest" and ids:
-            runs = (found.id for found in self.summaries() if found.replay_of is None)
+            runs = (summary.id for summary in self.summaries() if summary.replay_of is None)
             return next(runs, ids[0])
         matches = [i for i in ids if prefix and (i.startswith(prefix) or i.endswith(prefix))]
         if prefix in ids or len(matches) == 1:

@@ -156,8 +156,8 @@ class _Fold:
 
     def on_tool(self, event: dict[str, Any]) -> None:
         call = event["call"]
-        known = self.calls.setdefault(int(event["step"]), {})
-        known.setdefault(call["id"], {"name": LOST}).update(call)
+        calls = self.calls.setdefault(int(event["step"]), {})
+        calls.setdefault(call["id"], {"name": LOST}).update(call)
 
     def on_outcome(self, event: dict[str, Any]) -> None:
         self.outcome = event["outcome"]
@@ -188,8 +188,8 @@ class _Fold:
             "steps": self._steps(len(contexts)),
             "outcome": self.outcome,
         }
-        known = {name: self.header[name] for name in _HEADER_FIELDS if name in self.header}
-        known.setdefault("replayable", True)
+        fields = {name: self.header[name] for name in _HEADER_FIELDS if name in self.header}
+        fields.setdefault("replayable", True)
         try:
             return Trace.model_validate(
                 {
@@ -198,7 +198,7 @@ class _Fold:
                     "observed": observed,
                     "ended_at": self.ended_at,
                     "dropped": dict(self.dropped),
-                    **known,
+                    **fields,
                 }
             )
         except ValidationError as error:

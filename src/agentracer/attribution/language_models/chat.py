@@ -114,8 +114,8 @@ def load_tokenizer(scheme: str, checkpoint: Checkpoint) -> Any:
     """
     from transformers import AutoTokenizer
 
-    places = [place for place in (checkpoint.adapter, checkpoint.base) if place]
-    for place in places:
+    folders = [place for place in (checkpoint.adapter, checkpoint.base) if place]
+    for place in folders:
         try:
             return AutoTokenizer.from_pretrained(place, local_files_only=True)
         except (OSError, ValueError) as error:

@@ -108,10 +108,10 @@ class OpenAICompatible:
     def versions(self) -> dict[str, str]:
         """The name of the model, refused parameters, and how tokens are counted."""
         counted = "tokenizer" if self._tokenizer else "server" if self._is_vllm() else "estimate"
-        found = {"model": self.model, "token_count": counted}
+        facts = {"model": self.model, "token_count": counted}
         if self._dropped:
-            found["server_without"] = ",".join(sorted(self._dropped))
-        return found
+            facts["server_without"] = ",".join(sorted(self._dropped))
+        return facts
 
     def count_tokens(self, text: str) -> int:
         """Count with the given tokenizer or that of the server; else estimate, never too few."""
@@ -125,7 +125,7 @@ class OpenAICompatible:
                 self._counts.clear()
             try:
                 self._counts[text] = self._run(self._server_count(text))
-            except Exception:  # noqa: BLE001 - the estimate is good enough wherever this fails
+            except Exception:  # noqa: BLE001 - the estimate is good enough where this fails
                 self._counts[text] = estimate
         return self._counts[text]
 

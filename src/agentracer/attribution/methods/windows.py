@@ -37,17 +37,17 @@ def windowed(context: JudgeContext) -> RequestFlow:
         body = context.body(pieces=window)
         requests.append(context.blame_request(body, question, steps_of[number - 1]))
     results = yield from context.ask(requests, partial(_parse, context, steps_of))
-    found = [samples[0] for samples in results]
-    suspects = _suspects(windows, found)
-    unusable = [str(i + 1) for i, answer in enumerate(found) if isinstance(answer, Unreadable)]
+    answers = [samples[0] for samples in results]
+    suspects = _suspects(windows, answers)
+    unusable = [str(i + 1) for i, answer in enumerate(answers) if isinstance(answer, Unreadable)]
     if unusable:
         context.add_note(f"no usable answer for window {', '.join(unusable)}")
     if not suspects:
-        failed = [answer for answer in found if isinstance(answer, Unreadable)]
-        if len(failed) == len(found):
+        failed = [answer for answer in answers if isinstance(answer, Unreadable)]
+        if len(failed) == len(answers):
             return context.abstain_unreadable(failed)
         return Judgement(abstain_reason="the judge blames no step in any window")
-    accusations = [a for a in found if isinstance(a, Answer) and a.step is not None]
+    accusations = [a for a in answers if isinstance(a, Answer) and a.step is not None]
     if len(suspects) == 1:
         return context.rank_votes(accusations[:1])
     return (yield from _final(context, suspects, accusations))
@@ -157,9 +157,9 @@ def _break_point(text: str, start: int, end: int) -> int:
     """Return the position after a line end near the middle, or after a blank; else the middle."""
     middle = (start + end) // 2
     for separator in "\n ":
-        found = text.rfind(separator, start + (end - start) // 4, middle)
-        if found > start:
-            return found + 1
+        cut = text.rfind(separator, start + (end - start) // 4, middle)
+        if cut > start:
+            return cut + 1
     return middle
 
 

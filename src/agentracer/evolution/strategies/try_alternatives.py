@@ -99,8 +99,8 @@ class TryAlternatives(Strategy):
         self._left.add(_name(now))
         named = [attribution for attribution in attributions if not attribution.verdict.abstained]
         proved = [attribution for attribution in named if attribution.fixes]
-        together = next((attribution for attribution in named if attribution.together), None)
-        if together is not None and (changes := self._joint(together, now, state)):
+        joint = next((attribution for attribution in named if attribution.together), None)
+        if joint is not None and (changes := self._joint(joint, now, state)):
             return changes
         return self._replacements(proved, now, state) or self._replacements(named, now, state)
 

@@ -137,8 +137,8 @@ class _TraceBuilder:
         return task or ""
 
     def add_prompt(self, agent: str, text: str) -> None:
-        known = self.prompts.get(agent)
-        self.prompts[agent] = f"{known}\n\n{text}" if known else text
+        prompt = self.prompts.get(agent)
+        self.prompts[agent] = f"{prompt}\n\n{text}" if prompt else text
 
     def append(self, entry: AtifStep, document: Trajectory, parent: int | None, place: str) -> None:
         ours = _dict(entry.extra.get(EXTRA_KEY))
@@ -262,14 +262,14 @@ def _attributes(entry: AtifStep) -> dict[str, Any]:
         for ref in result.subagent_trajectory_ref
         if ref.trajectory_id is None and ref.trajectory_path
     ]
-    found = {
+    fields = {
         "reasoning": entry.reasoning_content,
         "observations": loose,
         "subagent_files": elsewhere,
         "source": entry.source if entry.source != "agent" else None,
         "extra": {k: v for k, v in entry.extra.items() if k not in (EXTRA_KEY, "agent_name")},
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in fields.items() if value}
 
 
 def _model(entry: AtifStep, document: Trajectory) -> ModelCall | None:

@@ -52,7 +52,7 @@ class TrajectoryReference(_AtifModel):
 
 
 class ObservationResult(_AtifModel):
-    """What came of one tool call, or of none."""
+    """The result of one tool call, or of none."""
 
     source_call_id: str | None = None
     content: str | list[dict[str, Any]] | None = None

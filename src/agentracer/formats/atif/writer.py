@@ -84,12 +84,12 @@ def _source(step: Step) -> str:
 
 def _call_ids(step: Step) -> list[str]:
     """Ids that are unique within the step, as results refer to them."""
-    given = Counter(call.id for call in step.tool_calls)
-    taken = set(given)
+    id_counts = Counter(call.id for call in step.tool_calls)
+    taken = set(id_counts)
     ids = []
     for position, call in enumerate(step.tool_calls):
         name = call.id
-        if not name or given[name] > 1:
+        if not name or id_counts[name] > 1:
             name = f"call_{step.index + 2}_{position}"
             while name in taken:
                 name += "_"

@@ -134,16 +134,16 @@ def node_name(span: OtlpSpan) -> str | None:
 
 
 def _metadata(span: OtlpSpan) -> dict[str, str]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name in conventions.METADATA_JSON:
         data = decode(span.facts.get(name))
         if isinstance(data, dict):
-            found |= data
+            values |= data
     for key in (key for keys in graph_keys() for key in keys.keys):
         for prefix in conventions.METADATA_PREFIXES:
             if prefix + key in span.facts:
-                found[key] = span.facts[prefix + key]
-    return {key: value for key, value in found.items() if isinstance(value, str)}
+                values[key] = span.facts[prefix + key]
+    return {key: value for key, value in values.items() if isinstance(value, str)}
 
 
 def session_of(span: OtlpSpan) -> str | None:

@@ -90,7 +90,7 @@ class PendingCalls:
         named = self._open(self.by_name, run.name)
         if run.id:  # another id is another call
             named = [(draft, place) for draft, place in named if not draft.calls[place].id]
-        own = [found for found in named if found[0].agent == agent]
+        own = [entry for entry in named if entry[0].agent == agent]
         alike = [
             (draft, place)
             for draft, place in (*own, *named)

@@ -68,7 +68,7 @@ def _attributes(verdict: Verdict, trace: Trace) -> dict[str, Any]:
     ]
     checked = verdict.verification
     otel = _ids(verdict, trace)
-    found = {
+    attributes = {
         "gen_ai.evaluation.name": _EVALUATION,
         "gen_ai.evaluation.score.value": verdict.confidence,
         "gen_ai.evaluation.score.label": _ABSTAINED if verdict.abstained else _BLAMED,
@@ -85,7 +85,7 @@ def _attributes(verdict: Verdict, trace: Trace) -> dict[str, Any]:
         "agentracer.span.trace_id": otel.get("trace_id"),
         "agentracer.span.id": otel.get("span_id"),
     }
-    return {key: value for key, value in found.items() if value not in (None, "")}
+    return {key: value for key, value in attributes.items() if value not in (None, "")}
 
 
 def _ids(verdict: Verdict, trace: Trace) -> dict[str, str]:

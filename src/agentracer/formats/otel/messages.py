@@ -82,10 +82,10 @@ def messages_of(value: Any, role: str = "user", depth: int = _DEPTH) -> list[Mes
         return []
     if isinstance(value, str):
         return [Message(role=role, content=value)] if value else []
-    found = _found(value, role, depth)
-    if not found and isinstance(given, str) and depth == _DEPTH and value:
+    messages = _found(value, role, depth)
+    if not messages and isinstance(given, str) and depth == _DEPTH and value:
         return [Message(role=role, content=given)]  # an answer that is JSON, not a serialisation
-    return found
+    return messages
 
 
 def _found(value: Any, role: str, depth: int) -> list[Message]:
@@ -216,8 +216,8 @@ class _ContentParts:
 
     def call(self, call: ToolRequest | None) -> None:
         # Emitters list one call twice: as a content block and in `tool_calls`.
-        known = {(known.id, known.name) for known in self.calls if known.id}
-        if call is not None and (call.id, call.name) not in known:
+        call_keys = {(call_keys.id, call_keys.name) for call_keys in self.calls if call_keys.id}
+        if call is not None and (call.id, call.name) not in call_keys:
             self.calls.append(call)
 
     def part(self, part: Any) -> None:
@@ -230,8 +230,8 @@ class _ContentParts:
         if kind in _TEXT or (not kind and "text" in part):
             self.texts.append(text_of(part.get("content", part.get("text"))))
         elif kind in _REASONING:
-            said = next((part[k] for k in ("content", "thinking", "text") if part.get(k)), "")
-            self.others.append({"type": "reasoning", "content": text_of(said)})
+            text = next((part[k] for k in ("content", "thinking", "text") if part.get(k)), "")
+            self.others.append({"type": "reasoning", "content": text_of(text)})
         elif kind in _CALL:
             self.call(tool_request(part))
         elif kind in _ANSWER:
@@ -242,10 +242,16 @@ class _ContentParts:
 
 def _answer(part: dict[str, Any]) -> Message:
     # `response` in the convention's text, `result` in its examples, `content` with Anthropic.
-    said = next((part[k] for k in ("response", "result", "content") if part.get(k) is not None), "")
-    said = "\n".join(m.content for m in messages_of(said)) if _is_part_list(said) else text_of(said)
+    response = next(
+        (part[k] for k in ("response", "result", "content") if part.get(k) is not None), ""
+    )
+    response = (
+        "\n".join(m.content for m in messages_of(response))
+        if _is_part_list(response)
+        else text_of(response)
+    )
     answered = part.get("id") or part.get("tool_use_id") or part.get("tool_call_id")
-    return Message(role="tool", content=said, tool_call_id=str(answered) if answered else None)
+    return Message(role="tool", content=response, tool_call_id=str(answered) if answered else None)
 
 
 def _is_part_list(value: Any) -> bool:

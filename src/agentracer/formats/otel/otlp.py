@@ -164,8 +164,8 @@ class _OtlpReader:
             raise self.wrong(place, f"expected a list, found {type(items).__name__}")
         for number, item in enumerate(items):
             if not isinstance(item, dict):
-                found = type(item).__name__
-                raise self.wrong(f"{place}[{number}]", f"expected an object, found {found}")
+                kind = type(item).__name__
+                raise self.wrong(f"{place}[{number}]", f"expected an object, found {kind}")
             yield f"{place}[{number}]", item
 
     def scope(self, data: dict[str, Any]) -> str:
@@ -243,13 +243,13 @@ class _OtlpReader:
             return {}
         if not isinstance(data, list):
             raise self.wrong(place, f"expected a list of pairs, found {type(data).__name__}")
-        found = {}
+        attributes = {}
         for number, pair in enumerate(data):
             here = f"{place}[{number}]"
             if not isinstance(pair, dict) or not isinstance(pair.get("key"), str):
                 raise self.wrong(here, "expected an object with key and value")
-            found[pair["key"]] = self.value(pair.get("value"), here, depth)
-        return found
+            attributes[pair["key"]] = self.value(pair.get("value"), here, depth)
+        return attributes
 
     def value(self, data: Any, place: str, depth: int) -> Any:
         """An `AnyValue`: an object with one key that names its type."""

@@ -96,12 +96,12 @@ class StepBuilder:
         return draft if match is None else None
 
     def _silent_agents(self, drafts: Sequence[StepDraft]) -> list[StepDraft]:
-        """Agents that nothing below speaks for."""
+        """Agents that no span below belongs to."""
         busy = {
             a.span_id for s in self.tree.of_kind("llm", "agent") for a in self.tree.ancestors(s)
         }
         silent = not any(draft.kind == "llm" for draft in drafts)
-        found = []
+        parents = []
         for span in self.tree.of_kind("agent"):
             replies = attributes.output_messages(span)
             if span.span_id in busy or not (replies or silent):
@@ -109,8 +109,8 @@ class StepBuilder:
             content = replies[-1].content if replies else ""
             prompt = attributes.input_messages(span)
             agent = self.tree.agent(span)
-            found.append(StepDraft([span], agent, "message", prompt=prompt, content=content))
-        return found
+            parents.append(StepDraft([span], agent, "message", prompt=prompt, content=content))
+        return parents
 
     def _nodes(self) -> list[StepDraft]:
         """Plain code of a graph, which may be what went wrong."""
@@ -121,7 +121,7 @@ class StepBuilder:
             or attributes.node_name(span)
             for ancestor in self.tree.ancestors(span)
         }
-        found = []
+        parents = []
         for span in self.tree.of_kind("other"):
             if span.span_id in busy or attributes.node_name(span) is None:
                 continue
@@ -129,8 +129,8 @@ class StepBuilder:
             replies = messages_of(value, "assistant")
             content = "\n".join(m.content for m in replies if m.content) or plain_text(value)
             if content or span.failed:
-                found.append(StepDraft([span], self.tree.agent(span), "node", content=content))
-        return found
+                parents.append(StepDraft([span], self.tree.agent(span), "node", content=content))
+        return parents
 
 
 def _tool_request(views: list[OtlpSpan]) -> ToolRequest:

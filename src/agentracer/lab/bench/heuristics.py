@@ -41,8 +41,8 @@ def _answer(signals: Signals) -> list[int]:
     """The first step that holds the whole answer; else those that bring parts of it up."""
     whole = answer_source(signals)
     parts = [i for i, step in enumerate(read_run(signals).steps) if step.new_answer_share]
-    found = parts if whole is None else [whole, *parts]
-    return list(dict.fromkeys(found))
+    pieces = parts if whole is None else [whole, *parts]
+    return list(dict.fromkeys(pieces))
 
 
 def _rule_list(signals: Signals) -> list[int]:

@@ -168,12 +168,12 @@ def _elsewhere(
 
 def _prior(traces: Sequence[Trace]) -> list[_Guess]:
     """Steps by how often those of their kind of speaker and turn are to blame elsewhere."""
-    places = [_places(trace) for trace in traces]
-    blamed = [own[trace.labels[0].step] for trace, own in zip(traces, places, strict=True)]
+    positions = [_places(trace) for trace in traces]
+    blamed = [own[trace.labels[0].step] for trace, own in zip(traces, positions, strict=True)]
     hits_elsewhere = _elsewhere(traces, [Counter([place]) for place in blamed])
-    seen_elsewhere = _elsewhere(traces, [Counter(own) for own in places])
+    seen_elsewhere = _elsewhere(traces, [Counter(own) for own in positions])
     guesses: list[_Guess] = []
-    for trace, own in zip(traces, places, strict=True):
+    for trace, own in zip(traces, positions, strict=True):
         hits, seen = hits_elsewhere(trace), seen_elsewhere(trace)
         rate = {place: hits[place] / (seen[place] + 1) for place in set(own)}
         order = sorted(range(len(own)), key=lambda index: (-rate[own[index]], index))
@@ -185,12 +185,12 @@ def _places(trace: Trace) -> list[tuple[str, int]]:
     """The kind of speaker of each step, and its turn among those of the kind."""
     signals = Signals(trace.observed)
     turns: Counter[str] = Counter()
-    places = []
+    positions = []
     for step in trace.steps:
         kind = _kind(signals, step.agent, step.index, addressed=step.to is not None)
         turns[kind] += 1
-        places.append((kind, min(turns[kind], _TURNS)))
-    return places
+        positions.append((kind, min(turns[kind], _TURNS)))
+    return positions
 
 
 def _kind(signals: Signals, agent: str, index: int, *, addressed: bool) -> str:

@@ -29,7 +29,7 @@ def trivial_rules(rows: Sequence[Row]) -> dict[str, float]:
     agents = [row["mistake_agent"] for row in rows]
     constant, times = Counter(steps).most_common(1)[0]
     name, named = Counter(agents).most_common(1)[0]
-    places = Counter(round(10 * s / max(1, n - 1)) for s, n in zip(steps, lengths, strict=True))
+    deciles = Counter(round(10 * s / max(1, n - 1)) for s, n in zip(steps, lengths, strict=True))
     n = len(rows)
     busiest = [Counter(spoke).most_common(1)[0][0] for spoke in names]
     return {
@@ -37,7 +37,7 @@ def trivial_rules(rows: Sequence[Row]) -> dict[str, float]:
         "step: first": steps.count(0) / n,
         "step: last": sum(s == k - 1 for s, k in zip(steps, lengths, strict=True)) / n,
         "step: at random": sum(1 / k for k in lengths) / n,
-        "step: most frequent tenth of the run": places.most_common(1)[0][1] / n,
+        "step: most frequent tenth of the run": deciles.most_common(1)[0][1] / n,
         f"agent: always {name} (the best constant)": named / n,
         "agent: most active": sum(a == b for a, b in zip(agents, busiest, strict=True)) / n,
         "agent: first to speak": sum(a == s[0] for a, s in zip(agents, names, strict=True)) / n,

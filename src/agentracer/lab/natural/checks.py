@@ -151,9 +151,9 @@ def find_program(text: str, function: str) -> str | None:
 def _numbers(text: str) -> list[float]:
     plain = re.sub(r"[$€£]\s*(?=[\d.])|(?<=\d)\s*[%€$£]", "", text)
     plain = re.sub(r"(?<=\d)[.,;:!?](?=\s|$)", " ", _GLUED_UNIT.sub(" ", plain))
-    found = [float(re.sub("[,\u202f\u00a0]", "", m[0])) for m in _NUMBER.finditer(plain)]
-    if found:
-        return found
+    numbers = [float(re.sub("[,\u202f\u00a0]", "", m[0])) for m in _NUMBER.finditer(plain)]
+    if numbers:
+        return numbers
     return [float(_WORDS[w]) for w in re.findall(r"[a-z]+", text.lower()) if w in _WORDS]
 
 

@@ -130,12 +130,12 @@ class CamelTeam:
 
     def _in_review(self, problem: Problem) -> str:
         author, checker = (self._agent(agent) for agent in self._roster.agents)
-        said = problem.question
+        message = problem.question
         context = f"The task: {problem.question}\n\n"
         for _ in range(MAX_TURNS):
-            said = str(author.step(said).msg.content)
-            if self._domain.answer_in(said) is not None:
-                return said
-            said = str(checker.step(context + said).msg.content)
+            message = str(author.step(message).msg.content)
+            if self._domain.answer_in(message) is not None:
+                return message
+            message = str(checker.step(context + message).msg.content)
             context = ""
         return ""

@@ -48,7 +48,7 @@ print(json.dumps(main(*json.loads(PAYLOAD))))
 
 @dataclass(frozen=True, slots=True)
 class CodeTestReport:
-    """What came of some tests.
+    """The results of some tests.
 
     Attributes:
         passed: True when all of them ran and passed.
@@ -75,13 +75,13 @@ def run_cases(code: str, cases: Sequence[ExpectedCall]) -> CodeTestReport:
         return CodeTestReport(False, f"The program could not be loaded: {broken}")
     lines = []
     failed = 0
-    for case, (wanted, got) in zip(cases, results, strict=False):
-        if wanted == got:
+    for case, (expected, got) in zip(cases, results, strict=False):
+        if expected == got:
             lines.append(f"PASSED  {case}")
         else:
             failed += 1
             lines.append(
-                f"FAILED  {case.call}\n        expected: {wanted}\n        got:      {got}"
+                f"FAILED  {case.call}\n        expected: {expected}\n        got:      {got}"
             )
     lines.append(
         f"{failed} of {len(cases)} tests failed." if failed else f"All {len(cases)} tests passed."

@@ -224,6 +224,6 @@ def _problem(identity: str, group: Sequence[Function]) -> Problem:
 
 @lru_cache(maxsize=20_000)
 def _report(code: str, cases: tuple[ExpectedCall, ...]) -> tuple[bool, str]:
-    """What came of some tests; the same program is run once."""
+    """The results of some tests; the same program is run once."""
     report = run_cases(code, cases)
     return report.passed, report.text

@@ -156,8 +156,8 @@ class QaDomain(AnswerLines):
         """What the last document that was read says about the relation."""
         relation, _ = _parsed(spec, values)
         facts = [_fact_in(call.text, relation) for call in tool_results if call.name == "read"]
-        found = [fact for fact in facts if fact]
-        return found[-1] if found else UNKNOWN
+        named = [fact for fact in facts if fact]
+        return named[-1] if named else UNKNOWN
 
     def check(self, problem: Problem, answer: str) -> bool:
         """Whether it is the right name or number."""
@@ -236,11 +236,11 @@ class QaDomain(AnswerLines):
 
 def _parsed(spec: str, values: Mapping[str, str]) -> tuple[str, str]:
     """Relation and subject of a spec, its letter resolved; no relation in `the same as A`."""
-    found = _FACT.fullmatch(spec)
-    if found is None:
+    match = _FACT.fullmatch(spec)
+    if match is None:
         same = spec.removeprefix("the same as ")
         return "", values.get(same, same)
-    relation = next((r for r in _RELATIONS if spec.startswith(f"the {r} of ")), found[1])
+    relation = next((r for r in _RELATIONS if spec.startswith(f"the {r} of ")), match[1])
     subject = spec.removeprefix(f"the {relation} of ")
     return relation, values.get(subject, subject)
 

@@ -93,19 +93,21 @@ def operators(families: Iterable[str] | None = None) -> list[Operator]:
         MissingExtra: a family was asked for whose extra is not installed.
         ValueError: there is no such family.
     """
-    wanted = None if families is None else set(families)
+    selected = None if families is None else set(families)
     for family in _FAMILIES:
-        if wanted is None or family in wanted:
+        if selected is None or family in selected:
             try:
                 _load(family)
             except MissingExtra:
-                if wanted is not None:
+                if selected is not None:
                     raise
-    found = [op for _, op in sorted(_registry.items()) if wanted is None or _family(op) in wanted]
-    missing = sorted((wanted or set()) - {_family(op) for op in found})
+    operators = [
+        op for _, op in sorted(_registry.items()) if selected is None or _family(op) in selected
+    ]
+    missing = sorted((selected or set()) - {_family(op) for op in operators})
     if missing:
         raise ValueError(f"there is no family of operators {missing[0]!r}")
-    return found
+    return operators
 
 
 def find(name: str) -> Operator:

@@ -160,50 +160,50 @@ def _swapped_arguments(node: Any) -> Sequence[Proposal]:
     if not isinstance(node, cst.Call):
         return ()
     plain = [i for i, arg in enumerate(node.args) if arg.keyword is None and not arg.star]
-    found: list[Proposal] = []
+    proposals: list[Proposal] = []
     for first, second in itertools.pairwise(plain):
         args = list(node.args)
         one, two = args[first].value, args[second].value
         if not one.deep_equals(two):
             args[first] = args[first].with_changes(value=two)
             args[second] = args[second].with_changes(value=one)
-            found.append(
+            proposals.append(
                 (node.with_changes(args=args), f"the arguments of {_text(node)} are swapped")
             )
-    return found
+    return proposals
 
 
 @_code_operator("dropped_edge_case", "the check of an edge case is missing")
 def _dropped_edge_case(node: Any) -> Sequence[Proposal]:
     if not isinstance(node, cst.IndentedBlock) or len(node.body) < 2:
         return ()
-    found: list[Proposal] = []
+    proposals: list[Proposal] = []
     for position, statement in enumerate(node.body):
         if isinstance(statement, cst.If) and statement.orelse is None and _is_guard(statement):
             rest = [*node.body[:position], *node.body[position + 1 :]]
             reason = f"the case {_text(statement.test)} is not handled"
-            found.append((node.with_changes(body=rest), reason))
-    return found
+            proposals.append((node.with_changes(body=rest), reason))
+    return proposals
 
 
 @_code_operator("deleted_statement", "a statement is missing")
 def _deleted_statement(node: Any) -> Sequence[Proposal]:
     if not isinstance(node, cst.IndentedBlock) or len(node.body) < 2:
         return ()
-    found: list[Proposal] = []
+    proposals: list[Proposal] = []
     for position, line in enumerate(node.body):
         if isinstance(line, cst.SimpleStatementLine) and _has_effect(line):
             rest = [*node.body[:position], *node.body[position + 1 :]]
             reason = f"the statement {_text(line).strip()} is missing"
-            found.append((node.with_changes(body=rest), reason))
-    return found
+            proposals.append((node.with_changes(body=rest), reason))
+    return proposals
 
 
 # -- pieces
 
 
 def _wrong_value(value: Any) -> Any:
-    """A value that somebody in a hurry might have returned."""
+    """A value that a hasty author might have returned."""
     if isinstance(value, cst.Integer):
         return cst.Integer(str(int(value.value, 0) + 1))
     if isinstance(value, cst.Name) and value.value in ("True", "False"):
@@ -243,13 +243,13 @@ def _shifted_parts(node: Any) -> Sequence[Proposal]:
         if not (isinstance(node.func, cst.Name) and node.func.value == "range" and node.args):
             return ()
         last = min(len(node.args), 2) - 1
-        found: list[Proposal] = []
+        proposals: list[Proposal] = []
         for by in (1, -1):
             args = list(node.args)
             args[last] = args[last].with_changes(value=_shifted(args[last].value, by))
             changed = node.with_changes(args=args)
-            found.append((changed, f"{_text(changed)} in place of {_text(node)}"))
-        return found
+            proposals.append((changed, f"{_text(changed)} in place of {_text(node)}"))
+        return proposals
     if isinstance(node, cst.Slice):
         parts = [name for name in ("lower", "upper") if getattr(node, name) is not None]
         return [

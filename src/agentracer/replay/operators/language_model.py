@@ -66,15 +66,15 @@ class LanguageModelOperator:
         kind = rng.choice(_KINDS)
         read = [m.content[:_LONGEST] for m in trace.observed.reads(step)[-_CONTEXT:]]
         data = {"task": trace.task, "read": read, "agent": taken.agent, "turn": taken.content}
-        wanted = f"The kind of mistake: {kind}. The data:\n{json.dumps(data, ensure_ascii=True)}"
+        request = f"The kind of mistake: {kind}. The data:\n{json.dumps(data, ensure_ascii=True)}"
         answer = self._ask(
-            [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": wanted}]
+            [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": request}]
         )
-        found = _read(answer)
-        if found is None or not _usable(found[0], taken.content):
+        proposal = _read(answer)
+        if proposal is None or not _usable(proposal[0], taken.content):
             return None
-        override = Override(step=step, content=found[0], tool_calls=requests(taken) or None)
-        return Corruption(override, found[1])
+        override = Override(step=step, content=proposal[0], tool_calls=requests(taken) or None)
+        return Corruption(override, proposal[1])
 
 
 def _read(answer: str) -> tuple[str, str] | None:

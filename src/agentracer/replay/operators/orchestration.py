@@ -1,4 +1,4 @@
-"""Errors of whoever decides who acts, when it is over, and what a reviewer's word is worth.
+"""Errors of the agents that decide who acts next, when a run is over, or what passes review.
 
 What is said instead is taken from other turns of the same run, so it is written as the agents of
 that run write.
@@ -91,8 +91,8 @@ def ignored_verifier(trace: Trace, step: int, rng: random.Random) -> Corruption 
             and not _OBJECTION.search(s.content)
         ]
         if passing:
-            said = rng.choice(passing)
-            return Corruption(_again(step, said), "passes what has to be objected to")
+            phrase = rng.choice(passing)
+            return Corruption(_again(step, phrase), "passes what has to be objected to")
     return None
 
 
@@ -107,9 +107,9 @@ def _objected(trace: Trace, before: Step, now: Step) -> bool:
 
 def _named(text: str, agents: list[str]) -> str | None:
     """The one agent that a text names; `transfer_to_coder` names the coder."""
-    found = [
+    proposals = [
         name
         for name in agents
         if re.search(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", text)
     ]
-    return found[0] if len(found) == 1 else None
+    return proposals[0] if len(proposals) == 1 else None

@@ -69,7 +69,7 @@ def corrupt_text(places: Iterator[TextSite], edit: Edit, rng: random.Random) -> 
 
 
 def requests(step: Step) -> tuple[ToolRequest, ...]:
-    """The tool calls that a step asked for, without what came of them."""
+    """The tool calls that a step asked for, without their results."""
     return tuple(
         ToolRequest(id=call.id, name=call.name, arguments=call.arguments)
         for call in step.tool_calls
@@ -84,8 +84,8 @@ def earlier_turns(trace: Trace, index: int) -> list[Step]:
 
 def _argument(index: int, position: int, call: ToolCall, key: str) -> Callable[[str], Override]:
     def put(text: str) -> Override:
-        known: Any = call.arguments
-        return Override(step=index, call=position, arguments={**known, key: text})
+        arguments: Any = call.arguments
+        return Override(step=index, call=position, arguments={**arguments, key: text})
 
     return put
 

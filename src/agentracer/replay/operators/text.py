@@ -113,14 +113,14 @@ def dropped_constraint(trace: Trace, step: int, rng: random.Random) -> Corruptio
 @operator("text.hallucinated_citation", says="a claim is given a source that does not say it")
 def hallucinated_citation(trace: Trace, step: int, rng: random.Random) -> Corruption | None:
     """Name another source than the one that was named, out of those that the run knows."""
-    known = sorted({name for s in trace.steps for name in _sources(trace.observed.text(s))})
+    names = sorted({name for s in trace.steps for name in _sources(trace.observed.text(s))})
 
     def edit(text: str, rng: random.Random) -> tuple[str, str] | None:
         named = [name for name in dict.fromkeys(_sources(text)) if name in text]
         if not named:
             return None
         real = rng.choice(named)
-        others = [name for name in known if name != real and _alike(name, real)]
+        others = [name for name in names if name != real and _alike(name, real)]
         fake = rng.choice(others) if others else _another_source(real, rng)
         if fake is None:
             return None
@@ -171,21 +171,25 @@ def _swap_one(
 ) -> tuple[str, str, str] | None:
     """Swap one word for its counterpart; the longest reading of each place counts."""
     before = r"(?<=\d)\s?" if after_number else ""
-    found: dict[int, tuple[int, str, str]] = {}
+    sites: dict[int, tuple[int, str, str]] = {}
     for old, new in pairs:
         pattern = re.compile(rf"{before}(?P<it>(?<![A-Za-z]){re.escape(old)}(?![A-Za-z]))")
         for match in _outside_code(pattern, text):
             start, end = match.span("it")
-            if start not in found or found[start][0] < end:
-                found[start] = (end, old, new)
-    if not found:
+            if start not in sites or sites[start][0] < end:
+                sites[start] = (end, old, new)
+    if not sites:
         return None
     # A word put in says more about the change than a word swapped: only where nothing else fits.
-    quiet = {start: hit for start, hit in found.items() if not hit[2].startswith(f"{hit[1]} ")}
-    found = quiet or found
-    places = sorted(found)
-    start = places[-1 - min(len(places) - 1, rng.randrange(2))] if last_part else rng.choice(places)
-    end, old, new = found[start]
+    quiet = {start: hit for start, hit in sites.items() if not hit[2].startswith(f"{hit[1]} ")}
+    sites = quiet or sites
+    positions = sorted(sites)
+    start = (
+        positions[-1 - min(len(positions) - 1, rng.randrange(2))]
+        if last_part
+        else rng.choice(positions)
+    )
+    end, old, new = sites[start]
     return text[:start] + new + text[end:], old, new
 
 

@@ -75,11 +75,11 @@ def omitted_call(trace: Trace, step: int, rng: random.Random) -> Corruption | No
     if calls:
         return Corruption(_says(taken, taken.content, calls), f"does not call {name}")
     later = (s for s in trace.steps[step + 1 :] if s.agent == taken.agent and s.kind == "llm")
-    said = next((s.content for s in later if s.content.strip() and not s.tool_calls), "")
-    content = said or taken.content
+    statement = next((s.content for s in later if s.content.strip() and not s.tool_calls), "")
+    content = statement or taken.content
     if not content.strip():
         return None
-    guessed = another_figure_in(content, rng) if said else content
+    guessed = another_figure_in(content, rng) if statement else content
     return Corruption(_says(taken, guessed, []), f"answers without having called {name}")
 
 
@@ -90,8 +90,8 @@ def omitted_call(trace: Trace, step: int, rng: random.Random) -> Corruption | No
 def failing_tool(trace: Trace, step: int, rng: random.Random) -> Corruption | None:
     """Let one call fail, as calls of this run failed if any did."""
     for position, call in _shuffled(_answered(trace.steps[step]), rng):
-        known = [c.error for s in trace.steps for c in s.tool_calls if c.error is not None]
-        error = rng.choice(known or list(_FAILURES))
+        errors = [c.error for s in trace.steps for c in s.tool_calls if c.error is not None]
+        error = rng.choice(errors or list(_FAILURES))
         override = Override(step=step, call=position, error=error)
         return Corruption(override, f"{call.name} fails: {error.message}")
     return None

@@ -73,8 +73,8 @@ def _heading(trace: Trace, step: Step) -> str:
 def _body(step: Step) -> str:
     parts = [] if step.kind == "tool" else [step.content]
     if step.tool_calls and step.kind == "llm":
-        asked = [{"name": call.name, "arguments": call.arguments} for call in step.tool_calls]
-        parts += [_CALLS, json.dumps(asked, indent=2, ensure_ascii=False)]
+        requests = [{"name": call.name, "arguments": call.arguments} for call in step.tool_calls]
+        parts += [_CALLS, json.dumps(requests, indent=2, ensure_ascii=False)]
     for position, call in enumerate(step.tool_calls):
         shown = json.dumps(call.result, indent=2, ensure_ascii=False)
         parts += [_RESULTS.format(position), shown]
@@ -95,17 +95,17 @@ def _override(step: Step, text: str) -> Override | None:
 
 
 def _results(step: Step, text: str) -> tuple[str, dict[int, Any]]:
-    found: dict[int, Any] = {}
+    changes: dict[int, Any] = {}
     for position in reversed(range(len(step.tool_calls))):
         text, mark, shown = text.partition(_RESULTS.format(position))
         if mark:
-            found[position] = _parsed(shown, f"the result of tool call {position}")
-    return text, found
+            changes[position] = _parsed(shown, f"the result of tool call {position}")
+    return text, changes
 
 
 def _request(step: Step, position: int, call: Any) -> ToolRequest:
-    known = step.tool_calls[position].id if position < len(step.tool_calls) else ""
-    identity = known or f"corrected-{step.index}-{position}"
+    call_id = step.tool_calls[position].id if position < len(step.tool_calls) else ""
+    identity = call_id or f"corrected-{step.index}-{position}"
     return ToolRequest(id=identity, name=call["name"], arguments=call.get("arguments"))
 
 

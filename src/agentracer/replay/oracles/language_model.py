@@ -79,10 +79,10 @@ class LLMOracle(Oracle):
             except UnusableAnswer as error:
                 if not left:
                     raise
-                again = f"That cannot be used: {error}. Answer again, with the JSON object only."
+                retry = f"That cannot be used: {error}. Answer again, with the JSON object only."
                 messages += [
                     {"role": "assistant", "content": answer},
-                    {"role": "user", "content": again},
+                    {"role": "user", "content": retry},
                 ]
         raise AssertionError("unreachable")
 
@@ -209,14 +209,14 @@ def _override(trace: Trace, step: int, data: Mapping[str, Any]) -> Override:
 
 
 def _requests(trace: Trace, step: int, asked: Any) -> tuple[ToolRequest, ...]:
-    known = _tools(trace, trace.steps[step])
+    tools = _tools(trace, trace.steps[step])
     if not isinstance(asked, list) or not all(isinstance(call, dict) for call in asked):
         raise UnusableAnswer("the field 'tool_calls' has to be a list of objects")
     requests = []
     for position, call in enumerate(asked):
         name = call.get("name")
-        if name not in known:
-            raise UnusableAnswer(f"the agent has no tool {name!r}, only {sorted(known)}")
+        if name not in tools:
+            raise UnusableAnswer(f"the agent has no tool {name!r}, only {sorted(tools)}")
         identity = f"corrected-{step}-{position}"
         requests.append(ToolRequest(id=identity, name=name, arguments=call.get("arguments")))
     return tuple(requests)
@@ -258,7 +258,7 @@ def _cut(text: str, limit: int) -> str:
 
 def _last_object(answer: str) -> dict[str, Any]:
     """The last JSON object of a text; a model may think aloud before it."""
-    found = next(extract_json_objects(answer), None)
-    if found is None:
+    data = next(extract_json_objects(answer), None)
+    if data is None:
         raise UnusableAnswer("it holds no JSON object")
-    return found
+    return data

@@ -48,9 +48,9 @@ class ReferenceOracle(Oracle):
             return None
         if taken.kind == "tool":
             return _tool(taken, model)
-        asked = [(call.name, call.arguments) for call in taken.tool_calls]
-        wanted = [(call.name, call.arguments) for call in model.tool_calls]
-        if asked == wanted and self._same(taken.content, model.content):
+        requests = [(call.name, call.arguments) for call in taken.tool_calls]
+        expected = [(call.name, call.arguments) for call in model.tool_calls]
+        if requests == expected and self._same(taken.content, model.content):
             return _result(taken, model, self._made_inside(trace))
         calls = tuple(
             ToolRequest(id=call.id, name=call.name, arguments=call.arguments)

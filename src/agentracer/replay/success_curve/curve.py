@@ -102,5 +102,7 @@ def credits_by_agent(changes: Iterable[Credit]) -> tuple[AgentCredit, ...]:
     for credit in changes:
         entry = sums.setdefault(tuple(sorted(credit.agents)), [0.0, 0.0])
         entry[credit.loss < 0] += abs(credit.loss)
-    found = [AgentCredit(agents, losses, gains) for agents, (losses, gains) in sums.items()]
-    return tuple(sorted(found, key=lambda credit: -credit.losses))
+    credits_of_agents = [
+        AgentCredit(agents, losses, gains) for agents, (losses, gains) in sums.items()
+    ]
+    return tuple(sorted(credits_of_agents, key=lambda credit: -credit.losses))

@@ -106,7 +106,7 @@ class Confirmation:
     passed: bool = False
 
     def add(self, prefix: int, success: bool) -> None:
-        """Count one replay that keeps the step, or only what came before it."""
+        """Count one replay that keeps the step, or only the steps before it."""
         successes, replays = self.without if prefix == self.step else self.with_step
         counted = (successes + success, replays + 1)
         if prefix == self.step:
@@ -203,20 +203,20 @@ def search(
     Returns:
         What was found.
     """
-    found = PrefixSearch(steps, settings.level)
+    result = PrefixSearch(steps, settings.level)
     live = cost or (lambda prefix: float(steps - prefix))
     try:
-        yield from _replay_record(found, settings)
-        if not found.ended:
-            yield from _narrow(found, prior, settings, live, seed)
-            top = found.top
-            if isinstance(top, int) and found.posterior[top] >= settings.level:
-                yield from _confirm(found, top, settings)
+        yield from _replay_record(result, settings)
+        if not result.ended:
+            yield from _narrow(result, prior, settings, live, seed)
+            top = result.top
+            if isinstance(top, int) and result.posterior[top] >= settings.level:
+                yield from _confirm(result, top, settings)
     except BudgetSpent as error:
-        found.ended, found.out_of_budget = str(error), True
-    if not found.record_succeeds and found.replays:
-        _draw(found, prior, _FINAL_CURVES, settings, seed)
-    return found
+        result.ended, result.out_of_budget = str(error), True
+    if not result.record_succeeds and result.replays:
+        _draw(result, prior, _FINAL_CURVES, settings, seed)
+    return result
 
 
 def exhaustive(
@@ -232,19 +232,19 @@ def exhaustive(
         settings: `level` and `workers` of them.
         seed: of the random numbers.
     """
-    found = PrefixSearch(steps, settings.level)
+    result = PrefixSearch(steps, settings.level)
     prefixes = [k for _ in range(repeats) for k in range(steps, -1, -1)]
     try:
         for first in range(0, len(prefixes), settings.workers):
             batch = PrefixBatch(tuple(prefixes[first : first + settings.workers]), "search")
-            found.add(batch.prefixes, (yield batch))
-        found.ended = f"every prefix was replayed {repeats} times"
+            result.add(batch.prefixes, (yield batch))
+        result.ended = f"every prefix was replayed {repeats} times"
     except BudgetSpent as error:
-        found.ended, found.out_of_budget = str(error), True
-    found.record_succeeds = found.counts.get(steps, (0, 0))[0] > 0
-    if not found.record_succeeds and found.replays:
-        _draw(found, None, _FINAL_CURVES, settings, seed)
-    return found
+        result.ended, result.out_of_budget = str(error), True
+    result.record_succeeds = result.counts.get(steps, (0, 0))[0] > 0
+    if not result.record_succeeds and result.replays:
+        _draw(result, None, _FINAL_CURVES, settings, seed)
+    return result
 
 
 def _replay_record(
@@ -321,10 +321,10 @@ def _unchecked_places(found: PrefixSearch) -> list[int]:
     if top == NEVER:
         return untried_places(found)
     last = top if isinstance(top, int) else found.steps - 1
-    places = {0: _LOOKS, last // 2: _LOOKS}
+    looks = {0: _LOOKS, last // 2: _LOOKS}
     return [
         place
-        for place, least in places.items()
+        for place, least in looks.items()
         if found.counts.get(place, (0, 0))[1] < least and place not in found.barred
     ]
 
@@ -335,14 +335,14 @@ def untried_places(found: PrefixSearch) -> list[int]:
     At least 14 replays are needed, at the start, in the middle and late: an early success may have
     been luck, and a later step may have opened a chance that the start had not.
     """
-    places = sorted({0, found.steps // 2, max(0, found.steps - 1)} - found.barred)
-    if not places:
+    prefixes = sorted({0, found.steps // 2, max(0, found.steps - 1)} - found.barred)
+    if not prefixes:
         return []
-    least = -(-_NEVER_REPLAYS // (len(places) + 1))
-    untried = [k for k in places if found.counts.get(k, (0, 0))[1] < least]
+    least = -(-_NEVER_REPLAYS // (len(prefixes) + 1))
+    untried = [k for k in prefixes if found.counts.get(k, (0, 0))[1] < least]
     searched = sum(n for k, (_, n) in found.counts.items() if k < found.steps)
     if not untried and searched < _NEVER_REPLAYS:
-        untried = [min(places, key=lambda k: found.counts.get(k, (0, 0))[1])]
+        untried = [min(prefixes, key=lambda k: found.counts.get(k, (0, 0))[1])]
     return untried
 
 
@@ -415,12 +415,12 @@ def _next_of_test(test: Confirmation, settings: SearchSettings) -> PrefixBatch |
 
 
 def _worst_p(test: Confirmation) -> float:
-    """The p-value if all replays still to come speak against the step."""
+    """The p-value if all remaining replays contradict the step."""
     left = test.size - test.with_step[1]
     return boschloo_p_value(test.without[0], test.size, test.with_step[0] + left, test.size)
 
 
 def _best_p(test: Confirmation) -> float:
-    """The p-value if all replays still to come speak for the step."""
+    """The p-value if all remaining replays support the step."""
     left = test.size - test.without[1]
     return boschloo_p_value(test.without[0] + left, test.size, test.with_step[0], test.size)
