@@ -49,7 +49,7 @@ _BUILT_IN: Final = (
         trigger="camel.agents.chat_agent",
         packages=("camel",),
         distribution="camel-ai",
-        tested=("0.2.90", "0.2.90"),
+        tested=("0.2.84", "0.2.90"),
         extra="camel",
     ),
     AdapterSpec(

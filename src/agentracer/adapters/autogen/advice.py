@@ -1,4 +1,4 @@
-"""Feedback: a lesson in front of one agent, until it is retracted."""
+"""Feedback: a text in front of one agent, until it is retracted."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _advised: dict[tuple[int, str], _Advised] = {}
 
 def advise(system: Any, agent: str, text: str) -> Advice:
     """Give advice to every agent of that name (or at that path) in `system`."""
-    known = list(agents_of(system))
-    meant = {(id(owner), name): owner for name, path, owner in known if agent in (name, path)}
+    agents = list(agents_of(system))
+    meant = {(id(owner), name): owner for name, path, owner in agents if agent in (name, path)}
     if not meant:
-        names = ", ".join(dict.fromkeys(name for name, _, _ in known))
+        names = ", ".join(dict.fromkeys(name for name, _, _ in agents))
         raise ValueError(f"no agent {agent!r} in this system; there are {names}")
     for key, owner in meant.items():
         entry = _advised.setdefault(key, _Advised(owner, _system_messages(owner)))
@@ -92,7 +92,7 @@ def agents_of(system: Any, around: str = "") -> Iterator[tuple[str, str, Any]]:
 
 def _system_messages(owner: Any) -> list[Any] | None:
     """The agent's own system messages, where it keeps them in the usual place."""
-    found = getattr(owner, "_system_messages", None)
-    if isinstance(found, list) and all(isinstance(item, SystemMessage) for item in found):
-        return found
+    messages = getattr(owner, "_system_messages", None)
+    if isinstance(messages, list) and all(isinstance(item, SystemMessage) for item in messages):
+        return messages
     return None

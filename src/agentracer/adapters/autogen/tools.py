@@ -139,7 +139,7 @@ class _ToolFrame(Frame):
     # -- what differs between kinds of tools
 
     def outcome(self, result: Any) -> dict[str, Any]:
-        """What came of the call, as fields of `RunRecorder.tool_call`."""
+        """The outcome of the call, as fields of `RunRecorder.tool_call`."""
         return {"result": result}
 
     def replayed(self, result: Any, error: Exception | None) -> ReplayedOutput:

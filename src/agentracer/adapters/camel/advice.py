@@ -1,7 +1,7 @@
-"""Lessons for agents of CAMEL systems: text at the end of a system message.
+"""Advice for agents of CAMEL systems: text at the end of a system message.
 
 The agent gets another system message, and so does the copy of it in its memory; nothing else that
-it remembers is touched. Taking the last lesson back puts the very same message object back. A pool
+it remembers is touched. Taking the last advice back puts the very same message object back. A pool
 of clones is advised with the agent that it was made from. Works without `instrument()`.
 """
 
@@ -16,8 +16,8 @@ from agentracer.frameworks.base import Advice
 __all__ = ["give"]
 
 
-class _Ledger:
-    """The lessons of one agent, and the system message that it had before the first."""
+class _AgentAdvice:
+    """The advice of one agent, and the system message that it had before the first."""
 
     def __init__(self, original: Any) -> None:
         self.original = original
@@ -25,7 +25,7 @@ class _Ledger:
         self.texts: list[str] = []
 
 
-_ledgers: Final[weakref.WeakKeyDictionary[Any, _Ledger]] = weakref.WeakKeyDictionary()
+_given: Final[weakref.WeakKeyDictionary[Any, _AgentAdvice]] = weakref.WeakKeyDictionary()
 
 
 def give(system: Any, name: str, text: str) -> Advice:
@@ -34,51 +34,51 @@ def give(system: Any, name: str, text: str) -> Advice:
     Raises:
         ValueError: the system has no agent of that name.
     """
-    known = dict(members(system))
-    agent = known.get(name)
+    agents = dict(members(system))
+    agent = agents.get(name)
     if agent is None:
         raise ValueError(
-            f"no agent {name!r} in this system; there are {', '.join(known) or 'none'}"
+            f"no agent {name!r} in this system; there are {', '.join(agents) or 'none'}"
         )
-    for one in (agent, *pooled(system, agent)):
-        _add(one, text)
+    for member in (agent, *pooled(system, agent)):
+        _add(member, text)
 
     def retract() -> None:
         # Clones of the pool that were made since have the advised message from the start.
-        before = _ledgers[agent].advised
-        for one in (agent, *pooled(system, agent)):
-            if one is not agent and one not in _ledgers and one._system_message is before:
-                _ledgers[one] = _copy(_ledgers[agent])
-        for one in (agent, *pooled(system, agent)):
-            _remove(one, text)
+        before = _given[agent].advised
+        for member in (agent, *pooled(system, agent)):
+            if member is not agent and member not in _given and member._system_message is before:
+                _given[member] = _copy(_given[agent])
+        for member in (agent, *pooled(system, agent)):
+            _remove(member, text)
 
     return Advice(agent=name, text=text, undo=retract)
 
 
 def _add(agent: Any, text: str) -> None:
-    ledger = _ledgers.get(agent)
-    if ledger is None or agent._system_message is not ledger.advised:
-        ledger = _ledgers[agent] = _Ledger(agent._system_message)
-    ledger.texts.append(text)
-    _apply(agent, ledger)
+    entry = _given.get(agent)
+    if entry is None or agent._system_message is not entry.advised:
+        entry = _given[agent] = _AgentAdvice(agent._system_message)
+    entry.texts.append(text)
+    _apply(agent, entry)
 
 
 def _remove(agent: Any, text: str) -> None:
-    ledger = _ledgers.get(agent)
-    if ledger is None or text not in ledger.texts:
+    entry = _given.get(agent)
+    if entry is None or text not in entry.texts:
         return
-    ledger.texts.remove(text)
-    if agent._system_message is ledger.advised:  # else the program has given it another one since
-        _apply(agent, ledger)
-    if not ledger.texts:
-        del _ledgers[agent]
+    entry.texts.remove(text)
+    if agent._system_message is entry.advised:  # else the program has given it another one since
+        _apply(agent, entry)
+    if not entry.texts:
+        del _given[agent]
 
 
-def _apply(agent: Any, ledger: _Ledger) -> None:
+def _apply(agent: Any, entry: _AgentAdvice) -> None:
     before = agent._system_message
-    ledger.advised = _message(ledger.original, ledger.texts) if ledger.texts else ledger.original
-    agent._system_message = ledger.advised
-    _replace_in_memory(agent, before, ledger.advised)
+    entry.advised = _message(entry.original, entry.texts) if entry.texts else entry.original
+    agent._system_message = entry.advised
+    _replace_in_memory(agent, before, entry.advised)
 
 
 def _message(original: Any, texts: list[str]) -> Any:
@@ -90,9 +90,9 @@ def _message(original: Any, texts: list[str]) -> Any:
     return BaseMessage.make_system_message(advice)
 
 
-def _copy(ledger: _Ledger) -> _Ledger:
-    copied = _Ledger(ledger.original)
-    copied.advised, copied.texts = ledger.advised, list(ledger.texts)
+def _copy(entry: _AgentAdvice) -> _AgentAdvice:
+    copied = _AgentAdvice(entry.original)
+    copied.advised, copied.texts = entry.advised, list(entry.texts)
     return copied
 
 
@@ -127,4 +127,4 @@ def _records(agent: Any) -> list[Any]:
     storage = getattr(getattr(agent.memory, "_chat_history_block", None), "storage", None)
     if storage is not None:
         return [MemoryRecord.from_dict(record) for record in storage.load()]
-    return [found.memory_record for found in agent.memory.retrieve()]
+    return [record.memory_record for record in agent.memory.retrieve()]

@@ -133,7 +133,7 @@ class Capture:
         return entry
 
     def end_turn(self, entry: Entry, response: Any, error: BaseException | None) -> None:
-        """It ends: with a response, an exception, or because nobody reads its stream further."""
+        """It ends: with a response, an exception, or because its stream is read no further."""
         turn: Turn = entry.subject
         if self._handed_over.get(id(turn.agent)) is entry.place:
             del self._handed_over[id(turn.agent)]
@@ -141,7 +141,7 @@ class Capture:
             self.end_call(turn.open_call)
         if response is not None and getattr(response, "terminated", False):
             _note_termination(entry, turn, response)
-        self.leave(entry, response, turn.text or convert.said(response), error)
+        self.leave(entry, response, turn.text or convert.response_text(response), error)
 
     # -- places that are handed over by hand
 

@@ -32,7 +32,7 @@ __all__ = [
     "offered_tools",
     "prompt_text",
     "requests_in",
-    "said",
+    "response_text",
     "short",
     "tool_result",
     "usage_fields",
@@ -65,7 +65,7 @@ def message_text(message: Any) -> str | None:
     return message if isinstance(message, str) else prompt_text(message)
 
 
-def said(response: Any) -> str | None:
+def response_text(response: Any) -> str | None:
     """The text of a response of an agent, if it says anything."""
     messages = getattr(response, "msgs", None)
     return prompt_text(messages[0]) if messages else None

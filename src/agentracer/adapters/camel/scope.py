@@ -95,14 +95,14 @@ class RunState:
         if known is not None:
             return known
         part = next((n for n, member in members(place.society) if member is agent), None)
-        wanted = part or self._derived_name(agent) or _own_name(agent)
+        base = part or self._derived_name(agent) or _own_name(agent)
         key: Hashable = (place.path, part)
         if part is None:
-            key = (place.path, wanted, convert.prompt_text(agent.system_message), tools_of(agent))
+            key = (place.path, base, convert.prompt_text(agent.system_message), tools_of(agent))
         with self._lock:
             name = self._keys.get(key)
             if name is None:
-                name = self._keys[key] = _unique(wanted, self._keys.values())
+                name = self._keys[key] = _unique(base, self._keys.values())
             self._names[agent] = name
             self._by_id[str(getattr(agent, "agent_id", ""))] = name
         return name
@@ -119,8 +119,8 @@ class RunState:
 def members(society: Any) -> Iterator[tuple[str, Any]]:
     """The agents of a system with their names: a society, an agent, or a collection of them."""
     taken: list[str] = []
-    for wanted, agent in _members(society):
-        taken.append(_unique(convert.short(wanted), taken))
+    for base, agent in _members(society):
+        taken.append(_unique(convert.short(base), taken))
         yield taken[-1], agent
 
 
@@ -181,12 +181,12 @@ def _own_name(agent: Any, description: str | None = None) -> str:
     return convert.short(says.group(1)) if says else role or "assistant"
 
 
-def _unique(wanted: str, taken: Any) -> str:
+def _unique(base: str, taken: Any) -> str:
     known = set(taken)
-    name, count = wanted, 1
+    name, count = base, 1
     while name in known:
         count += 1
-        name = f"{wanted} {count}"
+        name = f"{base} {count}"
     return name
 
 

@@ -157,13 +157,15 @@ class Societies:
             and error is None
             and ((entry.root is not None) or conversation is not None)
         ):
-            answer = next((text for text in map(convert.said, responses) if text), None)
+            answer = next((text for text in map(convert.response_text, responses) if text), None)
             entry.place.run.framework_ended(result, answer)
         if conversation is None:
             return
         conversation.spoke = conversation.spoke or phase == "step"
         done = any(getattr(r, "terminated", False) for r in responses)
-        done = done or "TASK_DONE" in (convert.said(responses[-1]) or "" if responses else "")
+        done = done or "TASK_DONE" in (
+            convert.response_text(responses[-1]) or "" if responses else ""
+        )
         if error is not None or done:
             self._conclude(reference(), error)
 
