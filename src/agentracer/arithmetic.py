@@ -21,7 +21,7 @@ _OPERATIONS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Div: operator.truediv,
 }
 _LEADING_ZEROS = re.compile(r"\b0+(?=\d)")
-_PERCENTAGE = re.compile(r"(\d(?:[\d.]*\d)?)[ \t]*%")
+_PERCENTAGE = re.compile(r"(?<![\d.])(\.*)(\d(?:[\d.]*\d)?)[ \t]*%")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Grammar:
         if self.currency:
             text = text.replace("$", "")
         if self.percentages:
-            text = _PERCENTAGE.sub(r"(\1/100)", text)
+            text = _PERCENTAGE.sub(r"\1(\2/100)", text)
         if self.thousands is not None:
             text = self.thousands.sub("", text)
         if self.alphabet is not None and not self.alphabet.fullmatch(text):

@@ -52,7 +52,7 @@ _ENV_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _ENV_NOT_SECRET = re.compile(
     r"_(?:ID|FILE|PATH|URL|URI|NAME|COUNT|LIMIT|LENGTH|SIZE|TYPE|TTL|HINT|POLICY|EXPIRY|REGION|ENV)$"
 )
-_SUFFIX = re.compile(r"(?:base64|b64|value|plain|text|\d)+$")
+_SUFFIXES = ("base64", "b64", "value", "plain", "text")
 _MAX_NAME = 96
 
 
@@ -73,12 +73,21 @@ def sensitivity(name: str) -> Sensitivity:
     if _ENV_NAME.fullmatch(name) and _ENV_WORDS.search(name) and not _ENV_NOT_SECRET.search(name):
         return Sensitivity.CERTAIN
     word = normalized(name)
-    word = _SUFFIX.sub("", word) or word
+    word = _without_suffixes(word) or word
     if word in _PLURALS or word.endswith(_CERTAIN):
         return Sensitivity.CERTAIN
     if word.endswith(_POSSIBLE) and not _NOT_SECRET_FIRST.match(word):
         return Sensitivity.POSSIBLE
     return Sensitivity.NONE
+
+
+def _without_suffixes(word: str) -> str:
+    """A name without what says how its value is written: `password2`, `tokenBase64`."""
+    rest = word.rstrip("0123456789")
+    for suffix in _SUFFIXES:
+        if word.endswith(suffix):
+            rest = word.removesuffix(suffix)
+    return rest if rest == word else _without_suffixes(rest)
 
 
 def looks_random(value: str) -> bool:

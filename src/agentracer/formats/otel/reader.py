@@ -15,7 +15,7 @@ from agentracer.trace import Trace
 
 __all__ = ["accepts", "read", "traces_in", "traces_of"]
 
-_HEAD = re.compile(r'\s*\[?\s*\{\s*"resource_?(?:[sS]pans|[lL]ogs)"\s*:')
+_HEAD = re.compile(r'\s*(?:\[\s*)?\{\s*"resource_?(?:[sS]pans|[lL]ogs)"\s*:')
 
 
 def read(path: Path | str) -> list[Trace]:

@@ -24,7 +24,10 @@ __all__ = ["combined", "gsm8k", "own_problems"]
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ANNOTATION = re.compile(r"<<([^<>=]+)=([^<>=]+)>>")
 # `48/2 = $<<48/2=24>>24`, of which a description keeps only the letter
-_EQUATION = re.compile(r"[$(\d.][\d\s.,$%+\-*/x×()]*=\s*\$?<<[^<>]*>>\s*\$?-?[\d.,/]*\d")
+_EQUATION = re.compile(
+    r"(?<![\d\s.,$%+\-*/x×()])([\s,%+\-*/x×)]*)"
+    r"[$(\d.][\d\s.,$%+\-*/x×()]*=\s*\$?<<[^<>]*>>\s*\$?-?[\d.,/]*\d"
+)
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
 
 
@@ -147,15 +150,17 @@ def _with_letters(expression: str, values: dict[str, str], task_numbers: set[str
 
 def _clean(expression: str) -> str:
     plain = expression.replace("$", "").replace(",", "").replace("x", "*").replace("×", "*")
-    plain = re.sub(r"(\d+(?:\.\d+)?)%", r"\1/100", plain)
-    return re.sub(r"\s*([+\-*/])\s*", r" \1 ", plain).strip()
+    plain = re.sub(r"(?<!\d)(\d+(?:\.\d+)?)%", r"\1/100", plain)
+    return re.sub(r"(?:(?<!\s)\s+)?([+\-*/])\s*", r" \1 ", plain).strip()
 
 
 def _about(line: str, key: str, expression: str, task_numbers: set[str]) -> str:
     """What a step finds, from the sentence that holds it: `Natalia sold A clips in May`."""
     sentences = re.split(r"(?<=[a-z>)\d])\. ", line)
     sentence = next((s for s in sentences if f"<<{expression}=" in s), line)
-    text = _EQUATION.sub(key, sentence) if sentence.count("<<") == 1 else ""
+    text = (
+        _EQUATION.sub(lambda match: match[1] + key, sentence) if sentence.count("<<") == 1 else ""
+    )
     text = _ANNOTATION.sub("", text).strip().rstrip(".")
     tells = any(calculate(n) not in task_numbers for n in _NUMBER.findall(text.replace(",", "")))
     return "" if tells or re.search(r"=|--|\||\n", text) or not 8 <= len(text) <= 160 else text

@@ -22,8 +22,11 @@ T = TypeVar("T")
 
 _FENCE: Final = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 NUMBER: Final = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*(?![\w])")
-_ITEM_NUMBER: Final = re.compile(r"^\s*\d+[.)]\s", re.MULTILINE)
-_ITEM: Final = re.compile(r"^(?P<mark>\s*(?:[-*•]|\d+[.)])\s+)(?P<text>.*\S.*)$", re.MULTILINE)
+_ITEM_NUMBER: Final = re.compile(r"^[^\S\n]*\d+[.)]\s", re.MULTILINE)
+_ITEM: Final = re.compile(
+    r"^(?P<mark>(?:(?<!\n\n)\s{0,16}|[^\S\n]{0,16})(?:[-*•]|\d+[.)])\s++)(?P<text>.*\S.*)$",
+    re.MULTILINE,
+)
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+")
 
 _OPPOSITES: Final = (

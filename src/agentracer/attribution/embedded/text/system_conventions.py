@@ -58,7 +58,7 @@ FAILED_EXECUTION = re.compile(
 ERROR_MARKS = ("Error", "exitcode")
 """What stands in the line of a failed execution that is worth quoting."""
 
-CHAT_END = re.compile(r"\W*\b(?:TERMINATE|DONE|STOP|END)\W*\Z")
+CHAT_END = re.compile(r"(?<!\W)\W*\b(?:TERMINATE|DONE|STOP|END)\W*\Z")
 """The word with which an agent ends a chat, behind its last sentence."""
 
 # --- Magentic-One ------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ FIGURES_OF_ANY_TASK = frozenset({"1", "100", "2"})
 PART_WORDS = r"(?:step|part|item|subtask|task|stage|phase|question|result|value)"
 """What stands before the name of a part (`Step A: ...`, `Part 2: ...`); a pattern."""
 
-REMARK = re.compile(r"[ \t]+(?:--|—|–|\||//|#)[ \t]+|[ \t]+given[ \t]|</\w+>")
+REMARK = re.compile(r"(?<![ \t])[ \t]+(?:--|—|–|\||//|#)[ \t]+|(?<![ \t])[ \t]+given[ \t]|</\w+>")
 """What separates the definition of a part from what is said about it."""
 
 CODE_SPAN = re.compile(r"`[^`\n]*`")
