@@ -109,7 +109,6 @@ def test_flaky(agentracer_run):
     ("system", "why"),
     [
         ("pass", "*not verified: the test does not say how to run and check its system*"),
-        ("agentracer_run.system(run, good)", "*not verified: there is no oracle*"),
         ("agentracer_run.system(run, good, lambda t, s: None)", "*no correction for any step*"),
         ("agentracer_run.system(run, good, lambda t, s: 1 / 0)", "*not verified: *division*"),
         ("agentracer_run.system(run, never, oracle)", "Refuted, by 1 replay: *"),
@@ -130,3 +129,144 @@ def test_bad(agentracer_run):
     result = project(tests, "--agentracer-verify")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([why])
+
+
+RANDOM = """
+import random
+random.seed(7)
+
+def fallible(rate):
+    return run_team("ok", "bad" if random.random() < rate else "ok", "ok")
+"""
+
+
+def kept_verdict(store):
+    (verdict,) = [v for v in map(store.load_verdict, store.ids()) if v is not None]
+    return verdict
+
+
+def test_run_and_check_are_all_that_a_proof_needs(project, store):
+    tests = f"""{RANDOM}
+def test_bad(agentracer_run):
+    agentracer_run.system(lambda: fallible(0.1), good)
+    assert good(fallible(1.0))
+"""
+    result = project(tests, "--agentracer-verify")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "bob, step 1 made this run fail",
+            "Confirmed by * replays: *",
+            "Success with the first k steps kept and the rest done live",
+            "  test_it.py::test_bad  step 1  *confirmed by * replays*",
+        ]
+    )
+    verdict = kept_verdict(store)
+    assert verdict.verification.method == "prefixes"
+    rates = {rate.prefix: rate for rate in verdict.success_curve}
+    assert rates[1].successes > rates[2].successes == 0
+
+
+def test_a_system_that_never_succeeds_has_no_decisive_step(project, store):
+    tests = """
+def test_bad(agentracer_run):
+    agentracer_run.system(lambda: run_team("ok", "bad"), good)
+    assert good(run_team("ok", "bad"))
+"""
+    project(tests, "--agentracer-verify").stdout.fnmatch_lines(
+        ["No step is blamed.", "*the system fails this task whenever it is run*"]
+    )
+    assert kept_verdict(store).abstained
+
+
+def test_too_few_replays_leave_the_suspicion_and_say_so(project, store):
+    project.pytester.makeini("[pytest]\nagentracer_verify_runs = 4")
+    tests = f"""{RANDOM}
+def test_bad(agentracer_run):
+    agentracer_run.system(lambda: fallible(0.1), good)
+    assert good(fallible(1.0))
+"""
+    result = project(tests, "--agentracer-verify")
+    result.stdout.fnmatch_lines(["*not verified: inconclusive: the budget of 4 runs was spent*"])
+    verdict = kept_verdict(store)
+    assert verdict.agent is not None
+    assert verdict.verification is None
+    assert sum(rate.replays for rate in verdict.success_curve) == 4
+
+
+def test_repeats_that_all_fail_are_no_oracle_and_prefixes_are_replayed(project, store):
+    tests = f"""{RANDOM}
+@pytest.mark.agentracer(repeat=2)
+def test_bad(agentracer_run):
+    agentracer_run.system(lambda: fallible(0.1), good)
+    assert good(fallible(1.0))
+"""
+    result = project(tests, "--agentracer-verify")
+    result.stdout.fnmatch_lines(["bob, step 1 made this run fail", "Confirmed by * replays: *"])
+    verified = [v for v in map(store.load_verdict, store.ids()) if v and v.verification]
+    assert [v.verification.method for v in verified] == ["prefixes"]
+
+
+def test_a_langgraph_team_that_errs_at_random_is_proved(project, store):
+    pytest.importorskip("langgraph", reason="needs the extra [langgraph]")
+    project.pytester.makepyfile(graph_team=GRAPH)
+    tests = """
+import graph_team
+
+def test_bad(agentracer_run):
+    agentracer_run.system(lambda: graph_team.run(0.1), graph_team.check)
+    assert graph_team.check(graph_team.run(1.0))
+"""
+    result = project(tests, "--agentracer-verify", how="subprocess")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["solver, step 1 made this run fail", "Confirmed by * replays: *"])
+    assert kept_verdict(store).verification.method == "prefixes"
+
+
+GRAPH = """
+import random
+from typing import TypedDict
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langgraph.graph import END, START, StateGraph
+
+random.seed(7)
+
+
+class Model(BaseChatModel):
+    rate: float
+
+    @property
+    def _llm_type(self):
+        return "fallible"
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        wrong = random.random() < self.rate
+        solver = messages[0].content == "solver"
+        answer = ("41" if wrong else "42") if solver else messages[-1].content
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(answer))])
+
+
+class State(TypedDict):
+    text: str
+
+
+def run(rate):
+    def node(name):
+        def act(state):
+            prompt = [SystemMessage(name), HumanMessage(state["text"])]
+            return {"text": Model(rate=rate).invoke(prompt).content}
+        return act
+
+    graph = StateGraph(State)
+    for name, before in (("planner", START), ("solver", "planner"), ("reporter", "solver")):
+        graph.add_node(name, node(name))
+        graph.add_edge(before, name)
+    graph.add_edge("reporter", END)
+    return graph.compile().invoke({"text": "six times seven?"})
+
+
+def check(result):
+    return result["text"] == "42"
+"""

@@ -19,8 +19,9 @@ from agentracer.attribution import Tracer
 from agentracer.errors import BackendError
 from agentracer.escaping import escape_control_chars
 from agentracer.report.ci import AttributedRun, github, junit, markdown
+from agentracer.report.success_curve import curve_line
 from agentracer.trace import Observed, Outcome, Step, Trace
-from agentracer.verdict import Candidate, Evidence, Provenance, Verdict, Verification
+from agentracer.verdict import Candidate, Evidence, PrefixRate, Provenance, Verdict, Verification
 
 CORPUS = [
     *HOSTILE,
@@ -376,6 +377,17 @@ def test_confirmed_is_said_only_where_it_is_and_with_the_number_of_replays(write
     likely = write([curved_run("likely")])
     assert "confirmed" not in likely
     assert "likely, by 16 replays: succeeded in 5 of 8" in likely.replace("%2C", ",")
+
+
+def test_the_line_of_a_curve_begins_with_a_fresh_run_even_if_that_was_not_replayed():
+    rates = curved()[1].success_curve
+    assert curve_line(rates[1:]) == "0 ·▆▅▁··▁ 6"
+    assert curve_line([]) == ""
+
+
+def test_the_line_of_a_long_curve_holds_the_measured_prefixes_only():
+    rates = [PrefixRate(prefix=k, successes=4 - k // 50, replays=4) for k in (50, 100, 200)]
+    assert curve_line(rates) == "50 ▆▅▁ 200"
 
 
 @pytest.mark.parametrize("write", [lambda r: "".join(github(r)), markdown, junit])

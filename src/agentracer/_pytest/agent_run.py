@@ -131,6 +131,6 @@ class AgentRun:
 
         Nothing is called without that option. The arguments are those of `ReplaySpec`. Without an
         `oracle`, a repeat that passed is used (`@pytest.mark.agentracer(repeat=...)`); without
-        either, nothing is verified.
+        either, prefixes of the failed run are replayed and successes counted.
         """
         self.replay_spec = ReplaySpec(run, check, oracle, policy, deterministic)

@@ -274,7 +274,8 @@ class RecordingPlugin:
         else:
             if self.settings.verify:
                 spec = recording.agent_run.replay_spec.bound(getattr(item, "funcargs", None) or {})
-                verify_by_replay(diagnosis, spec, self.settings)
+                repeats_follow = self.observer is not None
+                verify_by_replay(diagnosis, spec, self.settings, repeats_follow=repeats_follow)
         diagnosis.save(self.settings)
         return diagnosis
 

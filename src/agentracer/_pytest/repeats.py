@@ -31,10 +31,12 @@ class _RepeatedRuns:
     """The runs of one repeated test so far.
 
     Attributes:
+        times: how many runs there are to be.
         runs: whether each run failed, and the diagnosis if it did.
         reference: a run that passed, which is used as the oracle for those that failed.
     """
 
+    times: int
     runs: list[tuple[bool, Diagnosis | None]] = field(default_factory=list)
     reference: Trace | None = None
 
@@ -68,7 +70,7 @@ class RepeatPlugin:
         if times < 2:
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        repeated = _RepeatedRuns()
+        repeated = _RepeatedRuns(times)
         try:
             self._recording.observer = lambda *what: self._note(repeated, *what)
             # With a copy of the item as the next one, only its own fixtures are torn down.
@@ -111,15 +113,19 @@ class RepeatPlugin:
         repeated.runs.append((recording.failed, recording.diagnosis))
         if not recording.failed and repeated.reference is None:
             repeated.reference = trace
-        if repeated.reference is not None and self._recording.settings.verify:
+        if not self._recording.settings.verify:
+            return
+        if repeated.reference is not None:
             self._verify(repeated.diagnoses, item, recording, repeated.reference)
+        elif len(repeated.runs) == repeated.times and repeated.first is not None:
+            self._verify([repeated.first], item, recording, None)
 
     def _verify(
         self,
         diagnoses: list[Diagnosis],
         item: pytest.Item,
         recording: ItemRecording,
-        reference: Trace,
+        reference: Trace | None,
     ) -> None:
         """Replay runs that failed, while the fixtures of the latest run are still there."""
         from agentracer._pytest.verification import verify_by_replay

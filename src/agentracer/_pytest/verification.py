@@ -36,6 +36,9 @@ from agentracer.verdict import Candidate, Verdict
 
 __all__ = ["verify_by_replay"]
 
+_LEVEL: Final = 0.9
+"""Posterior probability from which replays show an answer, be it a step or that there is none."""
+
 _PATIENCE: Final = 1.5
 """A replay under way when the time is up may still end, within half of that time again."""
 
@@ -45,8 +48,13 @@ def verify_by_replay(
     spec: ReplaySpec,
     settings: PluginSettings,
     reference: Trace | None = None,
+    *,
+    repeats_follow: bool = False,
 ) -> None:
-    """Search for the decisive error among the verdict's candidates, and add the result to it.
+    """Search for the decisive error by replay, and add the result to the verdict.
+
+    With an oracle, or a run that passed in its place, the verdict's candidates are corrected. With
+    neither, prefixes of the run are replayed, which needs nothing but `run` and `check`.
 
     Args:
         diagnosis: its verdict is replaced by the verified one; where that fails, a problem is
@@ -54,11 +62,13 @@ def verify_by_replay(
         spec: how the test says that its system is run and checked.
         settings: limits, and where replayed traces go.
         reference: a run of the same test that passed: the oracle, where the test gives none.
+        repeats_follow: the test is run again, so that there may be a reference later: without an
+            oracle nothing is replayed yet.
     """
     verdict = diagnosis.verdict
     if verdict is None or verdict.verification is not None:
         return
-    missing = _missing(spec, reference)
+    missing = _missing(spec, reference, repeats_follow=repeats_follow)
     if missing:
         diagnosis.note = f"not verified: {missing}"
         return
@@ -74,7 +84,7 @@ def verify_by_replay(
     thread.join(settings.seconds * _PATIENCE)
     if attempt.search is not None:
         diagnosis.verdict = _with_proof(verdict, attempt.search)
-        if diagnosis.verdict.verification is None:
+        if diagnosis.verdict.verification is None and not diagnosis.verdict.abstained:
             diagnosis.problems.append(f"not verified: {attempt.search.verdict.abstain_reason}")
     elif thread.is_alive():
         attempt.abandoned = True
@@ -83,17 +93,14 @@ def verify_by_replay(
         diagnosis.problems.append(f"not verified: {attempt.problem}")
 
 
-def _missing(spec: ReplaySpec, reference: Trace | None) -> str | None:
+def _missing(spec: ReplaySpec, reference: Trace | None, *, repeats_follow: bool) -> str | None:
     if spec.run is None or spec.check is None:
         return (
             "the test does not say how to run and check its system once more: "
-            "agentracer_run.system(run, check, oracle)"
+            "agentracer_run.system(run, check)"
         )
-    if spec.oracle is None and reference is None:
-        return (
-            "there is no oracle for what the steps should have done: give one, or repeat the test "
-            "(@pytest.mark.agentracer(repeat=...)) so that a run that passes can serve as one"
-        )
+    if repeats_follow and spec.oracle is None and reference is None:
+        return "the session ended before the repeats of this test, which are to be compared with it"
     return None
 
 
@@ -115,17 +122,32 @@ class _ReplaySearch:
         """Search; what is raised becomes the problem."""
         try:
             with self._event_loop():
-                self.search = find_decisive(
-                    self.trace,
-                    self._system(),
-                    self._oracle(),
-                    strategy="ranked",
-                    ranking=[candidate.step for candidate in self.verdict.candidates],
-                    budget=Budget(runs=self.settings.runs, seconds=self.settings.seconds),
-                    on_replay=self._go_on,
-                )
+                self.search = self._search()
         except BaseException as error:  # noqa: BLE001 - the thread's end; nothing is above it
             self.problem = f"{type(error).__name__}: {error}"
+
+    def _search(self) -> Search:
+        candidates = self.verdict.candidates
+        budget = Budget(runs=self.settings.runs, seconds=self.settings.seconds)
+        oracle = self._oracle()
+        if oracle is None:
+            return find_decisive(
+                self.trace,
+                self._system(),
+                ranking=candidates if self.verdict.calibrated else (),
+                level=_LEVEL,
+                budget=budget,
+                on_replay=self._go_on,
+            )
+        return find_decisive(
+            self.trace,
+            self._system(),
+            oracle,
+            strategy="ranked",
+            ranking=[candidate.step for candidate in candidates],
+            budget=budget,
+            on_replay=self._go_on,
+        )
 
     def _go_on(self, _usage: Usage) -> None:
         """Stop replaying beside the tests that follow, once the result is no longer awaited."""
@@ -144,11 +166,10 @@ class _ReplaySearch:
             deterministic=self.spec.deterministic,
         )
 
-    def _oracle(self) -> OracleFunction:
+    def _oracle(self) -> OracleFunction | None:
         oracle = self.spec.oracle
         if oracle is None:
-            assert self.reference is not None  # noqa: S101 - `_missing` asked
-            return ReferenceOracle(self.reference)
+            return None if self.reference is None else ReferenceOracle(self.reference)
 
         def awaited_oracle(trace: Trace, step: int) -> Override | None:
             override: Override | None = self._resolve(oracle, trace, step)
@@ -188,6 +209,8 @@ async def _awaited(value: Any) -> Any:
 def _with_proof(verdict: Verdict, search: Search) -> Verdict:
     """The tracer's verdict with what replay showed: its step confirmed, or another one in place."""
     decisive = search.verdict
+    if search.success_curve:
+        return _with_curve(verdict, search)
     if decisive.abstained:
         proof = search.proofs.get(verdict.step) if verdict.step is not None else None
         return verdict.model_copy(update={"verification": proof})
@@ -196,3 +219,16 @@ def _with_proof(verdict: Verdict, search: Search) -> Verdict:
     first = candidates.pop(step, None) or Candidate(agent=decisive.agent or "", step=step)
     first = first.model_copy(update={"reason": decisive.reason})
     return decisive.model_copy(update={"candidates": (first, *candidates.values())})
+
+
+def _with_curve(verdict: Verdict, search: Search) -> Verdict:
+    """The verdict of the replays; the tracer's, with the success curve, where they show too little.
+
+    Replays show that no step is decisive, or that the system never succeeds, as well as a step.
+    """
+    decisive = search.verdict
+    answer = max(search.posterior, key=lambda key: search.posterior[key], default=None)
+    shown = isinstance(answer, str) and search.posterior[answer] >= _LEVEL
+    if shown or not decisive.abstained:
+        return decisive
+    return verdict.model_copy(update={"success_curve": search.success_curve})

@@ -29,17 +29,22 @@ def blocks(rates: Sequence[PrefixRate]) -> str:
     """Draw the curve as one line of block characters; a dot stands for a prefix not replayed.
 
     Args:
-        rates: shortest prefix first; at least one.
+        rates: shortest prefix first.
     """
     measured = {rate.prefix: block(rate) for rate in rates if rate.replays}
-    last = rates[-1].prefix
-    prefixes = range(last + 1) if last < _LINE else sorted(measured)
-    return "".join(measured.get(prefix, NOT_MEASURED) for prefix in prefixes)
+    return "".join(measured.get(prefix, NOT_MEASURED) for prefix in _drawn(rates))
 
 
 def curve_line(rates: Sequence[PrefixRate]) -> str:
     """Return the curve with its first and last prefix, such as `0 ▇▇▁ 2`; empty without rates."""
-    return f"{rates[0].prefix} {blocks(rates)} {rates[-1].prefix}" if rates else ""
+    drawn = _drawn(rates)
+    return f"{drawn[0]} {blocks(rates)} {drawn[-1]}" if drawn else ""
+
+
+def _drawn(rates: Sequence[PrefixRate]) -> Sequence[int]:
+    """The prefixes that have a character in the line: all, or of a long run the measured ones."""
+    last = max((rate.prefix for rate in rates), default=-1)
+    return range(last + 1) if last < _LINE else [rate.prefix for rate in rates if rate.replays]
 
 
 def page_data(verdict: Verdict) -> dict[str, Any]:
