@@ -48,7 +48,7 @@ class PlainModel:
         if prompt.kind == "split":
             return "<tasks><task>Work it out</task></tasks>"
         if prompt.kind == "assign":
-            worker = next(iter(prompt.workers.values()))
+            worker = next(name for name in prompt.workers.values() if name != "ID")
             return workforce.assignments([(task, worker, []) for task in prompt.subtasks])
         if prompt.kind == "judge":
             return workforce.judgement("fine", None)

@@ -28,9 +28,9 @@ AGENTS = {
     "langgraph-review": {"author", "reviewer"},
     "autogen-selector": {"expert", "writer"},
     "autogen-critic": {"expert", "critic"},
-    "autogen-magentic-one": {"expert"},
-    "camel-workforce": set(),
-    "camel-role-playing": set(),
+    "autogen-magentic-one": {"MagenticOneOrchestrator", "expert"},
+    "camel-workforce": {"task_agent", "coordinator_agent", "expert"},
+    "camel-role-playing": {"Mathematics Tutor", "Parent"},
     "python-functions": {"expert", "checker", "writer"},
 }
 

@@ -88,8 +88,14 @@ def role_playing(endpoint: Endpoint, kind: Kind, question: str) -> str:
 
 def _quiet() -> None:
     camel.logger.set_log_level("CRITICAL")  # type: ignore[no-untyped-call]
+    logging.getLogger().addFilter(_not_about_context_windows)
     for name in ("camel", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _not_about_context_windows(record: logging.LogRecord) -> bool:
+    """CAMEL warns about an unknown model on the root logger, once for every agent."""
+    return "context window size not defined" not in record.getMessage()
 
 
 def _tools(kind: Kind) -> list[Any]:
