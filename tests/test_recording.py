@@ -340,3 +340,10 @@ def test_a_forked_child_that_records_nothing_leaves_no_trace(home):
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
     assert agentracer.Store().ids() == [run.id]
+
+
+def test_a_run_that_is_discarded_leaves_no_trace():
+    with agentracer.record("a task") as run:
+        run.recorder.begin_step("agent")
+    run.discard()
+    assert agentracer.Store().ids() == []

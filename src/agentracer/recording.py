@@ -32,7 +32,7 @@ from agentracer.recorder import (
     ending_of,
 )
 from agentracer.redaction import Redactor
-from agentracer.store import Store, new_trace_id
+from agentracer.store import Journal, Store, new_trace_id
 from agentracer.store.disk_errors import report_disk_error, reset_disk_errors
 from agentracer.store.fold import fold, parse_lines
 from agentracer.trace import Trace
@@ -126,6 +126,14 @@ class Run:
             return self._store.load(self.id)
         events, torn = parse_lines(lines)
         return fold(events, torn=torn)
+
+    def discard(self) -> None:
+        """Remove what was recorded from the disk; for a run that has ended."""
+        sink = self.recorder.sink
+        if isinstance(sink, EventWriter):
+            sink.flush()
+            if isinstance(sink.sink, Journal):
+                sink.sink.path.unlink(missing_ok=True)
 
     def save_verdict(self, verdict: Verdict) -> Path:
         """Keep a verdict on this run beside its trace."""

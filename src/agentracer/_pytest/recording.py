@@ -26,7 +26,7 @@ from agentracer.errors import AgentracerError, FormatError
 from agentracer.instrumentation import instrumented
 from agentracer.recorder import describe_error
 from agentracer.recording import Run, inside, record
-from agentracer.store import Journal, Store
+from agentracer.store import Store
 from agentracer.trace import Trace
 
 __all__ = ["ItemRecording", "RecordingPlugin", "marker_facts"]
@@ -324,6 +324,4 @@ def _recorded_inside(parent: str, stores: list[Store]) -> Trace | None:
 
 def _forget(run: Run) -> None:
     """Delete the trace of a test that ran no agents."""
-    sink = run.recorder.sink
-    if isinstance(sink, Journal):
-        sink.path.unlink(missing_ok=True)
+    run.discard()
