@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from agentracer.cli._io import PARTLY_DONE, progress_bar, say, usage_errors
+from agentracer.cli._io import PARTLY_DONE, fail, progress_bar, say, usage_errors
 from agentracer.cli._laboratory import laboratory
 
 __all__ = ["collect"]
@@ -36,6 +36,11 @@ __all__ = ["collect"]
     type=click.Path(exists=True, path_type=Path),
     help="Folder with gsm8k/ and mbppplus/; default: only the problems of agentracer.",
 )
+@click.option("--natural", is_flag=True, help="Run ordinary teams on a real model instead.")
+@click.option("--base-url", help="With --natural: the OpenAI-compatible endpoint, /v1 included.")
+@click.option("--model", help="With --natural: the name of the model there.")
+@click.option("--systems", multiple=True, help="With --natural: teams by name; default: all.")
+@click.option("--tasks", multiple=True, help="With --natural: ids or kinds; default: all.")
 def collect(
     domain: tuple[str, ...],
     framework: tuple[str, ...],
@@ -46,12 +51,29 @@ def collect(
     engine: str,
     workers: int | None,
     data: Path | None,
+    natural: bool,
+    base_url: str | None,
+    model: str | None,
+    systems: tuple[str, ...],
+    tasks: tuple[str, ...],
 ) -> None:
     """Make labelled failures (TracerTraj) with the testbed's scripted teams.
 
     Runs teams, labels the runs that fail by counterfactual replay, and injects faults into those
     that succeed. Run again with the same folder, it continues where it stopped.
+
+    With --natural, teams with ordinary prompts run on the model at --base-url, and their failures
+    and successes are kept without labels.
     """
+    if natural:
+        if domain or framework or topology or workers or data is not None or engine != "local":
+            fail(
+                "--domain, --framework, --topology, --engine, --workers, --data: not with --natural"
+            )
+        _collect_natural(base_url, model, systems, tasks, n=n, out=out, seed=seed)
+        return
+    if base_url or model or systems or tasks:
+        fail("--base-url, --model, --systems and --tasks are for --natural")
     with laboratory("`agentracer collect`"):
         from agentracer.lab.collect import collect as run
         from agentracer.lab.testbed.rosters import TOPOLOGIES
@@ -75,3 +97,33 @@ def collect(
     say(f"runs by outcome: {outcomes}; failures are also injected into runs that succeeded")
     if collection.outcomes.get("broken"):
         sys.exit(PARTLY_DONE)
+
+
+def _collect_natural(
+    base_url: str | None,
+    model: str | None,
+    systems: tuple[str, ...],
+    tasks: tuple[str, ...],
+    *,
+    n: int,
+    out: Path,
+    seed: int,
+) -> None:
+    if not base_url or not model:
+        fail("--natural needs --base-url and --model")
+    with laboratory("`agentracer collect`"):
+        from agentracer.lab.natural.collection import ROWS, collect_natural
+        from agentracer.lab.natural.endpoint import Endpoint
+
+    with usage_errors(), progress_bar("collecting") as progress:
+        outcomes = collect_natural(
+            Endpoint(base_url, model),
+            n=n,
+            out=out,
+            systems=systems,
+            tasks=tasks,
+            seed=seed,
+            progress=progress,
+        )
+    click.echo(f"{n} run{'s' * (n > 1)} without labels in {out / ROWS}")
+    say("runs by outcome: " + ", ".join(f"{k} {v}" for k, v in sorted(outcomes.items())))

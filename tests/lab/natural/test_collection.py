@@ -6,9 +6,11 @@ import itertools
 import json
 
 import pytest
+from click.testing import CliRunner
 from tests.lab.natural.plain_model import PlainModel
 
-from agentracer.errors import CollectionMismatch
+from agentracer.cli.collect import collect
+from agentracer.errors import BackendError, CollectionMismatch
 from agentracer.lab.natural.collection import collect_natural, plan_runs, server_version
 from agentracer.lab.natural.endpoint import Endpoint
 from agentracer.lab.testbed.server import ModelServer
@@ -73,5 +75,25 @@ def test_a_collection_keeps_successes_and_failures_and_resumes(tmp_path):
 
 
 def test_a_server_that_does_not_answer_is_said():
-    with pytest.raises(ConnectionError, match="does not answer"):
+    with pytest.raises(BackendError, match="does not answer"):
         server_version(Endpoint("http://127.0.0.1:9/v1", "none"))
+
+
+def test_the_command_collects_and_wants_an_endpoint(tmp_path):
+    with ModelServer(PlainModel("The answer is 5.")) as server:
+        options = ["--natural", "--n", "1", "--out", str(tmp_path), "--model", "plain"]
+        options += ["--systems", "python-functions", "--tasks", TASKS[0]]
+        refused = CliRunner().invoke(collect, options)
+        assert refused.exit_code == 2
+        assert "--base-url" in refused.output
+        result = CliRunner().invoke(collect, [*options, "--base-url", server.base_url])
+    assert result.exit_code == 0, result.output
+    assert "1 run " in result.output
+    assert "success 1" in result.output
+
+
+def test_options_of_natural_runs_are_refused_without_them(tmp_path):
+    options = ["--n", "1", "--out", str(tmp_path), "--base-url", "http://127.0.0.1:9/v1"]
+    refused = CliRunner().invoke(collect, options)
+    assert refused.exit_code == 2
+    assert "--natural" in refused.output

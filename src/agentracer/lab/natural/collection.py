@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from agentracer._version import __version__
+from agentracer.errors import BackendError
 from agentracer.lab.collect.journal import ItemJournal
 from agentracer.lab.collect.worker import without_clocks
 from agentracer.lab.natural.endpoint import Endpoint
@@ -102,7 +103,7 @@ def collect_natural(
     Raises:
         ValueError: an unknown system or task.
         CollectionMismatch: `out` holds another collection, or is in use.
-        ConnectionError: the server does not answer.
+        BackendError: the server does not answer.
         MissingExtra: a framework is not installed.
     """
     plan = list(itertools.islice(plan_runs(systems, tasks, seed), n))
@@ -135,7 +136,7 @@ def server_version(endpoint: Endpoint) -> str:
         The version, or `unknown` where the server answers but has none to give.
 
     Raises:
-        ConnectionError: the server does not answer.
+        BackendError: the server does not answer.
     """
     root = endpoint.base_url.rstrip("/").removesuffix("/v1")
     for path, key, name in (
@@ -158,7 +159,7 @@ def _get_json(url: str) -> Any:
     except (urllib.error.HTTPError, ValueError):
         return None
     except OSError as error:
-        raise ConnectionError(
+        raise BackendError(
             f"{url}: the model server does not answer: {error}\n"
             "  remedy: start it, or correct the base URL"
         ) from error
