@@ -38,7 +38,7 @@ from agentracer.adapters.kit.patching import Patches
 from agentracer.adapters.kit.scope import RunScope
 from agentracer.adapters.kit.wrapping import Call, ReplayedOutput, around
 from agentracer.encoding import to_json
-from agentracer.frameworks.base import Advice
+from agentracer.frameworks.base import AppliedAdvice
 from agentracer.recorder import RunRecorder, describe_error
 from agentracer.recording import Run, current_run
 from agentracer.replay.session import ModelAnswer, ToolAnswer, recorded_error
@@ -354,7 +354,7 @@ class _MaasAdapter:
         self._patches.undo()
         _advice.clear()
 
-    def advise(self, system: Any, agent: str, text: str) -> Advice:
+    def advise(self, system: Any, agent: str, text: str) -> AppliedAdvice:
         """Put `text` in front of every prompt of one operator.
 
         Args:
@@ -376,7 +376,7 @@ class _MaasAdapter:
             if not texts:
                 _advice.pop(key, None)
 
-        return Advice(agent=agent, text=text, undo=retract)
+        return AppliedAdvice(agent=agent, text=text, undo=retract)
 
     def _adopt(self, module: ModuleType) -> None:
         for name, methods in _METHODS.items():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["Adapter", "Advice"]
+__all__ = ["Adapter", "AppliedAdvice"]
 
 
-class Advice:
+class AppliedAdvice:
     """A text in front of one agent, until it is retracted.
 
     Attributes:
@@ -57,7 +57,7 @@ class Adapter(Protocol):
         Also called after an `install` that raised, so it has to undo a part of one.
         """
 
-    def advise(self, system: Any, agent: str, text: str) -> Advice:
+    def advise(self, system: Any, agent: str, text: str) -> AppliedAdvice:
         """Put `text` in front of the named agent of `system`, from its next run on.
 
         Raises:

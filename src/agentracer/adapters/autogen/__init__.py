@@ -24,7 +24,7 @@ from typing import Any, Final
 from agentracer.adapters.autogen.advice import advise
 from agentracer.adapters.autogen.hooks import install
 from agentracer.adapters.kit.patching import Patches
-from agentracer.frameworks.base import Advice
+from agentracer.frameworks.base import AppliedAdvice
 
 __all__ = ["adapter"]
 
@@ -46,7 +46,7 @@ class _AutoGenAdapter:
         self._patches.undo()
         self._installed = False
 
-    def advise(self, system: Any, agent: str, text: str) -> Advice:
+    def advise(self, system: Any, agent: str, text: str) -> AppliedAdvice:
         """Add `text` to the system prompt of one agent of a team, at any depth.
 
         Where the agent has a system message, it is extended in place, and the very same list comes

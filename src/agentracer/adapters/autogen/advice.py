@@ -9,7 +9,7 @@ from autogen_agentchat.base import ChatAgent, Team
 from autogen_core.models import SystemMessage
 
 from agentracer.adapters.autogen import convert
-from agentracer.frameworks.base import Advice
+from agentracer.frameworks.base import AppliedAdvice
 
 __all__ = ["advise", "advised", "agents_of"]
 
@@ -36,7 +36,7 @@ class _Advised:
 _advised: dict[tuple[int, str], _Advised] = {}
 
 
-def advise(system: Any, agent: str, text: str) -> Advice:
+def advise(system: Any, agent: str, text: str) -> AppliedAdvice:
     """Give advice to every agent of that name (or at that path) in `system`."""
     agents = list(agents_of(system))
     meant = {(id(owner), name): owner for name, path, owner in agents if agent in (name, path)}
@@ -56,7 +56,7 @@ def advise(system: Any, agent: str, text: str) -> Advice:
             if not entry.texts:
                 del _advised[key]
 
-    return Advice(agent=agent, text=text, undo=retract)
+    return AppliedAdvice(agent=agent, text=text, undo=retract)
 
 
 def advised(owner: Any, agent: str, messages: list[Any]) -> list[Any]:

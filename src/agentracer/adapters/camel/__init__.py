@@ -18,8 +18,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from agentracer.adapters.camel import advice
-from agentracer.adapters.camel.hooks import Hooks
-from agentracer.frameworks.base import Advice
+from agentracer.adapters.camel.hooks import CamelHooks
+from agentracer.frameworks.base import AppliedAdvice
 
 __all__ = ["adapter"]
 
@@ -30,10 +30,10 @@ class _CamelAdapter:
     name = "camel"
 
     def __init__(self) -> None:
-        self._hooks: Hooks | None = None
+        self._hooks: CamelHooks | None = None
 
     def install(self) -> None:
-        hooks = Hooks()
+        hooks = CamelHooks()
         hooks.install()
         self._hooks = hooks
 
@@ -42,7 +42,7 @@ class _CamelAdapter:
             self._hooks.patches.undo()
         self._hooks = None
 
-    def advise(self, system: Any, agent: str, text: str) -> Advice:
+    def advise(self, system: Any, agent: str, text: str) -> AppliedAdvice:
         """Add `text` to the system message of one agent.
 
         `system` is a Workforce, a RolePlaying, a ChatAgent, or a list or dict of them; `agent` is

@@ -1,4 +1,4 @@
-"""Advice for agents of CAMEL systems: text at the end of a system message.
+"""AppliedAdvice for agents of CAMEL systems: text at the end of a system message.
 
 The agent gets another system message, and so does the copy of it in its memory; nothing else that
 it remembers is touched. Taking the last advice back puts the very same message object back. A pool
@@ -11,7 +11,7 @@ import weakref
 from typing import Any, Final
 
 from agentracer.adapters.camel.scope import members, pooled
-from agentracer.frameworks.base import Advice
+from agentracer.frameworks.base import AppliedAdvice
 
 __all__ = ["give"]
 
@@ -28,7 +28,7 @@ class _AgentAdvice:
 _given: Final[weakref.WeakKeyDictionary[Any, _AgentAdvice]] = weakref.WeakKeyDictionary()
 
 
-def give(system: Any, name: str, text: str) -> Advice:
+def give(system: Any, name: str, text: str) -> AppliedAdvice:
     """Advise one agent of a Workforce, a RolePlaying, a ChatAgent, or a collection of them.
 
     Raises:
@@ -52,7 +52,7 @@ def give(system: Any, name: str, text: str) -> Advice:
         for member in (agent, *pooled(system, agent)):
             _remove(member, text)
 
-    return Advice(agent=name, text=text, undo=retract)
+    return AppliedAdvice(agent=name, text=text, undo=retract)
 
 
 def _add(agent: Any, text: str) -> None:

@@ -15,7 +15,7 @@ from agentracer.adapters.camel import answers, convert
 from agentracer.adapters.camel.capture import (
     Capture,
     Entry,
-    ModelCall,
+    OpenModelCall,
     describe,
     place_of_call,
     read_ids,
@@ -42,7 +42,7 @@ class _BackendCall(Call):
     def __init__(
         self,
         capture: Capture,
-        call: ModelCall,
+        call: OpenModelCall,
         backend: Any,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],

@@ -25,7 +25,7 @@ from agentracer.replay.session import ModelAnswer
 __all__ = [
     "Capture",
     "Entry",
-    "ModelCall",
+    "OpenModelCall",
     "ToolRun",
     "Turn",
     "describe",
@@ -44,7 +44,7 @@ class Turn:
     calls: dict[str, int] = dataclasses.field(default_factory=dict)
     step: int | None = None
     text: str = ""
-    open_call: ModelCall | None = None
+    open_call: OpenModelCall | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -72,7 +72,7 @@ class Entry:
 
 
 @dataclasses.dataclass(slots=True)
-class ModelCall:
+class OpenModelCall:
     """One model call."""
 
     place: Scope
@@ -156,7 +156,7 @@ class Capture:
 
     def begin_call(
         self, place: Scope, backend: Any, reads: Sequence[str], **fields: Any
-    ) -> ModelCall:
+    ) -> OpenModelCall:
         """A model is called; `fields` are those of `ModelStep`."""
         turn = place.turn
         name, path = place_of_call(place, backend)
@@ -169,7 +169,7 @@ class Capture:
             attributes={**place.attributes, **place.inside_call},
             **fields,
         )
-        call = ModelCall(place, step, turn)
+        call = OpenModelCall(place, step, turn)
         if turn is not None:
             turn.step, turn.open_call = step.index, call
         if "purpose" in place.attributes:
@@ -178,7 +178,7 @@ class Capture:
         return call
 
     def end_call(
-        self, call: ModelCall, response: Any = None, error: BaseException | None = None
+        self, call: OpenModelCall, response: Any = None, error: BaseException | None = None
     ) -> None:
         """It has answered, raised, or its stream is read no further."""
         if call.ended:
@@ -207,7 +207,7 @@ class Capture:
         )
 
     def _close_call(
-        self, call: ModelCall, text: str, requests: Sequence[Mapping[str, Any]], **fields: Any
+        self, call: OpenModelCall, text: str, requests: Sequence[Mapping[str, Any]], **fields: Any
     ) -> None:
         if call.turn is not None:
             call.turn.text = text
@@ -215,7 +215,7 @@ class Capture:
         call.step.end(content=text, tool_calls=requests, **fields)
 
     def end_stream(
-        self, call: ModelCall, text: str, requests: Sequence[Mapping[str, Any]], thought: str
+        self, call: OpenModelCall, text: str, requests: Sequence[Mapping[str, Any]], thought: str
     ) -> None:
         """A stream has said all; its token counts may follow."""
         if not call.ended:

@@ -19,7 +19,7 @@ from agentracer.adapters.camel.tools import Tools, begin_async_function, begin_f
 from agentracer.adapters.kit.patching import Patches
 from agentracer.adapters.kit.wrapping import Call, around
 
-__all__ = ["Hooks"]
+__all__ = ["CamelHooks"]
 
 Begin = Callable[..., Entry | None]
 End = Callable[[Entry, Any, BaseException | None], None]
@@ -37,7 +37,7 @@ _SOCIETY_PHASES: Final = {
 }
 
 
-class Hooks:
+class CamelHooks:
     """Puts wrappers into CAMEL's classes, and the very same functions back."""
 
     def __init__(self) -> None:

@@ -13,12 +13,12 @@ from agentracer._guard import guard
 from agentracer.adapters.camel import convert
 
 if TYPE_CHECKING:
-    from agentracer.adapters.camel.capture import Capture, ModelCall
+    from agentracer.adapters.camel.capture import Capture, OpenModelCall
 
 __all__ = ["observed"]
 
 
-def observed(response: Any, capture: Capture, call: ModelCall) -> Any:
+def observed(response: Any, capture: Capture, call: OpenModelCall) -> Any:
     """A stream that tells the capture what is read from it; other things are left as they are."""
     watch = _Watch(capture, call)
     if hasattr(response, "__anext__"):
@@ -36,7 +36,7 @@ def observed(response: Any, capture: Capture, call: ModelCall) -> Any:
 class _Watch:
     """What one stream has said so far."""
 
-    def __init__(self, capture: Capture, call: ModelCall) -> None:
+    def __init__(self, capture: Capture, call: OpenModelCall) -> None:
         self._capture, self._call = capture, call
         self._thoughts: list[str] = []
         self._requests: dict[int, dict[str, str]] = {}

@@ -20,8 +20,8 @@ from langchain_core.tracers import context
 from agentracer.adapters.kit.patching import Patches
 from agentracer.adapters.langgraph.callbacks import CaptureHandler
 from agentracer.adapters.langgraph.convert import agents_of
-from agentracer.adapters.langgraph.hooks import ADVISED, Hooks
-from agentracer.frameworks.base import Advice
+from agentracer.adapters.langgraph.hooks import ADVISED, LangChainHooks
+from agentracer.frameworks.base import AppliedAdvice
 
 __all__ = ["adapter"]
 
@@ -33,7 +33,7 @@ class _LangGraphAdapter:
 
     def __init__(self) -> None:
         self._patches = Patches(self.name)
-        self._hooks: Hooks | None = None
+        self._hooks: LangChainHooks | None = None
         self._configs: dict[int, tuple[Any, Any]] = {}
 
     def install(self) -> None:
@@ -49,7 +49,7 @@ class _LangGraphAdapter:
             context.register_configure_hook(variable, inheritable=True)
             hook = next(hook for hook in context._configure_hooks if hook not in known)
             self._patches.undo_with(lambda: context._configure_hooks.remove(hook))
-            hooks = Hooks(handler)
+            hooks = LangChainHooks(handler)
             hooks.install(self._patches)
         self._hooks = hooks
 
@@ -57,7 +57,7 @@ class _LangGraphAdapter:
         self._patches.undo()
         self._hooks = None
 
-    def advise(self, system: Any, agent: str, text: str) -> Advice:
+    def advise(self, system: Any, agent: str, text: str) -> AppliedAdvice:
         """Add `text` to the system prompt of one agent of a compiled graph.
 
         The graph's own `config` carries a mark that says which calls are meant; retracting the
@@ -78,7 +78,7 @@ class _LangGraphAdapter:
                 self._hooks.advice.pop(identity, None)
             self._mark(system, [mark for mark in _marks(system) if mark != identity])
 
-        return Advice(agent=agent, text=text, undo=retract)
+        return AppliedAdvice(agent=agent, text=text, undo=retract)
 
     def _mark(self, system: Any, marks: list[str]) -> None:
         original = self._configs[id(system)][1]

@@ -44,7 +44,7 @@ from agentracer.encoding import to_json
 from agentracer.recorder import RunRecorder, describe_error
 from agentracer.recording import Run
 
-__all__ = ["CaptureHandler", "Request", "Span"]
+__all__ = ["CaptureHandler", "GraphRequest", "Span"]
 
 
 class _Root(RunScope):
@@ -63,15 +63,15 @@ class _Root(RunScope):
         return self.run.recorder if self.run is not None else None
 
     @property
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[GraphRequest]:
         """All tool calls that were asked for in the run: a resumed graph is a root of its own."""
         return _requests.setdefault(self.run, []) if self.run is not None else []
 
 
-_requests: Final[weakref.WeakKeyDictionary[Run, list[Request]]] = weakref.WeakKeyDictionary()
+_requests: Final[weakref.WeakKeyDictionary[Run, list[GraphRequest]]] = weakref.WeakKeyDictionary()
 
 
-class Request:
+class GraphRequest:
     """A tool call that a model asked for.
 
     Attributes:
@@ -119,8 +119,8 @@ class Span:
         self.node = False
         self.step: int | None = None
         self.call_id: str | None = None
-        self.request: Request | None = None
-        self.requests: list[Request] = []
+        self.request: GraphRequest | None = None
+        self.requests: list[GraphRequest] = []
         self.texts: list[str] | None = None
         self.tokens: list[str] = []
 
@@ -146,7 +146,9 @@ class Span:
             if above.texts is not None:
                 above.texts.extend(texts)
 
-    def find_request(self, call_id: str | None, name: str | None, arguments: Any) -> Request | None:
+    def find_request(
+        self, call_id: str | None, name: str | None, arguments: Any
+    ) -> GraphRequest | None:
         """The tool call that is run here: looked for in the innermost graph first.
 
         Ids need not be unique, and a node that is written by hand may run a tool without one.
@@ -484,7 +486,7 @@ def _end_model_step(recorder: RunRecorder, span: Span, message: BaseMessage) -> 
     step = span.step or 0
     fields = convert.message_fields(message)
     text: str = fields.get("content", "")
-    requests = [Request(step, k, call) for k, call in enumerate(fields.get("tool_calls", ()))]
+    requests = [GraphRequest(step, k, call) for k, call in enumerate(fields.get("tool_calls", ()))]
     recorder.end_step(
         step,
         content=text,
@@ -521,7 +523,9 @@ def _tool_step(recorder: RunRecorder, span: Span) -> int:
     )
 
 
-def _start_request(recorder: RunRecorder, span: Span, request: Request, arguments: Any) -> None:
+def _start_request(
+    recorder: RunRecorder, span: Span, request: GraphRequest, arguments: Any
+) -> None:
     """Run a tool that a model asked for: perhaps once more, perhaps with edited arguments."""
     span.step, span.call_id = request.step, request.call_id
     if request.started and request.failed is not None:

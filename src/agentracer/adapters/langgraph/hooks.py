@@ -25,13 +25,13 @@ from agentracer.recorder import RunRecorder
 from agentracer.recording import current_run
 from agentracer.replay.session import UNSET, recorded_error
 
-__all__ = ["ADVISED", "Hooks"]
+__all__ = ["ADVISED", "LangChainHooks"]
 
 ADVISED = "agentracer_advised"
 """Metadata key, handed down by LangChain, that says which advised graphs enclose a call."""
 
 
-class Hooks:
+class LangChainHooks:
     """Answers model and tool calls during a replay, and puts advice in front of agents.
 
     Attributes:

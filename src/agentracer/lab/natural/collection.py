@@ -28,7 +28,7 @@ from agentracer.lab.collect.journal import ItemJournal
 from agentracer.lab.collect.worker import without_clocks
 from agentracer.lab.natural.endpoint import Endpoint
 from agentracer.lab.natural.systems import SYSTEMS, NaturalSystem, run_once
-from agentracer.lab.natural.tasks import Task, load_tasks
+from agentracer.lab.natural.tasks import NaturalTask, load_tasks
 from agentracer.store import Store
 from agentracer.trace import Trace
 
@@ -46,7 +46,7 @@ class PlannedRun:
 
     index: int
     system: NaturalSystem
-    task: Task
+    task: NaturalTask
     seed: int
 
 
@@ -166,7 +166,7 @@ def _get_json(url: str) -> Any:
 
 
 def _endless(
-    pairs: Sequence[tuple[NaturalSystem, Task]], source: random.Random
+    pairs: Sequence[tuple[NaturalSystem, NaturalTask]], source: random.Random
 ) -> Iterator[PlannedRun]:
     numbers = itertools.count()
     while True:

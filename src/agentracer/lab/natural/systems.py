@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import agentracer
 from agentracer.errors import MissingExtra
 from agentracer.lab.natural.endpoint import Endpoint
-from agentracer.lab.natural.tasks import Kind, Task
+from agentracer.lab.natural.tasks import Kind, NaturalTask
 from agentracer.replay import System
 from agentracer.store import Store
 from agentracer.trace import Trace
@@ -92,7 +92,7 @@ SYSTEMS: dict[str, NaturalSystem] = {
 
 
 def run_once(
-    system: NaturalSystem, task: Task, endpoint: Endpoint, store: Store | None = None
+    system: NaturalSystem, task: NaturalTask, endpoint: Endpoint, store: Store | None = None
 ) -> Trace:
     """Run a system on a task and record it; the outcome is decided by the check of the task.
 
@@ -131,7 +131,7 @@ def run_once(
 
 
 def replay_system(
-    system: NaturalSystem, task: Task, endpoint: Endpoint, store: Store | None = None
+    system: NaturalSystem, task: NaturalTask, endpoint: Endpoint, store: Store | None = None
 ) -> System:
     """Return what `find_decisive` replays: fresh runs without a fixed seed, and the check.
 
@@ -151,7 +151,7 @@ def replay_system(
     )
 
 
-def _prepare(system: NaturalSystem, task: Task) -> Solve:
+def _prepare(system: NaturalSystem, task: NaturalTask) -> Solve:
     if task.kind not in system.kinds:
         raise ValueError(
             f"{system.name} is not meant for {task.id}, a task of the kind {task.kind!r}\n"

@@ -3,7 +3,7 @@
     task = load_tasks()["word-bakery-rolls"]
     task.is_right("There are 66 rolls left.")
 
-What a check needs stays in the package; a team gets `Task.text` only.
+What a check needs stays in the package; a team gets `NaturalTask.text` only.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from agentracer.lab.testbed.data import load
 __all__ = [
     "KINDS",
     "CodeTask",
-    "Document",
     "Kind",
+    "NaturalDocument",
+    "NaturalTask",
     "Question",
-    "Task",
     "WordProblem",
     "load_code_tasks",
     "load_documents",
@@ -47,7 +47,7 @@ _STRICT = {"extra": "forbid"}
 
 
 @dataclass(frozen=True)
-class Task:
+class NaturalTask:
     """One task.
 
     Attributes:
@@ -93,7 +93,7 @@ class CodeTask:
 
 
 @dataclass(frozen=True)
-class Document:
+class NaturalDocument:
     """A short everyday document."""
 
     __pydantic_config__ = _STRICT
@@ -130,7 +130,7 @@ class _CodeTasks:
 
 @dataclass(frozen=True)
 class _Documents:
-    documents: list[Document]
+    documents: list[NaturalDocument]
     questions: list[Question]
 
 
@@ -149,7 +149,7 @@ def load_code_tasks() -> list[CodeTask]:
     return load("code_tasks.toml", _CodeTasks, data.__name__).tasks
 
 
-def load_documents() -> list[Document]:
+def load_documents() -> list[NaturalDocument]:
     """Read the documents of `data/documents.toml`."""
     return load("documents.toml", _Documents, data.__name__).documents
 
@@ -165,7 +165,7 @@ def load_plans() -> list[PlanTask]:
 
 
 @cache
-def load_tasks() -> dict[str, Task]:
+def load_tasks() -> dict[str, NaturalTask]:
     """Return all tasks by id, in the order of the files.
 
     Raises:
@@ -178,25 +178,27 @@ def load_tasks() -> dict[str, Task]:
     return {task.id: task for task in tasks}
 
 
-def _word_task(problem: WordProblem) -> Task:
+def _word_task(problem: WordProblem) -> NaturalTask:
     check = partial(number_is, expected=problem.answer)
-    return Task(problem.id, "word", problem.difficulty, problem.text, check)
+    return NaturalTask(problem.id, "word", problem.difficulty, problem.text, check)
 
 
-def _code_task(task: CodeTask) -> Task:
+def _code_task(task: CodeTask) -> NaturalTask:
     check = partial(code_passes, function=task.function, tests=task.tests)
-    return Task(task.id, "code", task.difficulty, task.text, check)
+    return NaturalTask(task.id, "code", task.difficulty, task.text, check)
 
 
-def _plan_task(task: PlanTask) -> Task:
-    return Task(task.id, "plan", task.difficulty, task.text, partial(plan_is_valid, task=task))
+def _plan_task(task: PlanTask) -> NaturalTask:
+    return NaturalTask(
+        task.id, "plan", task.difficulty, task.text, partial(plan_is_valid, task=task)
+    )
 
 
-def _document_task(question: Question) -> Task:
+def _document_task(question: Question) -> NaturalTask:
     check: Callable[[str], bool] = partial(text_is, answers=question.answers)
     if question.answer_type == "number":
         expected = float(question.answers[0])
         check = partial(number_is, expected=expected, max_words=MAX_QUOTED_WORDS)
     elif question.answer_type == "time":
         check = partial(time_is, expected=question.answers[0])
-    return Task(question.id, "document", question.difficulty, question.text, check)
+    return NaturalTask(question.id, "document", question.difficulty, question.text, check)
