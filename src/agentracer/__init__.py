@@ -16,7 +16,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from agentracer._version import __version__
-from agentracer.notebook_display import register_html
 
 if TYPE_CHECKING:
     from agentracer.attribution import Tracer
@@ -77,9 +76,6 @@ _HOME = {
     "record": "recording",
     "uninstrument": "instrumentation",
 }
-
-register_html("Trace", "agentracer.report.notebook:trace_card")
-register_html("Verdict", "agentracer.report.notebook:verdict_card")
 
 
 def __getattr__(name: str) -> Any:

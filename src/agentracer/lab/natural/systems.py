@@ -88,7 +88,7 @@ SYSTEMS: dict[str, NaturalSystem] = {
         ),
     )
 }
-"""Nine teams, twenty systems of a team and a kind of task."""
+"""Nine teams, nineteen systems of a team and a kind of task."""
 
 
 def run_once(
