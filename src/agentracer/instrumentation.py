@@ -26,7 +26,7 @@ logger: Final = logging.getLogger("agentracer")
 
 
 _lock = threading.RLock()
-_wanted: set[str] = set()
+_requested: set[str] = set()
 _installed: dict[str, Adapter] = {}
 _warned: set[str] = set()  # frameworks of an untested version: said once per process
 _hooks: dict[str, Callable[[], None]] = {}
@@ -53,7 +53,7 @@ def instrument(*frameworks: str) -> None:
         prepare()
     with _lock:
         for name in frameworks or registered:
-            _wanted.add(name)
+            _requested.add(name)
             if registered[name].trigger in sys.modules:
                 _install(registered[name])
             else:
@@ -63,7 +63,7 @@ def instrument(*frameworks: str) -> None:
 def uninstrument() -> None:
     """Capture nothing any more, and leave the frameworks exactly as they were."""
     with _lock:
-        _wanted.clear()
+        _requested.clear()
         while _hooks:
             _hooks.popitem()[1]()
         while _installed:
@@ -74,7 +74,7 @@ def uninstrument() -> None:
 
 def instrumented() -> frozenset[str]:
     """The frameworks that `instrument()` was asked to capture."""
-    return frozenset(_wanted)
+    return frozenset(_requested)
 
 
 def _hook(spec: AdapterSpec) -> None:
@@ -83,7 +83,7 @@ def _hook(spec: AdapterSpec) -> None:
 
     def imported(_module: ModuleType) -> None:
         with _lock:
-            if spec.name in _wanted:
+            if spec.name in _requested:
                 _install(spec)
 
     _hooks[spec.name] = post_import(spec.trigger, imported)

@@ -82,12 +82,12 @@ class Advised:
         self.lessons = {"reader": [], "solver": []}
 
     def advise(self, agent, text):
-        from agentracer.frameworks.base import Advice
+        from agentracer.frameworks.base import AppliedAdvice
 
         if agent not in self.lessons:
             raise ValueError(f"no agent {agent!r} in this team; there are reader, solver")
         self.lessons[agent].append(text)
-        return Advice(agent=agent, text=text, undo=lambda: self.lessons[agent].remove(text))
+        return AppliedAdvice(agent=agent, text=text, undo=lambda: self.lessons[agent].remove(text))
 
     def run(self, task):
         number = act("reader", len, task)

@@ -1,4 +1,4 @@
-"""MaAS (the agentic supernet, a fork of MetaGPT), as found in its checkout.
+"""MaAS (the agentic supernet, a fork of MetaGPT), as its checkout has it.
 
 MaAS is not on PyPI, so this adapter imports nothing of it. It looks for classes by name in whatever
 modules of the package `maas` the program imports, now or later, and for their subclasses anywhere:
@@ -78,7 +78,7 @@ class _Call(Call):
         """Note that it starts; may change what it is called with, or answer it."""
 
     def end(self, error: BaseException | None) -> None:
-        """Note what came of it."""
+        """Note its result."""
 
     def close(self, result: Any, error: BaseException | None) -> None:
         """It has returned or raised."""
@@ -158,7 +158,7 @@ class _WorkflowCall(_Call):
         calls by itself, help in the layer that is being run.
         """
         pools = [value for value in vars(self.owner).values() if isinstance(value, dict)]
-        pool = [item for found in pools for item in found.values() if _is_operator(type(item))]
+        pool = [item for holder in pools for item in holder.values() if _is_operator(type(item))]
         if not pool or any(item is operator for item in pool):
             for position, (layer, selected) in enumerate(self.waiting):
                 if selected in (name, type(operator).__name__):
@@ -186,7 +186,7 @@ class _OperatorCall(_Call):
             self.run.describe(framework="maas")
 
     def end(self, error: BaseException | None) -> None:
-        if self.run is None or any(known is error for known in self.errors):
+        if self.run is None or any(earlier is error for earlier in self.errors):
             return
         recorder, own = self.run.recorder, isinstance(error, Exception)
         if own or (error is None and self.last_step is None):
@@ -214,8 +214,8 @@ class _AskCall(_Call):
         name = getattr(self.owner, "model", None)
         recorder.update_step(step, model={"name": name} if isinstance(name, str) else None)
         if self.run.replay is not None:
-            shapes = recorder.shapes(reads)
-            answer = self.run.replay.model_call(self.agent, shapes, path=self.path)
+            read_shapes = recorder.shapes(reads)
+            answer = self.run.replay.model_call(self.agent, read_shapes, path=self.path)
             self.answered(answer, lambda: answer.content if answer is not None else None)
 
     def end(self, error: BaseException | None) -> None:
@@ -230,10 +230,10 @@ class _AskCall(_Call):
         keys = dict.fromkeys((id(system), self.agent) for system in systems) if _advice else ()
         lesson = "\n\n".join(text for key in keys for text in _advice.get(key, (0, []))[1])
         if lesson:
-            asked = self.inputs["msg"]
-            plain = isinstance(asked, str)
-            first = f"{lesson}\n\n{asked}" if plain else [{"role": "user", "content": lesson}]
-            self.inputs["msg"] = first if plain else [*first, *asked]
+            prompt = self.inputs["msg"]
+            plain = isinstance(prompt, str)
+            first = f"{lesson}\n\n{prompt}" if plain else [{"role": "user", "content": lesson}]
+            self.inputs["msg"] = first if plain else [*first, *prompt]
             self.args, self.kwargs = (), self.inputs
 
     def _reads(self, recorder: RunRecorder) -> list[str]:
@@ -311,11 +311,11 @@ class _SampleCall(_ToolCall):
         return {"layers": layers, "log_probs": _plain(log_probs, "tensor")}
 
     def restored(self, answer: ToolAnswer) -> Any:
-        given = answer.result if isinstance(answer.result, dict) else {"layers": answer.result}
-        layers, known = given["layers"], given.get("log_probs", [])
-        if isinstance(known, list):  # an override may have other layers than the record
-            known = [*known, *[{"tensor": 0.0}] * len(layers)][: len(layers)]
-        return _tensors(known), [list(names) for names in layers]
+        recorded = answer.result if isinstance(answer.result, dict) else {"layers": answer.result}
+        layers, layer_facts = recorded["layers"], recorded.get("log_probs", [])
+        if isinstance(layer_facts, list):  # an override may have other layers than the record
+            layer_facts = [*layer_facts, *[{"tensor": 0.0}] * len(layers)][: len(layers)]
+        return _tensors(layer_facts), [list(names) for names in layers]
 
 
 _METHODS: Final[dict[str, dict[str, type[_Call]]]] = {
@@ -363,9 +363,9 @@ class _MaasAdapter:
             agent: the operator's name.
             text: the lesson; braces are harmless, for it is added after `.format`.
         """
-        known = sorted(set(_agents_of(system)))
-        if agent not in known:
-            raise ValueError(f"no operator {agent!r} in this system; there are {', '.join(known)}")
+        agents = sorted(set(_agents_of(system)))
+        if agent not in agents:
+            raise ValueError(f"no operator {agent!r} in this system; there are {', '.join(agents)}")
         key = (id(system), agent)
         _advice.setdefault(key, (system, []))[1].append(text)
 
@@ -380,11 +380,11 @@ class _MaasAdapter:
 
     def _adopt(self, module: ModuleType) -> None:
         for name, methods in _METHODS.items():
-            found = vars(module).get(name)
-            if not isinstance(found, type) or found.__module__ != module.__name__:
+            constant = vars(module).get(name)
+            if not isinstance(constant, type) or constant.__module__ != module.__name__:
                 continue
-            if not self._patches.is_patched(found, "__init_subclass__"):
-                self._patches.subclasses(found, functools.partial(self._wrap_own, methods))
+            if not self._patches.is_patched(constant, "__init_subclass__"):
+                self._patches.subclasses(constant, functools.partial(self._wrap_own, methods))
 
     def _wrap_own(self, methods: dict[str, type[_Call]], owner: type) -> None:
         for name, kind in methods.items():
@@ -410,10 +410,10 @@ def _agents_of(system: Any) -> Iterator[str]:
         yield _name_of(system) if not isinstance(system, type) else system.__name__
     elif isinstance(system, type):
         names = vars(sys.modules[system.__module__]).values()
-        inner = [vars(found).values() for found in names if isinstance(found, ModuleType)]
-        for found in [*names, *(item for values in inner for item in values)]:
-            if _is_operator(found):
-                yield found.__name__
+        inner = [vars(holder).values() for holder in names if isinstance(holder, ModuleType)]
+        for holder in [*names, *(item for values in inner for item in values)]:
+            if _is_operator(holder):
+                yield holder.__name__
     else:
         for value in vars(system).values():
             held = value.values() if isinstance(value, dict) else [value]
@@ -422,8 +422,8 @@ def _agents_of(system: Any) -> Iterator[str]:
 
 def _text(value: Any) -> Any:
     """The text in an operator's result, or the result as it is: the recorder takes any."""
-    found = list(value.values()) if isinstance(value, dict) else [value]
-    return found[0] if len(found) == 1 and isinstance(found[0], str) else value
+    values = list(value.values()) if isinstance(value, dict) else [value]
+    return values[0] if len(values) == 1 and isinstance(values[0], str) else value
 
 
 def _strings(value: Any) -> list[str]:

@@ -150,7 +150,7 @@ class Posterior:
         matter: half of the one, half of the other.
         """
         logit = {key: math.log(p / (1 - p)) for key, p in self._right.items()}
-        found: dict[Result, float] = {}
+        totals: dict[Result, float] = {}
         for item, results in self._items.items():
             agent = item[1]
             weights = {
@@ -162,8 +162,8 @@ class Posterior:
             for result, weight in weights.items():
                 share = (weight / total + weight / (1 + weight)) / 2
                 share = share / 2 if decided else share
-                found[item, result] = min(_MOST, max(_LEAST, share))
-        return found
+                totals[item, result] = min(_MOST, max(_LEAST, share))
+        return totals
 
     def _of_alternatives(
         self,

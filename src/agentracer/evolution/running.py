@@ -239,14 +239,14 @@ class Runner:
 
     def _system(self, request: AttributionRequest, *, sync: bool) -> System:
         return System(
-            run=self._again(request) if sync else self._again_async(request),
+            run=self._replay_call(request) if sync else self._again_async(request),
             check=lambda result: self._check(request.task.value, result),
             store=self._store,
             policy=self._team.policy,
             deterministic=self._team.deterministic or None,
         )
 
-    def _again(self, request: AttributionRequest) -> Callable[[], Any]:
+    def _replay_call(self, request: AttributionRequest) -> Callable[[], Any]:
         def run() -> Any:
             system = self._team.build()
             with _in_place(request, system):

@@ -133,11 +133,11 @@ def _load_folder(folder: Path, problems: list[str] | None) -> list[Trace]:
         if "/" in reader.suffixes and reader.accepts(source):
             return list(reader.read(source))
     suffixes = {suffix for reader in readers for suffix in reader.suffixes}
-    found = [file for file in folder.rglob("*") if file.suffix.lower() in suffixes]
-    files = sorted((file for file in found if _is_visible(file, folder)), key=natural_order)
+    matching = [file for file in folder.rglob("*") if file.suffix.lower() in suffixes]
+    files = sorted((file for file in matching if _is_visible(file, folder)), key=natural_order)
     if not files:
         problem = f"no {' or '.join(sorted(suffixes - {'/'}))} file in this folder"
-        raise FormatError(problem, source=folder, remedy=f"give {_known(readers)}")
+        raise FormatError(problem, source=folder, remedy=f"give {_reader_names(readers)}")
     traces: list[Trace] = []
     errors: list[FormatError] = []
     for file in files:
@@ -172,7 +172,7 @@ def _read(source: Source, asked: Sequence[Reader]) -> list[Trace]:
     for reader in asked:
         if reader.accepts(source):
             return list(reader.read(source))
-    remedy = f"give {_known(readers)}"
+    remedy = f"give {_reader_names(readers)}"
     raise FormatError(f"in no known format{_seen(source)}", source=source.path, remedy=remedy)
 
 
@@ -188,6 +188,6 @@ def _seen(source: Source) -> str:
     return f": its fields are {fields}" if fields else ": the JSON object is empty"
 
 
-def _known(known: Sequence[Reader]) -> str:
+def _reader_names(known: Sequence[Reader]) -> str:
     names = [f"{reader.name} ({', '.join(reader.suffixes)})" for reader in known]
     return "a file of one of these formats, or a folder of them: " + ", ".join(names)

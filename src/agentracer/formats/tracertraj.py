@@ -236,8 +236,8 @@ class _Row:
         if int(text) >= length:
             raise self.wrong("mistake_step", f"step {text} of a history of {length}, from 0")
         reason = self._row.get("mistake_reason")
-        said = reason if isinstance(reason, str) else None
-        return (Label(agent=agent.strip(), step=int(text), reason=said, source="replay"),)
+        reason_text = reason if isinstance(reason, str) else None
+        return (Label(agent=agent.strip(), step=int(text), reason=reason_text, source="replay"),)
 
 
 def _json(value: Any) -> Any:

@@ -66,7 +66,7 @@ class AdapterSpec:
     """One framework: how it is recognised, and which module captures it.
 
     Attributes:
-        name: as given to `instrument()`.
+        name: as passed to `instrument()`.
         module: the adapter's module, imported only once the framework is; it has a module-level
             `adapter`, see `agentracer.frameworks.base.Adapter`.
         trigger: the module whose import means that the framework is in use. One that every use of

@@ -95,10 +95,10 @@ def matching_rules(value: str, lowered: bytes) -> list[TokenRule]:
         seen = index.keys() & {runs[i : i + 3] for i in range(len(runs) - 2)}
     else:
         seen = {trigram for trigram in index if trigram in runs}
-    found = {number for t in seen for keyword, number in index[t] if keyword in runs}
+    rule_numbers = {number for t in seen for keyword, number in index[t] if keyword in runs}
     text = "\n".join([value[start:end] for start, end in windows])
     rules = token_rules()
-    numbers = sorted(found | _unconditional())
+    numbers = sorted(rule_numbers | _unconditional())
     return [rules[n] for n in numbers if rules[n].pattern.search(text)]
 
 

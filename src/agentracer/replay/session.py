@@ -385,15 +385,15 @@ class ReplaySession:
 
     def reads(self, step: Step) -> list[str]:
         """What a recorded step read, as `RunRecorder.shapes` gives it."""
-        shapes = self._read.get(step.index)
-        if shapes is None:
+        message_shapes = self._read.get(step.index)
+        if message_shapes is None:
             observed, position, ids = self.trace.observed, step.reads, []
             while position is not None:
                 link = observed.contexts[position]
                 ids.append(self._shapes[link.message])
                 position = link.parent
-            shapes = self._read[step.index] = ids[::-1]
-        return shapes
+            message_shapes = self._read[step.index] = ids[::-1]
+        return message_shapes
 
     # -- bookkeeping
 

@@ -280,9 +280,9 @@ def final_message(result: Any) -> BaseChatMessage | None:
     if isinstance(result, Response):
         return result.chat_message
     if isinstance(result, TaskResult):
-        said = [m for m in result.messages if isinstance(m, BaseChatMessage)]
-        plain = [m for m in said if not isinstance(m, StopMessage)]
-        return plain[-1] if plain else said[-1] if said else None
+        chat_messages = [m for m in result.messages if isinstance(m, BaseChatMessage)]
+        plain = [m for m in chat_messages if not isinstance(m, StopMessage)]
+        return plain[-1] if plain else chat_messages[-1] if chat_messages else None
     return None
 
 

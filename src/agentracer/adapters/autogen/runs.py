@@ -30,12 +30,12 @@ def enter(owner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> RunnerF
     parent = current()
     if parent is not None and parent.owner is owner:
         return None
-    given = kwargs.get("task", kwargs.get("messages", args[0] if args else None))
+    task = kwargs.get("task", kwargs.get("messages", args[0] if args else None))
     if parent is not None:
-        return RunnerFrame(owner, parent, parent.root, given, args, kwargs)
+        return RunnerFrame(owner, parent, parent.root, task, args, kwargs)
     root = Root()
-    root.open(convert.task_text(given))
-    return RunnerFrame(owner, None, root, given, args, kwargs)
+    root.open(convert.task_text(task))
+    return RunnerFrame(owner, None, root, task, args, kwargs)
 
 
 class RunnerFrame(Frame):
@@ -95,7 +95,7 @@ class RunnerFrame(Frame):
             self.root.recorder.update_step(self.last_step, to=message.target)
         text = convert.chat_message(message)
         if not self.texts or (
-            type(message) is TextMessage and not any(text in known for known in self.texts)
+            type(message) is TextMessage and not any(text in recorded for recorded in self.texts)
         ):
             self._step(text, to=message.target if isinstance(message, HandoffMessage) else None)
 

@@ -27,22 +27,22 @@ def enter_workbench(
     workbench: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> _ToolFrame | None:
     """A frame for `call_tool` and `call_tool_stream` of a workbench."""
-    given = _bound(("name", "arguments", "cancellation_token", "call_id"), args, kwargs)
+    bound = _bound(("name", "arguments", "cancellation_token", "call_id"), args, kwargs)
     around = around_call()
     if around is None or around.owner is workbench:
         return None
-    return _WorkbenchFrame(workbench, around, given["name"], given, "arguments", args, kwargs)
+    return _WorkbenchFrame(workbench, around, bound["name"], bound, "arguments", args, kwargs)
 
 
 def enter_tool(tool: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Frame | None:
     """A frame for `run_json` and `run_json_stream` of a tool."""
-    given = _bound(("args", "cancellation_token", "call_id"), args, kwargs)
+    bound = _bound(("args", "cancellation_token", "call_id"), args, kwargs)
     around = around_call()
     if around is None or around.owner is tool:
         return None
-    if isinstance(around, _WorkbenchFrame) and around.runs_its_tool(given.get("call_id")):
+    if isinstance(around, _WorkbenchFrame) and around.runs_its_tool(bound.get("call_id")):
         return _InnerFrame(tool, around, args, kwargs)
-    return _ToolFrame(tool, around, tool.name, given, "args", args, kwargs)
+    return _ToolFrame(tool, around, tool.name, bound, "args", args, kwargs)
 
 
 def enter_question(agent: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Frame | None:
@@ -168,7 +168,7 @@ class _ToolFrame(Frame):
             around.calls.pop(self.call.call_id, None)
 
     def _handoff(self, agent: Any) -> str | None:
-        """To whom the tool hands over, if that is what it does."""
+        """The agent that the tool hands over to; None for any other tool."""
         handoff = (getattr(agent, "_handoffs", None) or {}).get(self.tool)
         tools = getattr(agent, "_handoff_tools", ())
         return str(handoff.target) if handoff and any(self.owner is t for t in tools) else None

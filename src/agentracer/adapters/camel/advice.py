@@ -25,7 +25,7 @@ class _AgentAdvice:
         self.texts: list[str] = []
 
 
-_given: Final[weakref.WeakKeyDictionary[Any, _AgentAdvice]] = weakref.WeakKeyDictionary()
+_advice_by_agent: Final[weakref.WeakKeyDictionary[Any, _AgentAdvice]] = weakref.WeakKeyDictionary()
 
 
 def give(system: Any, name: str, text: str) -> AppliedAdvice:
@@ -45,10 +45,14 @@ def give(system: Any, name: str, text: str) -> AppliedAdvice:
 
     def retract() -> None:
         # Clones of the pool that were made since have the advised message from the start.
-        before = _given[agent].advised
+        before = _advice_by_agent[agent].advised
         for member in (agent, *pooled(system, agent)):
-            if member is not agent and member not in _given and member._system_message is before:
-                _given[member] = _copy(_given[agent])
+            if (
+                member is not agent
+                and member not in _advice_by_agent
+                and member._system_message is before
+            ):
+                _advice_by_agent[member] = _copy(_advice_by_agent[agent])
         for member in (agent, *pooled(system, agent)):
             _remove(member, text)
 
@@ -56,22 +60,22 @@ def give(system: Any, name: str, text: str) -> AppliedAdvice:
 
 
 def _add(agent: Any, text: str) -> None:
-    entry = _given.get(agent)
+    entry = _advice_by_agent.get(agent)
     if entry is None or agent._system_message is not entry.advised:
-        entry = _given[agent] = _AgentAdvice(agent._system_message)
+        entry = _advice_by_agent[agent] = _AgentAdvice(agent._system_message)
     entry.texts.append(text)
     _apply(agent, entry)
 
 
 def _remove(agent: Any, text: str) -> None:
-    entry = _given.get(agent)
+    entry = _advice_by_agent.get(agent)
     if entry is None or text not in entry.texts:
         return
     entry.texts.remove(text)
     if agent._system_message is entry.advised:  # else the program has given it another one since
         _apply(agent, entry)
     if not entry.texts:
-        del _given[agent]
+        del _advice_by_agent[agent]
 
 
 def _apply(agent: Any, entry: _AgentAdvice) -> None:

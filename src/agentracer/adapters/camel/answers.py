@@ -105,10 +105,10 @@ _making = threading.Lock()
 def translator_of(session: ReplaySession) -> Translator:
     """The translator of a session."""
     with _making:
-        found = _translators.get(session)
-        if found is None:
-            found = _translators[session] = Translator(session)
-        return found
+        translator = _translators.get(session)
+        if translator is None:
+            translator = _translators[session] = Translator(session)
+        return translator
 
 
 def _fields(message: Message) -> dict[str, Any]:
@@ -118,8 +118,8 @@ def _fields(message: Message) -> dict[str, Any]:
 def _canonical(message: Mapping[str, Any]) -> str:
     """What a message says, without the ids of tool calls."""
     calls = [[call["name"], call.get("arguments")] for call in message.get("tool_calls") or ()]
-    said = [message.get(key) or None for key in ("role", "name", "content", "parts")]
-    return json.dumps([*said, calls], sort_keys=True, ensure_ascii=False)
+    fields = [message.get(key) or None for key in ("role", "name", "content", "parts")]
+    return json.dumps([*fields, calls], sort_keys=True, ensure_ascii=False)
 
 
 def _same_but_for_ids(recorded: Sequence[str], live: Sequence[str]) -> dict[str, str] | None:

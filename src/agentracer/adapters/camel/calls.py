@@ -140,7 +140,7 @@ class Calls:
     # -- streams of agents
 
     def note_context(self, agent: Any) -> None:
-        """An agent makes a stream: its turn belongs where it is made, wherever it is read."""
+        """An agent makes a stream: its turn belongs where it is made, not where it is read."""
         self._created_in[agent] = contextvars.copy_context()
 
     def begin_stream(self, agent: Any, args: Any, kwargs: Any) -> Call | None:

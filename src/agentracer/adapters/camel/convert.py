@@ -121,9 +121,9 @@ def arguments(written: Any) -> Any:
 def model_parameters(config: Mapping[str, Any] | None, response_format: Any) -> dict[str, Any]:
     """How a model is called."""
     parameters = {k: v for k, v in (config or {}).items() if v is not None and k != "tools"}
-    wanted = response_format or parameters.get("response_format")
-    if wanted is not None:
-        parameters["response_format"] = getattr(wanted, "__name__", None) or wanted
+    requested = response_format or parameters.get("response_format")
+    if requested is not None:
+        parameters["response_format"] = getattr(requested, "__name__", None) or requested
     return parameters
 
 
@@ -191,9 +191,11 @@ def completion(answer: ModelAnswer, step: Step, response_format: Any) -> ChatCom
 
 
 def _usage(step: Step) -> CompletionUsage:
-    asked = (step.usage.input_tokens if step.usage else None) or 0
+    input_tokens = (step.usage.input_tokens if step.usage else None) or 0
     wrote = (step.usage.output_tokens if step.usage else None) or 0
-    return CompletionUsage(prompt_tokens=asked, completion_tokens=wrote, total_tokens=asked + wrote)
+    return CompletionUsage(
+        prompt_tokens=input_tokens, completion_tokens=wrote, total_tokens=input_tokens + wrote
+    )
 
 
 def _parsed(response_format: Any, content: str) -> Any:
@@ -205,10 +207,12 @@ def _parsed(response_format: Any, content: str) -> Any:
 
 def answer_error(error: ErrorInfo) -> Exception:
     """A recorded error of a model as an exception that CAMEL treats as it treated the first."""
-    known = getattr(openai, error.type, None)
-    if not (isinstance(known, type) and issubclass(known, openai.OpenAIError)):
+    openai_class = getattr(openai, error.type, None)
+    if not (isinstance(openai_class, type) and issubclass(openai_class, openai.OpenAIError)):
         return recorded_error(error)
-    made = known.__new__(known)  # their constructors want the HTTP response, which is gone
+    made = openai_class.__new__(
+        openai_class
+    )  # their constructors want the HTTP response, which is gone
     Exception.__init__(made, error.message)
     for name, value in (("message", error.message), ("body", None), ("response", None)):
         setattr(made, name, value)

@@ -182,9 +182,9 @@ def _own_name(agent: Any, description: str | None = None) -> str:
 
 
 def _unique(base: str, taken: Any) -> str:
-    known = set(taken)
+    seen = set(taken)
     name, count = base, 1
-    while name in known:
+    while name in seen:
         count += 1
         name = f"{base} {count}"
     return name
@@ -192,10 +192,10 @@ def _unique(base: str, taken: Any) -> str:
 
 def pooled(system: Any, agent: Any) -> list[Any]:
     """The idle clones that a Workforce keeps of one of its agents."""
-    found: list[Any] = []
+    agents: list[Any] = []
     for node in getattr(system, "_children", ()) if _is_workforce(system) else ():
         if _is_workforce(node):
-            found += pooled(node, agent)
+            agents += pooled(node, agent)
         elif getattr(node, "worker", None) is agent:
-            found += getattr(getattr(node, "agent_pool", None), "_available_agents", ())
-    return found
+            agents += getattr(getattr(node, "agent_pool", None), "_available_agents", ())
+    return agents

@@ -129,23 +129,25 @@ class Societies:
         here = current_scope.get()
         if here is not None and here.society is society:
             return None
-        known = self._conversations.get(society)
-        if phase == "chat" and known is not None and known.spoke:
+        conversation = self._conversations.get(society)
+        if phase == "chat" and conversation is not None and conversation.spoke:
             self._conclude(society)
         if phase == "chat" or (phase == "init" and not _asks_models(kwargs)):
             return None
         task = str(kwargs.get("task_prompt") or getattr(society, "task_prompt", "") or "")
-        known = self._conversations.get(society) if here is None and current_run() is None else None
-        if known is not None:
-            entry = Entry(Scope(known.run, known.state, None))
+        conversation = (
+            self._conversations.get(society) if here is None and current_run() is None else None
+        )
+        if conversation is not None:
+            entry = Entry(Scope(conversation.run, conversation.state, None))
         else:
             entry = self._capture.enter(lambda: task or None)
         if entry.root is not None and entry.root.owned:  # it goes on after this call
-            known = _Conversation(entry.place.run, entry.place.state)
-            self._conversations[society] = known
-            weakref.finalize(society, _finish_conversation, known)
+            conversation = _Conversation(entry.place.run, entry.place.state)
+            self._conversations[society] = conversation
+            weakref.finalize(society, _finish_conversation, conversation)
         entry.place = _inside(entry.place, society)
-        entry.subject = (weakref.ref(society), phase, known)
+        entry.subject = (weakref.ref(society), phase, conversation)
         return entry
 
     def end_society(self, entry: Entry, result: Any, error: BaseException | None) -> None:
@@ -187,9 +189,9 @@ def _inside(place: Scope, society: Any) -> Scope:
 
 def _annotate(place: Scope, purpose: str, task: Any, **facts: Any) -> None:
     step = place.state.steps.get((purpose, getattr(task, "id", None)))
-    known = {key: value for key, value in facts.items() if value is not None}
-    if step is not None and known:
-        place.run.recorder.update_step(step, attributes=known)
+    present = {key: value for key, value in facts.items() if value is not None}
+    if step is not None and present:
+        place.run.recorder.update_step(step, attributes=present)
 
 
 def _task_facts(task: Any) -> dict[str, Any]:

@@ -69,11 +69,11 @@ class _Watch:
             self._call.place.run.recorder.update_step(self._call.step.index, usage=counts)
 
     def _request(self, part: Any) -> None:
-        known = self._requests.setdefault(part.index, {"id": "", "name": "", "arguments": ""})
-        known["id"] = part.id or known["id"]
+        request = self._requests.setdefault(part.index, {"id": "", "name": "", "arguments": ""})
+        request["id"] = part.id or request["id"]
         if part.function is not None:
-            known["name"] += part.function.name or ""
-            known["arguments"] += part.function.arguments or ""
+            request["name"] += part.function.name or ""
+            request["arguments"] += part.function.arguments or ""
 
     def _finish(self) -> None:
         requests: list[Mapping[str, Any]] = [

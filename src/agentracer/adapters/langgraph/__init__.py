@@ -65,9 +65,9 @@ class _LangGraphAdapter:
         """
         if self._hooks is None:
             raise RuntimeError("call agentracer.instrument('langgraph') before giving advice")
-        known = agents_of(system)
-        if agent not in known:
-            raise ValueError(f"no agent {agent!r} in this graph; there are {', '.join(known)}")
+        agents = agents_of(system)
+        if agent not in agents:
+            raise ValueError(f"no agent {agent!r} in this graph; there are {', '.join(agents)}")
         self._configs.setdefault(id(system), (system, system.config))
         identity = secrets.token_hex(8)
         self._hooks.advice[identity] = {agent: [text]}

@@ -229,11 +229,11 @@ class CaptureHandler(BaseCallbackHandler):
             if span is None:
                 return
             recorder = span.root.recorder
-            new = all(known is not error for known in span.root.errors)
+            new = all(earlier is not error for earlier in span.root.errors)
             if recorder and new and span.node:
                 if isinstance(error, GraphInterrupt):
-                    asked = [item.value for item in (error.args[0] if error.args else ())]
-                    _node_step(recorder, span, attributes={"interrupt": asked})
+                    interrupts = [item.value for item in (error.args[0] if error.args else ())]
+                    _node_step(recorder, span, attributes={"interrupt": interrupts})
                     span.root.errors.append(error)
                 elif _is_failure(error) and span.root.is_new(error):
                     _node_step(recorder, span, error=describe_error(error))
@@ -343,8 +343,8 @@ class CaptureHandler(BaseCallbackHandler):
             span = self._spans.pop(run_id, None)
             if span is None or span.step is None:
                 return
-            wanted = span.request.id if span.request is not None else span.call_id
-            result, error = convert.tool_result(output, wanted)
+            call_id = span.request.id if span.request is not None else span.call_id
+            result, error = convert.tool_result(output, call_id)
             _end_tool(span, result=result, error=error)
             goto = getattr(output, "goto", None) if isinstance(output, Command) else None
             if isinstance(goto, str) and goto and span.root.recorder:

@@ -301,7 +301,7 @@ def unsaid(outputs: Any, said: Sequence[str]) -> str:
     """
     if said:
         new = [text for text in strings(outputs) if text.strip()]
-        return "\n".join(text for text in new if not any(text in known for known in said))
+        return "\n".join(text for text in new if not any(text in recorded for recorded in said))
     messages = [message_text(message) for message in messages_in(outputs)]
     if any(messages):
         return "\n".join(messages)

@@ -167,17 +167,17 @@ class LangChainHooks:
         tool_input = args[0] if args else kwargs.get("tool_input")
         config = kwargs.get("config") or {}
         metadata = kwargs.get("metadata") or config.get("metadata") or {}
-        wanted = kwargs.get("tool_call_id")
+        call_id = kwargs.get("tool_call_id")
         manager = kwargs.get("callbacks") or config.get("callbacks")
         around_it = self._handler.span(getattr(manager, "parent_run_id", None))
         if around_it is not None:
-            request = around_it.find_request(wanted, tool.name, tool_input)
-            wanted = request.call_id if request is not None else wanted
+            request = around_it.find_request(call_id, tool.name, tool_input)
+            call_id = request.call_id if request is not None else call_id
         answer = run.replay.tool_call(
             convert.agent_name(metadata, None),
             tool.name,
             to_json(tool_input),
-            call_id=wanted,
+            call_id=call_id,
             path=convert.node_path(metadata),
             rewrites=True,
         )

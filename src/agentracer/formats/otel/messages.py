@@ -82,13 +82,13 @@ def messages_of(value: Any, role: str = "user", depth: int = _DEPTH) -> list[Mes
         return []
     if isinstance(value, str):
         return [Message(role=role, content=value)] if value else []
-    messages = _found(value, role, depth)
+    messages = _messages_in(value, role, depth)
     if not messages and isinstance(given, str) and depth == _DEPTH and value:
         return [Message(role=role, content=given)]  # an answer that is JSON, not a serialisation
     return messages
 
 
-def _found(value: Any, role: str, depth: int) -> list[Message]:
+def _messages_in(value: Any, role: str, depth: int) -> list[Message]:
     if isinstance(value, list):
         return _of_list(value, role, depth)
     if isinstance(value, dict):

@@ -112,7 +112,7 @@ def evaluate(
     """
     if tracer.top_k < LISTED:
         raise ValueError(f"the benchmark needs Tracer(top_k={LISTED}) or more")
-    _known(scorer)
+    _check_scorer(scorer)
     started = time.perf_counter()
     verdicts = attribute_all(traces, tracer, progress)
     versions = {"agentracer": __version__}
@@ -168,7 +168,7 @@ def report_of(
         FormatError: a subset has no labelled run.
         ValueError: there is no such scorer.
     """
-    _known(scorer)
+    _check_scorer(scorer)
     groups: dict[str, list[tuple[Trace, Prediction | None]]] = {}
     for trace, prediction in zip(traces, said, strict=True):
         groups.setdefault(subset_of(trace), []).append((trace, prediction))
@@ -187,7 +187,7 @@ def report_of(
     )
 
 
-def _known(scorer: str) -> None:
+def _check_scorer(scorer: str) -> None:
     if scorer not in SCORERS:
         raise ValueError(f"the scorer must be one of {', '.join(SCORERS)}, not {scorer!r}")
 

@@ -40,7 +40,9 @@ def as_dict(report: BenchmarkReport) -> dict[str, Any]:
             "seconds": report.seconds,
         },
         "subsets": {subset.name: _subset(report, subset) for subset in report.subsets},
-        "predictions": [_said(p) for subset in report.subsets for p in subset.predictions],
+        "predictions": [
+            _prediction_row(p) for subset in report.subsets for p in subset.predictions
+        ],
     }
 
 
@@ -191,7 +193,7 @@ def _rate(rate: Rate) -> dict[str, float]:
     return {"value": rate.value, "low": low, "high": high, "hits": rate.hits, "n": rate.n}
 
 
-def _said(prediction: Prediction) -> dict[str, Any]:
+def _prediction_row(prediction: Prediction) -> dict[str, Any]:
     return {
         "id": prediction.id,
         "file": prediction.file,

@@ -168,7 +168,7 @@ def _elsewhere(
 
 def _prior(traces: Sequence[Trace]) -> list[_Guess]:
     """Steps by how often those of their kind of speaker and turn are to blame elsewhere."""
-    positions = [_places(trace) for trace in traces]
+    positions = [_positions(trace) for trace in traces]
     blamed = [own[trace.labels[0].step] for trace, own in zip(traces, positions, strict=True)]
     hits_elsewhere = _elsewhere(traces, [Counter([place]) for place in blamed])
     seen_elsewhere = _elsewhere(traces, [Counter(own) for own in positions])
@@ -181,7 +181,7 @@ def _prior(traces: Sequence[Trace]) -> list[_Guess]:
     return guesses
 
 
-def _places(trace: Trace) -> list[tuple[str, int]]:
+def _positions(trace: Trace) -> list[tuple[str, int]]:
     """The kind of speaker of each step, and its turn among those of the kind."""
     signals = Signals(trace.observed)
     turns: Counter[str] = Counter()

@@ -74,11 +74,11 @@ def collect(
         CollectionMismatch: `out` holds another collection, or is in use.
         MissingExtra: the engine or a framework is not installed.
     """
-    domains = _known("domain", domain, (*DOMAINS, *OTHER_DOMAINS))
-    frameworks = _known("framework", framework, FRAMEWORKS)
-    chosen = _known("topology", topology, TOPOLOGIES)
+    domains = _selected("domain", domain, (*DOMAINS, *OTHER_DOMAINS))
+    frameworks = _selected("framework", framework, FRAMEWORKS)
+    chosen = _selected("topology", topology, TOPOLOGIES)
     topologies = tuple(name for name in TOPOLOGIES if name in chosen)
-    _known("engine", engine, tuple(ENGINES))
+    _selected("engine", engine, tuple(ENGINES))
     folder, source = Path(out), Path(data) if data is not None else None
     settings = Settings(source.resolve() if source else None, injections)
     facts = {
@@ -103,7 +103,7 @@ def collect(
     return write(folder, results, facts)
 
 
-def _known(what: str, given: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+def _selected(what: str, given: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     names = (given,) if isinstance(given, str) else tuple(given)
     wrong = [name for name in names if name not in known]
     if wrong or not names:

@@ -50,7 +50,7 @@ def audit(folder: Path | str, *, data: Path | str | None = None, every: int = 1)
     with Worker(Settings(source, injections)) as worker:
         for result in results[::every]:
             item = Item(**{key: result[key] for key in _ITEM})
-            for step, status in _again(worker, item, result):
+            for step, status in _repeat(worker, item, result):
                 audit_result.labels += 1
                 audit_result.agreeing += status == "confirmed"
                 if status != "confirmed":
@@ -58,7 +58,7 @@ def audit(folder: Path | str, *, data: Path | str | None = None, every: int = 1)
     return audit_result
 
 
-def _again(worker: Worker, item: Item, result: dict[str, Any]) -> Iterator[tuple[int, str]]:
+def _repeat(worker: Worker, item: Item, result: dict[str, Any]) -> Iterator[tuple[int, str]]:
     rows = result.get("rows", [])
     natural = [row for row in rows if row["origin"] == "natural"]
     for row in natural:

@@ -62,12 +62,14 @@ def plan_runs(systems: Sequence[str], tasks: Sequence[str], seed: int) -> Iterat
         ValueError: an unknown name, or no system is meant for any of the tasks.
     """
     chosen = [_lookup(SYSTEMS, name, "system") for name in systems] or list(SYSTEMS.values())
-    known = load_tasks()
-    wanted = {t.id for t in known.values() if not tasks or t.id in tasks or t.kind in tasks}
+    all_tasks = load_tasks()
+    selected = {t.id for t in all_tasks.values() if not tasks or t.id in tasks or t.kind in tasks}
     for name in tasks:
-        if name not in {t.kind for t in known.values()}:
-            _lookup(known, name, "task")
-    pairs = [(s, t) for s in chosen for t in known.values() if t.id in wanted and t.kind in s.kinds]
+        if name not in {t.kind for t in all_tasks.values()}:
+            _lookup(all_tasks, name, "task")
+    pairs = [
+        (s, t) for s in chosen for t in all_tasks.values() if t.id in selected and t.kind in s.kinds
+    ]
     if not pairs:
         raise ValueError(
             "none of these systems is meant for any of these tasks\n"

@@ -103,14 +103,14 @@ class WorkforceReplyBuilder:
         goal = policy.problem.goal(key)
         misplanned = policy.checks_plan and not redone and goal is not None and goal.spec != spec
         right = goal.spec if misplanned and goal is not None else spec
-        if misplanned or domain.evaluate(spec, self._given()) != results[key]:
+        if misplanned or domain.evaluate(spec, self._parts()) != results[key]:
             blind = next((s for s in errors if not s.replacement), None)
             if blind is None:
                 return workforce.judgement(talk("check failed", key), (key, right))
             self.applied.append(blind)
         return workforce.judgement(talk("check passed", key), None)
 
-    def _given(self) -> dict[str, str]:
+    def _parts(self) -> dict[str, str]:
         """The results that the worker says it used."""
         _, _, used = self._prompt.result.partition("\n\nUsed: ")
         pairs = (pair.partition(" = ") for pair in used.strip().split("; ") if " = " in pair)

@@ -77,7 +77,7 @@ def ignored_verifier(trace: Trace, step: int, rng: random.Random) -> Corruption 
         return None
     before = earlier_turns(trace, step)
     if before and _objected(trace, before[-1], taken):
-        override = _again(step, before[-1])
+        override = _repeat_turn(step, before[-1])
         if before[-1].content != taken.content:
             return Corruption(override, "ignores the objection and repeats what was objected to")
     if _OBJECTION.search(taken.content):
@@ -92,11 +92,11 @@ def ignored_verifier(trace: Trace, step: int, rng: random.Random) -> Corruption 
         ]
         if passing:
             phrase = rng.choice(passing)
-            return Corruption(_again(step, phrase), "passes what has to be objected to")
+            return Corruption(_repeat_turn(step, phrase), "passes what has to be objected to")
     return None
 
 
-def _again(step: int, turn: Step) -> Override:
+def _repeat_turn(step: int, turn: Step) -> Override:
     return Override(step=step, content=turn.content, tool_calls=requests(turn) or None)
 
 

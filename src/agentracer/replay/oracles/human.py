@@ -89,8 +89,8 @@ def _override(step: Step, text: str) -> Override | None:
     content, mark, calls = text.partition(_CALLS)
     if not mark:
         return Override(step=step.index, content=content.strip())
-    asked = _parsed(calls, "the tool calls")
-    requests = tuple(_request(step, position, call) for position, call in enumerate(asked))
+    parsed = _parsed(calls, "the tool calls")
+    requests = tuple(_request(step, position, call) for position, call in enumerate(parsed))
     return Override(step=step.index, content=content.strip(), tool_calls=requests)
 
 

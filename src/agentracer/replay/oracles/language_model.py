@@ -109,14 +109,14 @@ class LLMOracle(Oracle):
             for m in trace.observed.reads(step)[-8:]
         ]
         data["tools of its agent"] = sorted(_tools(trace, taken))
-        data["the step in question"] = _told(taken, _LONGEST_STEP * 2)
+        data["the step in question"] = _step_facts(taken, _LONGEST_STEP * 2)
         # ensure_ascii: no character of a trace can end a line or look like one of ours.
         return json.dumps(data, ensure_ascii=True, indent=1)
 
     def _before(self, trace: Trace, step: int) -> list[dict[str, Any]]:
         """The steps before, the older ones shortened to what the limit leaves them."""
         share = max(200, min(_LONGEST_STEP, self._limit // max(1, step)))
-        return [_told(s, share) for s in trace.steps[:step]]
+        return [_step_facts(s, share) for s in trace.steps[:step]]
 
     # -- the answer
 
@@ -232,7 +232,7 @@ def _outcome(trace: Trace) -> dict[str, Any]:
     return {key: facts[key] for key in ("ending", "answer", "error") if key in facts}
 
 
-def _told(step: Step, limit: int) -> dict[str, Any]:
+def _step_facts(step: Step, limit: int) -> dict[str, Any]:
     calls = [
         {
             "name": call.name,
