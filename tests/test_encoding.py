@@ -88,6 +88,7 @@ def test_cuts_say_how_much_is_missing():
     )
 
 
+@pytest.mark.timing
 def test_a_string_of_50_megabytes_is_handled_at_once():
     started = time.perf_counter()
     to_json({"x": "é" * 25_000_000})

@@ -293,6 +293,7 @@ def test_any_run_at_all_gets_a_verdict_that_blames_only_what_it_holds(trace):
     "filler",
     ["x", " ", "\n", "`", "1", "1,", "A", "a A", "(", '"', "*", "Step ", "no code ", "exit code: "],
 )
+@pytest.mark.timing
 def test_the_time_grows_no_faster_than_the_text(filler):
     size = 300_000
     trace = trace_of(*CHAT, ("b", filler * (size // len(filler))), answer="zzz")
@@ -301,6 +302,7 @@ def test_the_time_grows_no_faster_than_the_text(filler):
     assert time.perf_counter() - started < 2.0
 
 
+@pytest.mark.timing
 def test_a_run_of_many_steps_takes_no_quadratic_time():
     trace = trace_of(*[(f"agent{i % 50}", f"Step {i}: Berlin {i}00") for i in range(20_000)])
     started = time.perf_counter()

@@ -291,6 +291,7 @@ def test_a_run_takes_milliseconds(whowhen_logs):
     assert spent[int(0.95 * len(spent))] < 0.2  # measured: 29 ms
 
 
+@pytest.mark.timing
 def test_fifty_thousand_steps_take_seconds_and_little_memory():
     steps = [
         {"agent": f"agent_{i % 7}", "content": f"Note {i}: the total is {i * 7}, says Norbert."}
@@ -306,6 +307,7 @@ def test_fifty_thousand_steps_take_seconds_and_little_memory():
 
 
 @pytest.mark.parametrize("filler", ["x", "\n", "1,", "A ", "is 1 ", "a = 1 ", "a_a", "1 + 1 = "])
+@pytest.mark.timing
 def test_the_time_grows_no_faster_than_the_text(filler):
     trace = trace_of(*CHAT, ("b", filler * (300_000 // len(filler))), answer="zzz")
     started = time.process_time()
