@@ -42,7 +42,7 @@ train-tiny: $(TRAIN)/ready ## collect, SFT, GRPO, evaluate, export: a tiny trace
 
 coverage: $(TEST)/ready ## run the tests and measure branch coverage of src, with a floor
 	$(TEST)/bin/coverage erase
-	$(TEST)/bin/coverage run -m pytest -m "not slow"
+	$(TEST)/bin/coverage run -m pytest -m "not slow and not timing"
 	$(TEST)/bin/coverage combine --quiet
 	$(TEST)/bin/coverage report
 
