@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 import weakref
+from _thread import start_new_thread
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -131,9 +132,10 @@ class _Thread:
         """Have a writer flushed."""
         self._waiting.put(writer)
         if not self._started:
-            self._started = True
-            # Not `Thread.start()`, which waits until the thread runs.
-            threading._start_new_thread(self._work, ())  # type: ignore[attr-defined]
+            with guard("event_writer.start"):
+                # Not `Thread.start()`, which waits until the thread runs.
+                start_new_thread(self._work, ())
+                self._started = True
 
     def _work(self) -> None:
         while True:
