@@ -53,6 +53,7 @@ def test_on_an_event_loop_a_thread_writes():
     assert sink.lines == [b"one", b"two"]
 
 
+@pytest.mark.usefixtures("internal_errors")
 def test_where_no_thread_can_be_started_nothing_is_raised_and_the_next_line_tries_again(
     monkeypatch,
 ):
