@@ -189,8 +189,15 @@ def _call(callback: FailureCallback, trace: Trace, verdict: Verdict) -> None:
         if len(_callbacks) >= MAX_CALLBACKS:
             logger.warning("agentracer: %d callbacks hang; one is not called", len(_callbacks))
             return
-        thread.start()  # under the lock: a thread that has not started counts as ended
-        _callbacks.add(thread)
+        try:
+            thread.start()  # under the lock: a thread that has not started counts as ended
+        except RuntimeError:  # there are no more threads, or (from 3.12 on) Python is ending
+            started = False
+        else:
+            started = True
+            _callbacks.add(thread)
+    if not started:
+        run()  # on this thread, the worker's: `flush` waits for it too
 
 
 def _after_fork() -> None:
