@@ -10,7 +10,6 @@ fewer replays; `conclusion` turns what they found into a verdict.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -154,14 +153,13 @@ def find_decisive(
             `check` raises, whatever is corrected.
     """
     if oracle is None:
-        curve = _CurveProgram(trace, system, strategy, ranking, repeats, level, workers)
+        weights = _weighed(ranking)
+        curve = _CurveProgram(trace, system, strategy, weights, repeats, level, workers)
         with curve.journal(resume=resume) as journal:
             engine = Engine(trace, system, budget=budget, journal=journal, on_replay=on_replay)
             return curve.result(engine.drive(curve.program()), engine, journal)
     state = _state(trace, strategy, ranking, earliest, progress)
-    with ExitStack() as stack:
-        journal = _journal(system, state, repeats, resume=resume)
-        stack.enter_context(journal)
+    with _journal(system, state, repeats, resume=resume) as journal:
         engine = Engine(trace, system, oracle, budget=budget, journal=journal, on_replay=on_replay)
         engine.drive(_program(state, system, repeats))
         return _finish(state, engine, journal, system)
@@ -185,14 +183,13 @@ async def afind_decisive(
 ) -> Search:
     """As `find_decisive`, for a system that is run by awaiting it; the oracle may be async too."""
     if oracle is None:
-        curve = _CurveProgram(trace, system, strategy, ranking, repeats, level, workers)
+        weights = _weighed(ranking)
+        curve = _CurveProgram(trace, system, strategy, weights, repeats, level, workers)
         with curve.journal(resume=resume) as journal:
             engine = Engine(trace, system, budget=budget, journal=journal, on_replay=on_replay)
             return curve.result(await engine.adrive(curve.program()), engine, journal)
     state = _state(trace, strategy, ranking, earliest, progress)
-    with ExitStack() as stack:
-        journal = _journal(system, state, repeats, resume=resume)
-        stack.enter_context(journal)
+    with _journal(system, state, repeats, resume=resume) as journal:
         engine = Engine(trace, system, oracle, budget=budget, journal=journal, on_replay=on_replay)
         await engine.adrive(_program(state, system, repeats))
         return _finish(state, engine, journal, system)
@@ -205,7 +202,7 @@ class _CurveProgram:
     trace: Trace
     system: System
     strategy: str | None
-    ranking: Ranking
+    weights: dict[int, float]
     repeats: int | None
     level: float
     workers: int
@@ -223,28 +220,24 @@ class _CurveProgram:
             raise ValueError(f"level must be at least 0.5 and below 1, not {self.level}")
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1, not {self.workers}")
-        _check_steps(self.trace, _weighed(self.ranking))
+        _check_steps(self.trace, self.weights)
 
     def program(self) -> SearchProgram:
         """Return what the engine is to carry out."""
         repeats = (self.repeats or _EXHAUSTIVE) if self.strategy == "exhaustive" else None
         settings = SearchSettings(level=self.level, workers=self.workers)
-        weights = _weighed(self.ranking)
         return find_by_success_curve(
-            self.trace, weights=weights, settings=settings, repeats=repeats
+            self.trace, weights=self.weights, settings=settings, repeats=repeats
         )
 
     def journal(self, *, resume: bool) -> ReplayJournal:
         """Open the journal, with the settings that a resumed search must share."""
         settings: dict[str, Any] = {
-            "version": __version__,
             "strategy": self.strategy or "adaptive",
-            "ranking": [[step, share] for step, share in _weighed(self.ranking).items()],
             "repeats": self.repeats,
             "level": self.level,
         }
-        path = (self.system.store or Store()).home / "replays" / f"{self.trace.id}.jsonl"
-        return ReplayJournal(path, settings, resume=resume)
+        return _open_journal(self.trace, self.system, self.weights, settings, resume=resume)
 
     def result(self, found: CurveSearch, engine: Engine, journal: ReplayJournal) -> Search:
         """Return what was found."""
@@ -331,15 +324,26 @@ def _journal(
     system: System, state: SearchState, repeats: int | None, *, resume: bool
 ) -> ReplayJournal:
     settings: dict[str, Any] = {
-        "version": __version__,
         "strategy": state.strategy,
-        "ranking": [[step, share] for step, share in state.ranking.items()],
         "earliest": state.earliest,
         "repeats": repeats,
         "deterministic": system.deterministic,
     }
-    home = (system.store or Store()).home
-    return ReplayJournal(home / "replays" / f"{state.trace.id}.jsonl", settings, resume=resume)
+    return _open_journal(state.trace, system, state.ranking, settings, resume=resume)
+
+
+def _open_journal(
+    trace: Trace,
+    system: System,
+    ranking: Mapping[int, float],
+    settings: dict[str, Any],
+    *,
+    resume: bool,
+) -> ReplayJournal:
+    """Open the journal of a trace, with the settings that a resumed search must share."""
+    shared = {"version": __version__, "ranking": [list(item) for item in ranking.items()]}
+    path = (system.store or Store()).home / "replays" / f"{trace.id}.jsonl"
+    return ReplayJournal(path, shared | settings, resume=resume)
 
 
 def _program(state: SearchState, system: System, repeats: int | None) -> SearchProgram:

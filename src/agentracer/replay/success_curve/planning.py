@@ -8,7 +8,7 @@ from math import log2
 
 from agentracer.replay.success_curve.posterior import Answer, CurveSample
 
-__all__ = ["information", "next_prefixes"]
+__all__ = ["answer_set", "information", "neighbouring", "next_prefixes"]
 
 _OVERHEAD = 1.0  # what starting a replay costs, in live steps
 

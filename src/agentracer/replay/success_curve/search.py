@@ -39,7 +39,7 @@ __all__ = [
     "search",
 ]
 
-Purpose = Literal["record", "search", "confirm", "tool results"]
+Purpose = Literal["record", "search", "confirm"]
 _NEVER_REPLAYS: Final = 14
 _SEARCH_CURVES: Final = 200  # to choose the next replay by
 _CHECK_CURVES: Final = 1_000  # to decide by whether to stop
