@@ -8,13 +8,14 @@ VLLM := .venv-vllm
 TRAIN := .venv-train
 DOCS := .venv-docs
 DIST := .venv-dist
+DEEP := .venv-deepagents
 HOOKS := .venv-hooks
 DATA ?= ../shared/data
 WHOWHEN ?= $(DATA)/whowhen
 TRACERTRAJ ?= build/tracertraj
 
-.PHONY: help demo test test-slow test-llm test-vllm test-train train-tiny coverage lint format hooks \
-	api-check api-snapshot docs docs-frameworks screenshots bench dist release-check clean
+.PHONY: help demo test test-slow test-llm test-vllm test-train test-deepagents train-tiny coverage \
+	lint format hooks host-suites host-suites-quick api-check api-snapshot docs docs-frameworks screenshots bench dist release-check clean
 
 help: ## this list; PYTHON=… chooses the interpreter, `make clean` removes the environments
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,6 +37,15 @@ test-vllm: $(VLLM)/ready ## the same contract through vLLM on the CPU
 
 test-train: $(TRAIN)/ready ## training: stages, resume, export, with a model of a few thousand weights
 	$(TRAIN)/bin/python -m pytest tests/training
+
+test-deepagents: $(DEEP)/ready ## deepagents, whose dependencies the other environments do not have
+	$(DEEP)/bin/python -m pytest tests/adapters/test_deepagents_replay.py
+
+host-suites: $(TEST)/ready ## the frameworks' own test suites with and without recording: half an hour
+	$(TEST)/bin/python -m benchmarks.host_suites --docs docs/frameworks.md
+
+host-suites-quick: $(TEST)/ready ## a part of them, in under three minutes
+	$(TEST)/bin/python -m benchmarks.host_suites --quick
 
 train-tiny: $(TRAIN)/ready ## collect, SFT, GRPO, evaluate, export: a tiny tracer on two CPU cores
 	$(TRAIN)/bin/python -m training.tiny_run
@@ -64,8 +74,10 @@ api-check: $(TEST)/ready ## public names and signatures against the last release
 api-snapshot: $(TEST)/ready ## note the public names of a release: VERSION=0.2.0
 	$(TEST)/bin/python -m scripts.api write $(VERSION)
 
-docs-frameworks: $(TEST)/ready ## the tables of docs/frameworks.md, from test results
+docs-frameworks: $(TEST)/ready $(DEEP)/ready ## the tables of docs/frameworks.md, from test results
 	$(TEST)/bin/python -m pytest -q tests/adapters --write-frameworks docs/frameworks.md
+	$(DEEP)/bin/python -m pytest -q tests/adapters/test_deepagents_replay.py \
+		--write-frameworks docs/frameworks.md
 
 screenshots: $(TEST)/ready ## the pictures in docs/img, from real runs in Chromium
 	$(TEST)/bin/python -m scripts.screenshots --whowhen $(WHOWHEN) --data $(dir $(WHOWHEN))
@@ -104,6 +116,12 @@ $(TEST)/ready: pyproject.toml
 	$(TEST)/bin/python -m pip install --quiet --editable '.[dev,bench,autogen,camel]'
 	touch $@
 
+# deepagents brings the clients of two model providers, and newer shared packages than AutoGen has.
+$(DEEP)/ready: pyproject.toml
+	$(PYTHON) -m venv $(DEEP)
+	$(DEEP)/bin/python -m pip install --quiet --editable '.[dev,deepagents]'
+	touch $@
+
 $(LLM)/ready: pyproject.toml
 	$(PYTHON) -m venv $(LLM)
 	$(LLM)/bin/python -m pip install --quiet torch==2.13.0
@@ -140,4 +158,4 @@ $(VLLM)/ready: pyproject.toml
 	touch $@
 
 clean: ## remove the environments and what was built
-	rm -rf $(DEMO) $(TEST) $(LLM) $(VLLM) $(TRAIN) $(DOCS) $(DIST) $(HOOKS) dist
+	rm -rf $(DEMO) $(TEST) $(LLM) $(VLLM) $(TRAIN) $(DOCS) $(DIST) $(HOOKS) $(DEEP) dist

@@ -16,7 +16,7 @@ from typing import Literal
 from agentracer._version import __version__
 from agentracer.errors import pip_line
 from agentracer.frameworks.registry import specs
-from agentracer.frameworks.spec import AdapterSpec
+from agentracer.frameworks.spec import AdapterSpec, TestedDistribution
 from agentracer.store import Store
 
 __all__ = ["Check", "examine"]
@@ -41,6 +41,7 @@ def examine(store: Store | None = None) -> Iterator[Check]:
     yield from _namesake()
     for spec in specs().values():
         yield _framework(spec)
+        yield from (_distribution(built) for built in spec.built_on_it)
     yield from _camel_and_mcp()
     yield _store(store or Store())
 
@@ -63,18 +64,21 @@ def _framework(spec: AdapterSpec) -> Check:
         installed = importlib.util.find_spec(spec.packages[0]) is not None
         text = "found" if installed else f"no package {spec.packages[0]} can be imported here"
         return Check("ok" if installed else "info", spec.name, text)
-    version = _version(spec.distribution)
+    return _distribution(spec)
+
+
+def _distribution(tested: TestedDistribution) -> Check:
+    name = tested.distribution or ""
+    version = _version(name)
     if version is None:
-        remedy = pip_line(spec.extra) if spec.extra else f"pip install {spec.distribution}"
-        return Check("info", spec.distribution, f"not installed; to capture it: {remedy}")
-    if not spec.is_tested(version):
-        text = f"{version}; capture was tested with {spec.tested_text}"
-        newest = spec.tested[1] if spec.tested else version
-        remedy = (
-            pip_line(spec.extra) if spec.extra else f"pip install {spec.distribution}=={newest}"
-        )
-        return Check("warning", spec.distribution, text, remedy)
-    return Check("ok", spec.distribution, version)
+        remedy = pip_line(tested.extra) if tested.extra else f"pip install {name}"
+        return Check("info", name, f"not installed; to capture it: {remedy}")
+    if not tested.is_tested(version):
+        text = f"{version}; capture was tested with {tested.tested_text}"
+        newest = tested.tested[1] if tested.tested else version
+        remedy = pip_line(tested.extra) if tested.extra else f"pip install {name}=={newest}"
+        return Check("warning", name, text, remedy)
+    return Check("ok", name, version)
 
 
 def _camel_and_mcp() -> Iterator[Check]:

@@ -7,9 +7,10 @@ answer is 70; uncorrected, the team answers 80.
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,16 +24,25 @@ ADVICE = "ADVICE: b is 4"
 
 
 class ArithmeticModel:
-    """Plans, adds with a tool, reports; also manages teams and hands over in swarms."""
+    """Plans, adds with a tool, reports; also manages teams and hands over in swarms.
+
+    Attributes:
+        errs: asked whenever a plan is made; whether it is the wrong one.
+    """
+
+    def __init__(self) -> None:
+        self.errs: Callable[[], bool] = lambda: True
 
     def reply(self, request: ChatRequest) -> ChatReply:
         text = "\n".join(text_of(message) for message in request.messages)
         role = role_of(request)
         handover = [name for name in request.tool_names if "transfer_to" in name]
-        if role == "supervisor":
+        if role == "supervisor" and (handover or not request.tool_names):
             return self._manage(text, handover)
+        if role == "supervisor":
+            return self._delegate(request, text)
         if role == "planner":
-            plan = RIGHT_PLAN if ADVICE in text else WRONG_PLAN
+            plan = RIGHT_PLAN if ADVICE in text or not self.errs() else WRONG_PLAN
             return ChatReply(plan, self._to("solver", handover))
         if role == "solver":
             return self._solve(request, text, handover)
@@ -46,8 +56,21 @@ class ArithmeticModel:
         answers = re.findall(r"ANSWER: \S+", text)
         if answers:
             return ChatReply(f"done {answers[-1]}")
-        after = "reporter" if "SUM=" in text else "solver" if "PLAN: a=" in text else "planner"
-        return ChatReply("", self._to(after, handover))
+        return ChatReply("", self._to(next_speaker(text), handover))
+
+    @staticmethod
+    def _delegate(request: ChatRequest, text: str) -> ChatReply:
+        """Agents that are tools: one tool for each, one for a whole team, or one for all."""
+        if answers := re.findall(r"ANSWER: \S+", text):
+            return ChatReply(f"done {answers[-1]} TERMINATE")
+        outputs = re.findall(r"PLAN: a=-?\d+ b=-?\d+|SUM=-?\d+", text) or ["go"]
+        speaker = next_speaker(text)
+        if speaker in request.tool_names:
+            return ChatReply(None, (ScriptedCall(speaker, {"task": outputs[-1]}),))
+        if "task" in request.tool_names:
+            arguments = {"description": outputs[-1], "subagent_type": speaker}
+            return ChatReply(None, (ScriptedCall("task", arguments),))
+        return ChatReply(None, (ScriptedCall(request.tool_names[0], {"task": outputs[-1]}),))
 
     def _solve(self, request: ChatRequest, text: str, handover: Sequence[str]) -> ChatReply:
         results = [
@@ -67,6 +90,11 @@ class ArithmeticModel:
         return tuple(ScriptedCall(name, {}) for name in handover if agent in name)[:1]
 
 
+def next_speaker(text: str) -> str:
+    """Whose turn it is in the team."""
+    return "reporter" if "SUM=" in text else "solver" if "PLAN: a=" in text else "planner"
+
+
 def role_of(request: ChatRequest) -> str | None:
     """The role that the system prompt gives, by `You are <role>`."""
     for role in ("supervisor", "planner", "solver", "reporter"):
@@ -77,8 +105,9 @@ def role_of(request: ChatRequest) -> str | None:
 
 @dataclass
 class World:
-    """The server, and every run of the tool `add`."""
+    """The server with its model, and every run of the tool `add`."""
 
+    model: Any
     server: ModelServer
     tool_runs: list[tuple[int, int]]
 
@@ -107,8 +136,15 @@ class World:
 
 @contextmanager
 def arithmetic_world(model: Any = None) -> Iterator[World]:
-    with ModelServer(model or ArithmeticModel()) as server:
-        yield World(server, [])
+    model = model or ArithmeticModel()
+    with ModelServer(model) as server:
+        yield World(model, server, [])
+
+
+def errs_at_random(world: World, rate: float = 0.15) -> None:
+    """From now on the planner is mistaken in this share of its calls only."""
+    rng = random.Random(0)
+    world.model.errs = lambda: rng.random() < rate
 
 
 def is_right(result: Any) -> bool:

@@ -20,8 +20,8 @@ from autogen_agentchat.teams import (
 from autogen_agentchat.tools import AgentTool, TeamTool
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 
-from agentracer.lab.testbed.server import ChatReply, ChatRequest, ScriptedCall, text_of
-from tests.adapters.arithmetic import ArithmeticModel, World, role_of
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, text_of
+from tests.adapters.arithmetic import ArithmeticModel, World, next_speaker, role_of
 
 MODEL_INFO: Any = {
     "vision": False,
@@ -38,8 +38,6 @@ class TeamModel(ArithmeticModel):
     def reply(self, request: ChatRequest) -> ChatReply:
         text = "\n".join(text_of(message) for message in request.messages)
         role = role_of(request)
-        if role == "supervisor" and "transfer_to" not in str(request.tool_names):
-            return self._delegate(request, text)
         if role == "planner" and (plans := re.findall(r"PLAN: a=\d+ b=\d+", text)):
             return ChatReply(plans[-1])
         if role is not None:
@@ -47,23 +45,11 @@ class TeamModel(ArithmeticModel):
         if "pure JSON format" in text:
             return ChatReply(_ledger(text))
         if "role play game" in text:
-            return ChatReply(_next_speaker(text))
+            return ChatReply(next_speaker(text))
         if "You are checker" in request.system:
             return ChatReply("AGAIN" if text.count("SUM=") < 2 else "FINE")
         said = re.findall(r"ANSWER: \S+|SUM=\d+", text)
         return ChatReply(said[-1] if said else "nothing yet")
-
-    def _delegate(self, request: ChatRequest, text: str) -> ChatReply:
-        if answers := re.findall(r"ANSWER: \S+", text):
-            return ChatReply(f"done {answers[-1]} TERMINATE")
-        said = re.findall(r"PLAN: a=\d+ b=\d+|SUM=\d+", text) or ["go"]
-        names = request.tool_names
-        tool = names[0] if len(names) == 1 else _next_speaker(text)
-        return ChatReply(None, (ScriptedCall(tool, {"task": said[-1]}),))
-
-
-def _next_speaker(text: str) -> str:
-    return "reporter" if "SUM=" in text else "solver" if "PLAN: a=" in text else "planner"
 
 
 def _ledger(text: str) -> str:
@@ -76,7 +62,7 @@ def _ledger(text: str) -> str:
             "is_progress_being_made": entry(True),
             "is_in_loop": entry(False),
             "instruction_or_question": entry("go on"),
-            "next_speaker": entry(_next_speaker(text)),
+            "next_speaker": entry(next_speaker(text)),
         }
     )
 
@@ -214,6 +200,12 @@ def agents_as_tools(world: World) -> Any:
     return RoundRobinGroupChat([supervisor], termination_condition=done())
 
 
+def agents_as_tools_twice(world: World) -> Any:
+    department = agents_as_tools(world)._participants[0]
+    tool = AgentTool(department)
+    return agent(world, "supervisor", tools=[tool], max_tool_iterations=9)
+
+
 def team_as_tool(world: World) -> Any:
     tool = TeamTool(round_robin(world), "team", "solves it", return_value_as_last_message=True)
     return agent(world, "supervisor", tools=[tool], max_tool_iterations=9)
@@ -230,5 +222,6 @@ CONSTRUCTS: dict[str, Callable[[World], Any]] = {
     "SocietyOfMindAgent": society,
     "nested teams": nested,
     "AgentTool": agents_as_tools,
+    "AgentTool, nested twice": agents_as_tools_twice,
     "TeamTool of a lone agent": team_as_tool,
 }

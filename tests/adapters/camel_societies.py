@@ -78,13 +78,13 @@ class CamelModel(ArithmeticModel):
         tasks = "".join(f"<task>{task}</task>" for task in SUBTASKS)
         return ChatReply(f"<tasks>{tasks}</tasks>")
 
-    @staticmethod
-    def _instruct(system: str, last: str) -> ChatReply:
+    def _instruct(self, system: str, last: str) -> ChatReply:
         if "ANSWER:" in last:
             return ChatReply("CAMEL_TASK_DONE")
         if sums := re.findall(r"SUM=\d+", last):
             return ChatReply(f"Instruction: multiply {sums[-1]} by 10")
-        return ChatReply(f"Instruction: {RIGHT_PLAN if ADVICE in system else WRONG_PLAN}")
+        right = ADVICE in system or not self.errs()
+        return ChatReply(f"Instruction: {RIGHT_PLAN if right else WRONG_PLAN}")
 
     def _assist(self, request: ChatRequest, last: str) -> ChatReply:
         if "multiply" in last:
@@ -336,6 +336,39 @@ def streaming_team(world: World) -> dict[str, ChatAgent]:
     return team(world, stream=True, stream_options={"include_usage": True})
 
 
+def as_tool(member: ChatAgent, name: str) -> FunctionTool:
+    def ask(task: str) -> str:
+        """Ask another agent.
+
+        Args:
+            task: what it is to do
+        """
+        return str(member.step(task).msg.content)
+
+    ask.__name__ = name
+    return FunctionTool(ask)
+
+
+def agents_as_tools(world: World) -> ChatAgent:
+    tools = [as_tool(member, name) for name, member in team(world).items()]
+    return agent(world, "supervisor", tools)
+
+
+def agents_as_tools_twice(world: World) -> ChatAgent:
+    return agent(world, "supervisor", [as_tool(agents_as_tools(world), "department")])
+
+
+def run_alone(supervisor: ChatAgent) -> str:
+    return str(supervisor.step(TASK).msg.content)
+
+
+def run_alone_async(supervisor: ChatAgent) -> str:
+    async def scenario() -> str:
+        return str((await supervisor.astep(TASK)).msg.content)
+
+    return asyncio.run(scenario())
+
+
 _PLAYED = {
     "planner": "asker",
     "solver": "adder",
@@ -354,6 +387,9 @@ CONSTRUCTS = {
     "chain, async": Construct(team, run_chain_async),
     "streaming": Construct(streaming_team, run_streams),
     "streaming, async": Construct(streaming_team, run_streams_async),
+    "agents as tools": Construct(agents_as_tools, run_alone),
+    "agents as tools, async": Construct(agents_as_tools, run_alone_async),
+    "agents as tools, nested twice": Construct(agents_as_tools_twice, run_alone),
     "RolePlaying": Construct(role_playing, run_role_playing, **_PLAYED),
     "RolePlaying, async": Construct(role_playing, run_role_playing_async, **_PLAYED),
     "OwlRolePlaying-style subclass": Construct(owl_style, run_role_playing, **_PLAYED),

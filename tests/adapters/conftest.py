@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("tests.adapters.langgraph_contract")
+
 CONTRACT = {
     "test_the_uncorrected_team_fails_and_every_read_is_what_the_server_saw": "captured",
     "test_replaying_without_an_override_calls_nothing_and_ends_the_same": "replayed",
@@ -19,6 +21,7 @@ CONTRACT = {
     "test_correcting_the_solvers_text_leaves_only_the_rest_to_run": "text, later step",
     "test_correcting_tool_arguments_really_runs_the_tool_with_them": "tool arguments",
     "test_correcting_a_tool_result_does_not_run_the_tool": "tool result",
+    "test_the_planner_is_proved_to_have_lost_the_run_without_an_oracle": "proved without an oracle",
     "test_advice_reaches_one_agent_once_and_is_taken_back_exactly": "advised",
 }
 TITLES = {"autogen": "AutoGen 0.7.5", "camel": "CAMEL 0.2.90 and OWL", "langgraph": "LangGraph 1.2"}

@@ -26,7 +26,7 @@ from agentracer.adapters.autogen import adapter
 from agentracer.adapters.autogen.advice import agents_of
 from agentracer.errors import ReplayDiverged
 from agentracer.lab.testbed.server import ApiError, ChatReply, ScriptedCall, text_of
-from agentracer.replay import Override, ToolPolicy, rerun
+from agentracer.replay import Override, System, ToolPolicy, find_decisive, rerun
 from tests.adapters import autogen_teams as teams
 from tests.adapters.arithmetic import (
     ADVICE,
@@ -34,6 +34,7 @@ from tests.adapters.arithmetic import (
     TASK,
     arithmetic_world,
     assert_reads_match_server,
+    errs_at_random,
     is_right,
 )
 
@@ -145,6 +146,15 @@ def test_correcting_the_solvers_text_leaves_only_the_rest_to_run(build, world):
     assert again.outcome.success is True
     assert not {"planner", "solver"} & set(world.callers)
     assert world.tool_runs == []
+
+
+@pytest.mark.slow
+def test_the_planner_is_proved_to_have_lost_the_run_without_an_oracle(build, world):
+    trace = recorded(build, world)
+    errs_at_random(world)
+    search = find_decisive(trace, System(lambda: run_once(build(world)), is_right))
+    assert search.verdict.step == step_of(trace, "planner").index
+    assert search.verdict.verification.status == "confirmed"
 
 
 def test_a_graph_with_a_loop_is_replayed_turn_by_turn(world):

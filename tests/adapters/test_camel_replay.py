@@ -14,11 +14,12 @@ import agentracer
 from agentracer.adapters.camel import adapter
 from agentracer.errors import ReplayDiverged
 from agentracer.lab.testbed.server import ApiError
-from agentracer.replay import Override, rerun
+from agentracer.replay import Override, System, find_decisive, rerun
 from tests.adapters.arithmetic import (
     ADVICE,
     TASK,
     assert_reads_match_server,
+    errs_at_random,
     is_right,
 )
 from tests.adapters.camel_societies import (
@@ -166,6 +167,15 @@ def test_correcting_the_solvers_text_leaves_only_the_rest_to_run(construct, worl
     assert again.outcome.success is True
     assert world.tool_runs == []
     assert_prefix_not_repeated(trace, again, target.index, before, world)
+
+
+@pytest.mark.slow
+def test_the_planner_is_proved_to_have_lost_the_run_without_an_oracle(construct, world):
+    trace = recorded(construct, world)
+    errs_at_random(world)
+    search = find_decisive(trace, System(lambda: construct.once(world), is_right))
+    assert search.verdict.step == step_of(trace, construct.planner).index
+    assert search.verdict.verification.status == "confirmed"
 
 
 def test_a_recorded_assignment_reaches_the_workers_of_the_rerun(world):

@@ -105,8 +105,20 @@ def test_a_tested_version_is_not_warned_of(monkeypatch, caplog):
 def test_doctor_looks_at_every_adapter():
     subjects = {finding.subject for finding in doctor.examine()}
     expected = {spec.distribution or spec.name for spec in registry.specs().values()}
+    expected |= {
+        built.distribution for spec in registry.specs().values() for built in spec.built_on_it
+    }
     assert expected <= subjects
+    assert "deepagents" in expected
     assert "maas" in expected
+
+
+def test_doctor_warns_of_an_untested_version_of_what_is_built_on_a_framework(monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda name: "9.9" if name == "deepagents" else None)
+    (finding,) = [found for found in doctor.examine() if found.subject == "deepagents"]
+    assert finding.level == "warning"
+    assert finding.text == "9.9; capture was tested with 0.7.32"
+    assert "[deepagents]" in finding.remedy
 
 
 def test_a_system_is_known_by_its_classes():
@@ -119,6 +131,16 @@ def test_a_system_is_known_by_its_classes():
     subclass = type("Mine", (foreign,), {})
     found = [registry.spec_of(system) for system in (foreign(), subclass, [subclass()])]
     assert [spec and spec.name for spec in found] == ["autogen"] * 3
+
+
+def test_an_agents_name_from_around_a_graph_does_not_hide_the_agent_inside():
+    place = "langgraph_checkpoint_ns"
+    handed_down = {"langgraph_node": "model", "lc_agent_name": "supervisor"}
+    inside = {**handed_down, place: "tools:1|solver:2|model:3"}
+    assert registry.LANGGRAPH.agent_of(inside, "supervisor") == "solver"
+    assert registry.LANGGRAPH.agent_of(inside, "chief") == "supervisor"
+    unnamed = {**handed_down, place: "tools:1|model:3"}
+    assert registry.LANGGRAPH.agent_of(unnamed, "supervisor") == "supervisor"
 
 
 @pytest.mark.parametrize(

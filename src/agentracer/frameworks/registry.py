@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from agentracer.frameworks.base import Adapter
-from agentracer.frameworks.spec import AdapterSpec, GraphKeys
+from agentracer.frameworks.spec import AdapterSpec, GraphKeys, TestedDistribution
 
 __all__ = ["ENTRY_POINT_GROUP", "LANGGRAPH", "load", "spec_of", "specs"]
 
@@ -61,6 +61,11 @@ _BUILT_IN: Final = (
         tested=("1.1", "1.2"),
         extra="langgraph",
         graph=LANGGRAPH,
+        built_on_it=(
+            TestedDistribution(
+                distribution="deepagents", tested=("0.7.32", "0.7.32"), extra="deepagents"
+            ),
+        ),
     ),
     AdapterSpec(
         name="maas",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-__all__ = ["AdapterSpec", "GraphKeys"]
+__all__ = ["AdapterSpec", "GraphKeys", "TestedDistribution"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,47 +46,40 @@ class GraphKeys:
         names = [part.partition(":")[0] for part in place.split("|") if part]
         return names or [str(metadata.get(self.node) or "")]
 
-    def agent_of(self, metadata: Mapping[str, Any]) -> str | None:
+    def agent_of(self, metadata: Mapping[str, Any], inherited: str | None = None) -> str | None:
         """Who acts at a node; None if the metadata does not say.
 
         The node itself, unless it is an inner node of a prebuilt agent: then the name given to that
         agent, else the node that holds it. (The agent's name is handed down to everything below, so
-        it says nothing about nodes with names of their own.)
+        it says nothing about nodes with names of their own, nor about agents inside.)
+
+        Args:
+            metadata: of the span.
+            inherited: the agent's name in the metadata around the graph that the node is in.
         """
         *outer, node = self.node_names(metadata)
         if node and not self.is_inner(node):
             return node
-        if metadata.get(self.agent):
-            return str(metadata[self.agent])
-        return next((name for name in reversed(outer) if name not in self.inner_nodes), None)
+        name = str(metadata.get(self.agent) or "") or None
+        if name is not None and name != inherited:
+            return name
+        return next((held for held in reversed(outer) if held not in self.inner_nodes), name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdapterSpec:
-    """One framework: how it is recognised, and which module captures it.
+class TestedDistribution:
+    """A distribution whose runs are captured.
 
     Attributes:
-        name: as passed to `instrument()`.
-        module: the adapter's module, imported only once the framework is; it has a module-level
-            `adapter`, see `agentracer.frameworks.base.Adapter`.
-        trigger: the module whose import means that the framework is in use. One that every use of
-            the framework loads, and no other package has.
-        packages: top-level packages of the framework's classes.
-        distribution: the distribution to look for; None where the framework is not on PyPI.
+        distribution: its name on PyPI; None where the framework is not on PyPI.
         tested: the oldest and the newest version that capture was tested with; a newest version of
             `1.2` includes every `1.2.x`.
-        extra: agentracer's extra that installs the framework, if it has one.
-        graph: what the metadata of the framework's spans says, for frameworks of graphs.
+        extra: agentracer's extra that installs it, if it has one.
     """
 
-    name: str
-    module: str
-    trigger: str
-    packages: tuple[str, ...]
     distribution: str | None = None
     tested: tuple[str, str] | None = None
     extra: str | None = None
-    graph: GraphKeys | None = None
 
     def installed_version(self) -> str | None:
         """The installed version of the distribution; None if there is none."""
@@ -110,6 +103,29 @@ class AdapterSpec:
         """The tested versions, for messages."""
         oldest, newest = self.tested or ("", "")
         return oldest if oldest == newest else f"{oldest} to {newest}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSpec(TestedDistribution):
+    """One framework: how it is recognised, and which module captures it.
+
+    Attributes:
+        name: as passed to `instrument()`.
+        module: the adapter's module, imported only once the framework is; it has a module-level
+            `adapter`, see `agentracer.frameworks.base.Adapter`.
+        trigger: the module whose import means that the framework is in use. One that every use of
+            the framework loads, and no other package has.
+        packages: top-level packages of the framework's classes.
+        graph: what the metadata of the framework's spans says, for frameworks of graphs.
+        built_on_it: distributions that run on the framework, and are captured with it.
+    """
+
+    name: str
+    module: str
+    trigger: str
+    packages: tuple[str, ...]
+    graph: GraphKeys | None = None
+    built_on_it: tuple[TestedDistribution, ...] = ()
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -41,6 +41,7 @@ from agentracer.adapters.kit.scope import RunScope
 from agentracer.adapters.kit.text import PromptCache, ending_of
 from agentracer.adapters.langgraph import convert
 from agentracer.encoding import to_json
+from agentracer.frameworks.registry import LANGGRAPH
 from agentracer.recorder import RunRecorder, describe_error
 from agentracer.recording import Run
 
@@ -97,6 +98,7 @@ class Span:
     """One callback run.
 
     Attributes:
+        agent_key: the agent's name in the metadata, perhaps handed down from a graph around.
         step: for model calls; for tools, the step that called.
         call_id: for tools, the recorded id of the call.
         request: for tools, what the model asked for.
@@ -107,14 +109,20 @@ class Span:
     """
 
     __slots__ = (
-        *("agent", "call_id", "node", "parent", "path", "request", "requests", "root"),
-        *("started", "step", "texts", "tokens"),
+        *("agent", "agent_key", "call_id", "node", "parent", "path", "request", "requests"),
+        *("root", "started", "step", "texts", "tokens"),
     )
 
     def __init__(self, root: _Root, parent: Span | None, metadata: dict[str, Any]) -> None:
         self.root, self.parent = root, parent
         self.path = convert.node_path(metadata)
-        self.agent = convert.agent_name(metadata, root.name)
+        self.agent_key: str | None = metadata.get(LANGGRAPH.agent)
+        if parent is not None and parent.path == self.path:
+            self.agent = parent.agent
+        else:  # a node; its parent is the graph that it is in
+            around = parent.parent if parent is not None else None
+            inherited = around.agent_key if around is not None else None
+            self.agent = convert.agent_name(metadata, root.name, inherited)
         self.started = time.time()
         self.node = False
         self.step: int | None = None

@@ -64,9 +64,9 @@ def node_path(metadata: Mapping[str, Any]) -> str:
     return "/".join(LANGGRAPH.node_names(metadata))
 
 
-def agent_name(metadata: Mapping[str, Any], graph: str | None) -> str:
+def agent_name(metadata: Mapping[str, Any], graph: str | None, inherited: str | None = None) -> str:
     """Who acts at a node: see `GraphKeys.agent_of`; else the graph."""
-    return LANGGRAPH.agent_of(metadata) or (
+    return LANGGRAPH.agent_of(metadata, inherited) or (
         graph if graph and graph not in LANGGRAPH.unnamed else "agent"
     )
 
@@ -186,7 +186,8 @@ def tool_result(output: Any, call_id: str | None) -> tuple[Any, dict[str, str] |
     if isinstance(output, Command):
         answers = [m for m in messages_in(output) if getattr(m, "tool_call_id", None) == call_id]
         said = message_text(answers[-1]) if answers else output.update
-        goto = output.goto if isinstance(output.goto, str) else safe_repr(output.goto)
+        goto = output.goto or ""  # empty: it only updates the state
+        goto = goto if isinstance(goto, str) else safe_repr(goto)
         return {HANDOFF: goto, "content": said}, None
     if isinstance(output, ToolMessage):
         text = message_text(output)

@@ -173,12 +173,14 @@ class LangChainHooks:
         if around_it is not None:
             request = around_it.find_request(call_id, tool.name, tool_input)
             call_id = request.call_id if request is not None else call_id
+        path = convert.node_path(metadata)
+        same_node = around_it is not None and around_it.path == path
         answer = run.replay.tool_call(
-            convert.agent_name(metadata, None),
+            around_it.agent if around_it and same_node else convert.agent_name(metadata, None),
             tool.name,
             to_json(tool_input),
             call_id=call_id,
-            path=convert.node_path(metadata),
+            path=path,
             rewrites=True,
         )
         if answer is None:
