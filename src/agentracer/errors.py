@@ -14,6 +14,7 @@
     ├── ToolRefused                  a replay's policy does not let a tool run
     ├── BudgetSpent                  the next replay would cost more than the budget allows
     ├── OracleFailed                 an oracle raised, or proposed what does not fit the trace
+    │   └── CorrectionDeclined       it corrected what is no action of the step
     ├── ContainerUnavailable (OSError) Docker was asked for, and does not answer
     ├── CollectionMismatch           a folder holds another collection, or is in use
     └── WorkerLost                   a process that makes a collection ended too early
@@ -40,6 +41,7 @@ __all__ = [
     "BudgetSpent",
     "CollectionMismatch",
     "ContainerUnavailable",
+    "CorrectionDeclined",
     "FormatError",
     "InvalidSystem",
     "MissingExtra",
@@ -173,6 +175,10 @@ class ContainerUnavailable(AgentracerError, OSError):
 
 class OracleFailed(AgentracerError):
     """The oracle raised, or proposed what does not fit the trace; the search skips that step."""
+
+
+class CorrectionDeclined(OracleFailed):
+    """The oracle corrected the result of a call in which recorded steps ran, unasked."""
 
 
 class CollectionMismatch(AgentracerError):

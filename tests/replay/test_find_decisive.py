@@ -239,6 +239,8 @@ def test_a_broken_oracle_costs_only_its_step():
     assert search.verdict.step == 2
     assert any("RuntimeError: no answer" in line for line in search.may_have_missed)
     assert any("0 tool calls" in line for line in search.may_have_missed)
+    # Who knows whether an earlier step is decisive? So this proves nothing.
+    assert search.verdict.verification.status == "inconclusive"
 
 
 def test_a_replay_that_breaks_does_not_end_the_scan():
@@ -255,6 +257,25 @@ def test_a_replay_that_breaks_does_not_end_the_scan():
 
     search = find_decisive(trace, System(run=run, check=is_good, deterministic=True), world.correct)
     assert search.verdict.step == 2
+    assert search.verdict.verification.status == "inconclusive"
+    untried = [line for line in search.may_have_missed if "step 0 could not be tried" in line]
+    assert untried[0].endswith("the rerun ended before it came to step 0")
+    assert "does not help" not in search.verdict.reason
+
+
+def test_corrections_that_could_not_be_replayed_are_not_said_to_show_nothing():
+    world = Planted(["slip", "slip"])
+    trace = record(world.team(), is_good)
+
+    def run():
+        raise ConnectionError("the model server is away")
+
+    first, team = [], world.team()
+    system = System(run=lambda: run() if first else first.append(1) or team.run(), check=is_good)
+    reason = find_decisive(trace, system, world.correct).verdict.abstain_reason
+    assert "a correction of step 0 could not be tried" in reason
+    assert "beyond luck" not in reason
+    assert "no single step" not in reason
 
 
 def test_a_budget_ends_the_search_and_what_is_left_is_said():

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from agentracer.errors import CorrectionDeclined
 from agentracer.lab.testbed.server import ChatReply, ModelServer
 from agentracer.replay import (
     FunctionOracle,
@@ -16,9 +17,11 @@ from agentracer.replay import (
     System,
     find_decisive,
 )
+from agentracer.replay.engine import Engine
 from agentracer.replay.oracles.language_model import UnusableAnswer
 from agentracer.replay.session import UNSET
-from agentracer.trace import GroundTruth, ToolRequest
+from agentracer.replay.trial import OracleRequest
+from agentracer.trace import GroundTruth, Observed, Outcome, Step, ToolCall, ToolRequest, Trace
 from tests.replay.miniature import Miniature, Planted, is_good, record
 
 
@@ -57,6 +60,58 @@ def test_a_reference_gives_the_matching_turn():
     assert find_decisive(failed, world.system(), oracle).verdict.step == 1
     with pytest.raises(ValueError, match="did not succeed"):
         ReferenceOracle(failed)
+
+
+# -- agents used as tools
+
+
+def run_with_inner_step(*, success, answer, kind="llm"):
+    call = ToolCall(id="c", name="ask_desk", arguments="fare?", result=f"Desk: {answer}")
+    steps = (
+        Step(index=0, agent="boss", kind=kind, tool_calls=(call,)),
+        Step(index=1, agent="desk", kind="llm", content=answer, parent=0),
+    )
+    observed = Observed(steps=steps, outcome=Outcome(success=success))
+    return Trace(id=f"run-{success}", observed=observed, replayable=True)
+
+
+@pytest.mark.parametrize("kind", ["llm", "tool"])
+def test_a_reference_corrects_the_steps_inside_a_call_and_not_its_result(kind):
+    failed = run_with_inner_step(success=False, answer="95.90", kind=kind)
+    right = run_with_inner_step(success=True, answer="59.90", kind=kind)
+    oracle = ReferenceOracle(right)
+    assert oracle(failed, 0) is None
+    assert oracle(failed, 1) == Override(step=1, content="59.90")
+    asked_by_name = ReferenceOracle(right, results_of_agents=True)
+    assert asked_by_name(failed, 0) == Override(step=0, result="Desk: 59.90")
+
+
+def test_a_search_takes_the_result_of_an_agents_call_from_no_oracle_that_was_not_asked_for_it():
+    failed = run_with_inner_step(success=False, answer="95.90")
+
+    def oracle(trace, step):
+        return Override(step=0, result="Desk: 59.90") if step == 0 else None
+
+    engine = Engine(failed, System(run=list, check=bool), oracle)
+
+    def program():
+        return (yield OracleRequest(0))
+
+    with pytest.raises(CorrectionDeclined, match="result of ask_desk"):
+        engine.drive(program())
+    oracle.results_of_agents = True
+    engine = Engine(failed, System(run=list, check=bool), oracle)
+    assert engine.drive(program()) == Override(step=0, result="Desk: 59.90")
+
+
+def test_a_declined_correction_is_said():
+    failed = run_with_inner_step(success=False, answer="95.90")
+    correct = FunctionOracle(
+        lambda trace, step: {"result": "Desk: 59.90"} if not step.index else None
+    )
+    search = find_decisive(failed, System(run=list, check=lambda result: False), correct)
+    assert search.uncorrected == [0, 1]
+    assert "corrects the result of ask_desk" in search.verdict.abstain_reason
 
 
 def test_a_reference_gives_the_result_of_a_tool_that_answered_otherwise():

@@ -324,3 +324,17 @@ def long_run(length: int) -> Trace:
         outcome=Outcome(success=False),
     )
     return Trace(id="long", observed=observed)
+
+
+def agent_as_tool() -> Trace:
+    """A desk that its supervisor calls as a tool: the call returns after the desk's two steps."""
+    call = ToolCall(id="a", name="ask_desk", arguments={"question": "fare?"}, result="EUR 95.90")
+    inside: dict[str, Any] = {"agent": "desk", "kind": "llm", "parent": 0}
+    steps = (
+        Step(index=0, agent="supervisor", kind="llm", tool_calls=(call,)),
+        Step(index=1, content="I look it up.", **inside),
+        Step(index=2, content="It is 95.90.", **inside),
+        Step(index=3, agent="supervisor", kind="llm", content="The trip costs 95.90."),
+    )
+    observed = Observed(task="What is the fare?", steps=steps, outcome=Outcome(success=False))
+    return Trace(id="01agent_as_tool", observed=observed)

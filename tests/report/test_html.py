@@ -7,7 +7,7 @@ from importlib import resources
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import HOSTILE, curved, failed_run, hostile_trace, long_run
+from samples import HOSTILE, agent_as_tool, curved, failed_run, hostile_trace, long_run
 
 from agentracer.escaping import CONTROL_CHARS
 from agentracer.report import html
@@ -77,6 +77,10 @@ def test_the_island_holds_trace_and_verdict_unchanged():
     data = json.loads(island(html.render(trace, verdict)))
     assert Trace.model_validate(data["trace"]) == trace
     assert Verdict.model_validate(data["verdict"]) == verdict
+
+
+def test_the_island_says_after_which_step_the_call_of_an_agent_returned():
+    assert json.loads(island(html.render(agent_as_tool())))["returns"] == [[0, 0, 2]]
 
 
 def test_without_a_verdict():

@@ -5,11 +5,22 @@ import time
 
 import pytest
 from chromium import selected, texts
-from samples import HOSTILE, curved, failed_run, hostile_trace, long_run
+from samples import HOSTILE, agent_as_tool, curved, failed_run, hostile_trace, long_run
 
 from agentracer.escaping import escape_control_chars
 from agentracer.trace import Observed, Step, ToolCall, Trace
 from agentracer.verdict import Evidence
+
+
+class TestAgentsAsTools:
+    def test_the_result_stands_after_the_steps_that_made_it(self, shown):
+        page, _ = shown(agent_as_tool())
+        assert texts(page, "[data-step='0'] .call-result") == ["returned after step 2"]
+        assert texts(page, "[data-step='2'] .call-name") == [
+            "ask_desk returns to supervisor, step 0"
+        ]
+        assert texts(page, "[data-step='2'] .call-result") == ["EUR 95.90"]
+        assert texts(page, "[data-step='1'] .step-facts a") == ["step 0"]
 
 
 class TestUntrusted:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from samples import curved, failed_run, hostile_trace
+from samples import agent_as_tool, curved, failed_run, hostile_trace
 
 from agentracer.report.terminal import TraceRow, print_trace, print_traces, print_verdict
 from agentracer.trace import ErrorInfo, Observed, Outcome, Step, ToolCall, Trace
@@ -24,6 +24,14 @@ def printed(show, *args, width=80, color=False):
 
 def verdict_text(verdict, trace, **kwargs):
     return printed(print_verdict, verdict, trace, **kwargs)
+
+
+def test_the_result_of_an_agents_call_stands_after_the_steps_that_made_it():
+    text = printed(print_trace, agent_as_tool())
+    places = ["returned after step 2", "I look it up.", "It is 95.90.", "-> EUR 95.90", "The trip"]
+    assert [text.index(place) for place in places] == sorted(text.index(p) for p in places)
+    assert "ask_desk returns to supervisor, step 0" in text
+    assert text.count("EUR 95.90") == 1
 
 
 class TestVerdict:

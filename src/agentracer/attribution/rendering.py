@@ -10,11 +10,15 @@ Everything that comes from a trace is data. Three measures keep it from steering
   labels. Set a secret seed where the author of a trace could compute them.
 
 All replacements keep the length, so that a quote found in rendered text is found in the trace.
+
+What an agent that was used as a tool returned is shown after its steps, which made it, and not with
+the call: there a judge would read it before anyone in the run could.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import re
 import unicodedata
@@ -22,7 +26,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agentracer.attribution import prompts
-from agentracer.trace import GroundTruth, Observed
+from agentracer.call_nesting import CallNesting
+from agentracer.trace import GroundTruth, Observed, Step, ToolCall
 
 __all__ = ["ABSTAIN", "LETTERS", "StepPiece", "TraceView", "neutralize"]
 
@@ -126,12 +131,25 @@ class TraceView:
         self.run, self.truth, self.defended = run, truth, defended
         self._forbidden = tuple(sorted(filter(None, forbidden), key=lambda t: (-len(t), t)))
         self._gutter = "| " if defended else ""
-        self.texts = tuple(self._safe(run.text(step)) for step in run.steps)
+        self._nesting = CallNesting(run)
+        self.texts = tuple(self._safe(self._text(step)) for step in run.steps)
         count = len(run.steps)
         self.labels = self._draw(key) if defended else tuple(map(str, range(count)))
         self.step_of = {label: index for index, label in enumerate(self.labels)}
         self.names = self._names()
         self.agent_of = {alias: agent for agent, alias in self.names.items()}
+
+    def _text(self, step: Step) -> str:
+        """What a step wrote and what it was returned by then, then what its end returned."""
+        texts = [self.run.text(self._nesting.as_it_ended(step))]
+        for ref, call in self._nesting.results_after(step.index):
+            if ref.step != step.index:
+                caller = self.run.steps[ref.step].agent
+                result = _result_text(call)
+                returns = f"({call.name}, called by {caller}, returns"
+                same = result.strip() == step.content.strip()
+                texts.append(f"{returns} this text)" if same else f"{returns}:)\n{result}")
+        return "\n".join(texts)
 
     def _safe(self, text: str) -> str:
         return neutralize(text, self._forbidden) if self.defended else text
@@ -258,12 +276,18 @@ class TraceView:
         if piece.count > 1:
             head += f" piece {piece.number} of {piece.count}"
         if step.to is not None:
-            head += f" to {' '.join(self._safe(step.to).split())[:_MAX_NAME_CHARS]}"
+            head += f" to {self._name(step.to)}"
+        if (ref := self._nesting.enclosing.get(piece.step)) is not None:
+            name = self._name(self._nesting.call(ref).name)
+            head += f" inside {name}, called in [{self.labels[ref.step]}]"
         lines = [head, self.quoted(self.texts[piece.step][piece.start : piece.end])]
         if step.error is not None and piece.number == piece.count:
             raised = f"raised {step.error.type}: {step.error.message}"
             lines.append(self.quoted(self._safe(raised)))
         return "\n".join(lines)
+
+    def _name(self, name: str) -> str:
+        return " ".join(self._safe(name).split())[:_MAX_NAME_CHARS]
 
     def verbatim(self, quote: str, step: int) -> str:
         """Return the text of `step` that a judge quotes; empty if the step does not contain it.
@@ -274,9 +298,17 @@ class TraceView:
         if sum(map(len, words)) < _MIN_QUOTE_CHARS:
             return ""
         pattern = r"\s+".join(map(re.escape, words[:200]))
-        match = re.search(pattern, self.texts[step])
-        return self.run.text(step)[match.start() : match.end()] if match else ""
+        text = self.run.text(step)
+        match = re.search(pattern, self._safe(text))
+        return text[match.start() : match.end()] if match else ""
 
     def prompt(self, template: str = "trace", *, room: int | None = None, steps: str) -> str:
         """Return the run in the frame of a prompt file."""
         return prompts.fill(template, steps=steps, **self.slots(room=room))
+
+
+def _result_text(call: ToolCall) -> str:
+    if call.error is not None:
+        return f"{call.error.type}: {call.error.message}"
+    result = call.result
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)

@@ -86,7 +86,8 @@ def _row(summary: Summary) -> TraceRow:
     from agentracer.report.terminal import TraceRow
     from agentracer.trace import Outcome
 
-    outcome = formatting.outcome(Outcome(success=summary.success, ending=summary.ending))
+    result = Outcome(success=summary.success, ending=summary.ending)
+    outcome = formatting.outcome(result, forked=summary.forked)
     return TraceRow(
         id=summary.id,
         started_at=summary.started_at,

@@ -295,6 +295,7 @@ class _RecordingOracle(Oracle):
 
     def __init__(self, oracle: Any) -> None:
         self._oracle = as_oracle(oracle)
+        self.results_of_agents = self._oracle.results_of_agents
         self._proposals: dict[int, Override] = {}
 
     def correction(self, trace: Trace, step: int | None) -> Override | None:

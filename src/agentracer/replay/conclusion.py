@@ -7,7 +7,8 @@ from typing import Any
 
 from agentracer._version import __version__
 from agentracer.replay.search import SearchState
-from agentracer.verdict import Candidate, Provenance, Verdict
+from agentracer.replay.trial import Trial
+from agentracer.verdict import Candidate, Provenance, Verdict, Verification
 
 __all__ = ["open_questions", "verdict_of"]
 
@@ -37,6 +38,7 @@ def verdict_of(state: SearchState) -> Verdict:
     reason = "; ".join([_counts(state, step), *_before(state, step), *open_points])
     # The level was divided among the steps, so what luck may do is summed over them.
     luck = min(1.0, proof.p_value * max(1, len(state.steps)))
+    untried = [*_untried(state), *_failed_before(state)]
     return Verdict(
         trace_id=trace.id,
         agent=agent,
@@ -46,8 +48,17 @@ def verdict_of(state: SearchState) -> Verdict:
         candidates=(Candidate(agent=agent, step=step, reason=reason),),
         calibrated=not open_points,
         provenance=provenance,
-        verification=proof.verification(),
+        verification=_verification(proof, untried),
     )
+
+
+def _verification(proof: Trial, untried: Sequence[str]) -> Verification:
+    """The proof of the decisive step, which shows nothing if an earlier one could not be tried."""
+    verification = proof.verification()
+    if not untried:
+        return verification
+    note = "; ".join(filter(None, [*untried, verification.note]))
+    return verification.model_copy(update={"status": "inconclusive", "note": note})
 
 
 def _counts(state: SearchState, step: int) -> str:
@@ -59,7 +70,8 @@ def _counts(state: SearchState, step: int) -> str:
 
 
 def _before(state: SearchState, step: int) -> Iterator[str]:
-    earlier = [s for s, t in sorted(state.trials.items()) if s < step and not t.flips]
+    trials = sorted(state.trials.items())
+    earlier = [s for s, t in trials if s < step and t.replays and not (t.flips or t.problems)]
     if earlier:
         yield f"correcting step {_listed(earlier)} before it does not help"
 
@@ -69,12 +81,14 @@ def _why_none(state: SearchState) -> Iterator[str]:
     if state.stopped is not None:
         left = len(state.steps) - len(tried) - len(state.uncorrected) - len(state.failed)
         yield f"{state.stopped} with {left} of {len(state.steps)} steps left to try"
-    undecided = [step for step, trial in tried.items() if trial.status == "inconclusive"]
+    untried = list(_untried(state))
+    yield from untried
+    undecided = [step for step, t in tried.items() if t.status == "inconclusive" and not t.problems]
     if undecided:
         yield f"inconclusive: correcting step {_listed(undecided)} shows nothing beyond luck"
-    elif state.stopped is None and tried:
+    elif state.stopped is None and tried and not untried:
         yield "no single step, corrected by this oracle, turns the run into a success"
-    elif state.stopped is None and not state.failed:
+    elif state.stopped is None and not (state.failed or untried):
         yield "the oracle has no correction for any step"
     if state.everything:
         yield (
@@ -82,20 +96,34 @@ def _why_none(state: SearchState) -> Iterator[str]:
             "each enough to make the run fail"
         )
     yield from state.failed.values()
+    yield from state.declined.values()
+
+
+def _untried(state: SearchState) -> Iterator[str]:
+    """Say which corrections before the decisive step could not be replayed, and why."""
+    end = state.decisive if state.decisive is not None else len(state.trace.steps)
+    for step, trial in sorted(state.trials.items()):
+        if step < end and trial.problems:
+            yield f"a correction of step {step} could not be tried: {trial.problems[0]}"
+
+
+def _failed_before(state: SearchState) -> Iterator[str]:
+    end = state.decisive if state.decisive is not None else len(state.trace.steps)
+    yield from (problem for step, problem in sorted(state.failed.items()) if step < end)
 
 
 def open_questions(state: SearchState) -> Iterator[str]:
     """Say what the strategy cannot exclude; steps after the decisive one do not matter."""
     end = state.decisive if state.decisive is not None else len(state.trace.steps)
-    for step, trial in sorted(state.trials.items()):
-        if step < end and trial.status == "inconclusive" and state.decisive is not None:
-            yield (
-                f"step {step} before it is open: {trial.flips} of {trial.replays} corrected "
-                "replays succeed"
-            )
-    for step, problem in sorted(state.failed.items()):
-        if step < end and state.decisive is not None:
-            yield problem
+    if state.decisive is not None:
+        yield from _untried(state)
+        for step, trial in sorted(state.trials.items()):
+            if step < end and trial.status == "inconclusive" and not trial.problems:
+                yield (
+                    f"step {step} before it is open: {trial.flips} of {trial.replays} corrected "
+                    "replays succeed"
+                )
+        yield from _failed_before(state)
     jointly = [step for step in state.together if step < end]
     if jointly and state.decisive is not None:
         yield (

@@ -19,11 +19,12 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, TypeAlias
 
-from agentracer.errors import BudgetSpent, InvalidSystem, OracleFailed
+from agentracer.call_nesting import CallNesting
+from agentracer.errors import BudgetSpent, CorrectionDeclined, InvalidSystem, OracleFailed
 from agentracer.replay.budget import UNLIMITED, Budget
 from agentracer.replay.divergence import DivergenceKind, recorded_divergences
 from agentracer.replay.journal import ReplayJournal, replay_key
-from agentracer.replay.override import Override, changes_nothing
+from agentracer.replay.override import UNSET, Override, changes_nothing
 from agentracer.replay.rerun import arerun, rerun
 from agentracer.replay.system import AsyncOracle, OracleFunction, System, as_oracle
 from agentracer.replay.trial import OracleRequest, ReplayRequest, ReplayResult, SearchProgram
@@ -80,6 +81,7 @@ class Engine:
         self._oracle_usage = self._oracle.usage if self._oracle is not None else Usage()
         self._faults: list[_Fault] = []
         self._has_sound_replay = False
+        self._nesting: CallNesting | None = None
         self.usage = Usage()
 
     def drive(self, program: SearchProgram) -> Any:
@@ -179,7 +181,21 @@ class Engine:
         correction = _checked(trace, step, proposal)
         if self._journal is not None:
             self._journal.add_answer(step, correction)
+        if correction is not None and not oracle.results_of_agents:
+            self._decline_result_of_agent(trace, correction)
         return correction
+
+    def _decline_result_of_agent(self, trace: Trace, correction: Override) -> None:
+        step, position = correction.step, correction.call
+        if self._nesting is None:
+            self._nesting = CallNesting(trace.observed)
+        about_result = correction.result is not UNSET or correction.error is not None
+        if about_result and self._nesting.has_inner_steps(step, position):
+            name = trace.steps[step].tool_calls[position].name
+            raise CorrectionDeclined(
+                f"step {step}: the oracle corrects the result of {name}, which steps inside that "
+                "call made: correct those, or set results_of_agents of the oracle"
+            )
 
     # -- replays
 

@@ -9,12 +9,13 @@ in every replay.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from agentracer.call_nesting import CallNesting
+from agentracer.replay.override import never_ran
 from agentracer.trace import Step, ToolCall, Trace
 
-__all__ = ["RecordPrefix", "answer_order", "calls_of_agents", "record_prefix", "runs_inside"]
+__all__ = ["RecordPrefix", "answer_order", "expected_steps", "record_prefix"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +72,21 @@ def record_prefix(trace: Trace, length: int, *, tool_results: bool = True) -> Re
     return RecordPrefix(length, frozenset(order[:length]), until)
 
 
-def inside_kept_call(trace: Trace, step: Step, prefix: RecordPrefix) -> bool:
-    """Whether a step ran inside a tool call whose result is kept, so that it does not run again."""
-    while step.parent is not None:
-        parent = trace.steps[step.parent]
-        for call in parent.tool_calls:
-            if parent.index in prefix.steps and runs_inside(call, step) and prefix.keeps(call):
-                return True
-        step = parent
-    return False
+def expected_steps(nesting: CallNesting, prefix: RecordPrefix) -> set[int]:
+    """Return the kept steps that a rerun comes to.
 
-
-def calls_of_agents(trace: Trace) -> Iterator[tuple[int, str]]:
-    """Tool calls in which recorded steps ran, such as those of an agent that is used as a tool.
-
-    They are part of how the system is wired: they run again, and what runs inside is answered, for
-    the step that is overridden may lie inside.
+    These are all but those that ran inside a tool call whose result is kept, for such a call does
+    not run again.
     """
-    for step in trace.steps:
-        if step.parent is not None:
-            for call in trace.steps[step.parent].tool_calls:
-                named = step.attributes.get("inside_call")
-                if call.id == named if named is not None else runs_inside(call, step):
-                    yield step.parent, call.id
+    return {index for index in prefix.steps if not _inside_kept_call(nesting, index, prefix)}
+
+
+def _inside_kept_call(nesting: CallNesting, step: int, prefix: RecordPrefix) -> bool:
+    for ref in nesting.calls_around(step):
+        call = nesting.call(ref)
+        if ref.step in prefix.steps and not never_ran(call) and prefix.keeps(call):
+            return True
+    return False
 
 
 def _has_answer(step: Step) -> bool:
@@ -106,10 +99,3 @@ def _answered_at(step: Step) -> float:
         if ends:
             return max(ends)
     return step.ended_at if step.ended_at is not None else float("inf")
-
-
-def runs_inside(call: ToolCall, step: Step) -> bool:
-    """Whether a step whose parent made a call ran during that call, by the times."""
-    if call.started_at is None or call.ended_at is None or step.started_at is None:
-        return call.ended_at is not None
-    return call.started_at <= step.started_at <= call.ended_at

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agentracer.errors import BudgetSpent, OracleFailed
+from agentracer.errors import BudgetSpent, CorrectionDeclined, OracleFailed
 from agentracer.replay.design import ExperimentDesign
 from agentracer.replay.override import Override, unchanged
 from agentracer.replay.trial import (
@@ -55,6 +55,7 @@ class SearchState:
         trials: of each step that was replayed.
         uncorrected: steps for which the oracle had no correction.
         failed: what went wrong with the oracle, by step.
+        declined: why a correction was not taken, by step; the step then has none.
         together: steps that were corrected in one replay, which failed, and not one by one.
         decisive: the step that was confirmed.
         stopped: why the search ended early.
@@ -70,6 +71,7 @@ class SearchState:
     trials: dict[int, Trial] = field(default_factory=dict)
     uncorrected: list[int] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
+    declined: dict[int, str] = field(default_factory=dict)
     together: list[int] = field(default_factory=list)
     decisive: int | None = None
     stopped: str | None = None
@@ -95,6 +97,8 @@ class SearchState:
         if step not in self._corrections:
             try:
                 correction = yield OracleRequest(step)
+            except CorrectionDeclined as error:
+                correction, self.declined[step] = None, str(error)
             except OracleFailed as error:
                 correction, self.failed[step] = None, str(error)
             self._corrections[step] = correction

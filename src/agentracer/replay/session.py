@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from agentracer.call_nesting import CallNesting
 from agentracer.replay.divergence import Divergence, DivergenceKind
 from agentracer.replay.exceptions import recorded_error
 from agentracer.replay.override import UNSET, Override, never_ran
 from agentracer.replay.policy import LIVE, ToolPolicy
-from agentracer.replay.prefix import RecordPrefix, calls_of_agents, inside_kept_call
+from agentracer.replay.prefix import RecordPrefix, expected_steps
 from agentracer.trace import ErrorInfo, Message, Step, ToolCall, ToolRequest, Trace, message_shape
 
 __all__ = [
@@ -116,7 +117,8 @@ class ReplaySession:
         self._target = min(self._overrides, default=len(trace.steps))
         self._target_reached = not self._overrides
         self._keep = keep
-        self._unanswered = set() if keep is None else _expected(trace, keep)
+        self._nesting = CallNesting(trace.observed)
+        self._unanswered = set() if keep is None else expected_steps(self._nesting, keep)
         self._lock = threading.Lock()
         self._models: dict[tuple[str, str], list[Step]] = defaultdict(list)
         self._tools: dict[tuple[str, str], list[_RecordedCall]] = defaultdict(list)
@@ -129,7 +131,6 @@ class ReplaySession:
         self.answered = self.live = 0
         for step in trace.steps:
             self._index(step)
-        self._calls_of_agents = set(calls_of_agents(trace))
 
     @property
     def kept(self) -> int | None:
@@ -281,7 +282,9 @@ class ReplaySession:
     ) -> ToolAnswer | None:
         call = turn.call
         self._unanswered.discard(turn.step.index)
-        if self._keep is None and (turn.step.index, call.id) in self._calls_of_agents:
+        if self._keep is None and self._nesting.has_inner_steps(turn.step.index, turn.position):
+            # How the system is wired: it runs again, and what runs inside is answered, for the
+            # step that is overridden may lie inside.
             self._count_live(None)
             return None
         if never_ran(call) or _is_handoff(call.result):
@@ -454,8 +457,3 @@ def _restorable(result: Any) -> bool:
 
 def _request(call: ToolCall) -> ToolRequest:
     return ToolRequest(id=call.id, name=call.name, arguments=call.arguments)
-
-
-def _expected(trace: Trace, keep: RecordPrefix) -> set[int]:
-    """The kept steps that a rerun comes to: all but those inside a call whose result is kept."""
-    return {index for index in keep.steps if not inside_kept_call(trace, trace.steps[index], keep)}

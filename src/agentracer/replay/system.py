@@ -29,7 +29,14 @@ class Oracle:
     """Base class of oracles that count what they spend, or know where their corrections come from.
 
     Override `__call__`, and what else applies; the other methods have defaults.
+
+    Attributes:
+        results_of_agents: whether it may correct the result of a call in which recorded steps ran,
+            such as that of an agent used as a tool. Such a result is no action of the caller, so a
+            search takes it from no other oracle: the steps inside are to be corrected.
     """
+
+    results_of_agents: bool = False
 
     def __call__(self, trace: Trace, step: int, /) -> Override | None:
         """Return a minimal correction of one step, or None where there is nothing to correct."""
@@ -50,11 +57,12 @@ class _FunctionAsOracle(Oracle):
     """An oracle made of a function, or of an object that only looks like an `Oracle`.
 
     What such an object spends is read from the attributes `usage`, or `tokens`, `model_calls` and
-    `steps`, where it has them.
+    `steps`, where it has them; `results_of_agents` too.
     """
 
     def __init__(self, function: Callable[[Trace, int], Any]) -> None:
         self._function = function
+        self.results_of_agents = bool(getattr(function, "results_of_agents", False))
 
     def __call__(self, trace: Trace, step: int, /) -> Any:
         return self._function(trace, step)

@@ -23,6 +23,7 @@ __all__ = [
     "percent",
     "plural",
     "provenance",
+    "run_outcome",
     "seconds",
     "share",
     "summary",
@@ -40,6 +41,7 @@ _ENDINGS = {
     "abandoned": "the caller stopped reading",
     "unfinished": "still running, or the process died",
 }
+_LEFT_BY_FORK = "left by a fork: that process still runs, or ended inside the run"
 
 
 def plural(count: int, noun: str) -> str:
@@ -78,8 +80,20 @@ def duration(record: Trace | Step) -> str:
     return seconds(max(0.0, record.ended_at - record.started_at))
 
 
-def outcome(result: Outcome) -> str:
-    """Return `failed`, `succeeded` or `outcome unknown`, and how the run ended if abnormally."""
+def run_outcome(trace: Trace) -> str:
+    """Return the outcome of a run as words, see `outcome`."""
+    return outcome(trace.outcome, forked=bool(trace.metadata.get("forked")))
+
+
+def outcome(result: Outcome, *, forked: bool = False) -> str:
+    """Return `failed`, `succeeded` or `outcome unknown`, and how the run ended if abnormally.
+
+    Args:
+        result: the outcome.
+        forked: whether a fork of the process began the trace inside of another run.
+    """
+    if forked and result.ending == "unfinished":
+        return _LEFT_BY_FORK
     word = {True: "succeeded", False: "failed", None: "outcome unknown"}[result.success]
     ending = _ENDINGS[result.ending]
     return f"{word}: {ending}" if ending else word

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from agentracer.call_nesting import CallNesting
 from agentracer.report import formatting, page, success_curve
 from agentracer.report.replays import Replay
 from agentracer.report.shortlist import shortlist_of
@@ -88,7 +89,7 @@ def write(
 def data(trace: Trace, verdict: Verdict | None, replays: Sequence[Replay] = ()) -> str:
     """Return the data that the scripts draw, as JSON text."""
     words = {
-        "outcome": formatting.outcome(trace.outcome),
+        "outcome": formatting.run_outcome(trace),
         "summary": formatting.summary(trace),
         **(_verdict_words(verdict, trace) if verdict is not None else {}),
     }
@@ -98,12 +99,19 @@ def data(trace: Trace, verdict: Verdict | None, replays: Sequence[Replay] = ()) 
         "trace": trace.to_json(),
         "verdict": json.dumps(content, ensure_ascii=False),
         "shortlist": json.dumps(shortlist, ensure_ascii=False),
+        "returns": json.dumps(_returns(trace)),
         "words": json.dumps(words, ensure_ascii=False),
         "replays": json.dumps([replay.to_json() for replay in replays], ensure_ascii=False),
     }
     if verdict is not None and verdict.success_curve:
         parts["curve"] = json.dumps(success_curve.page_data(verdict), ensure_ascii=False)
     return "{" + ",".join(f'"{name}":{text}' for name, text in parts.items()) + "}"
+
+
+def _returns(trace: Trace) -> list[list[int]]:
+    """The calls in which steps ran: caller, position of the call, step that its result follows."""
+    nesting = CallNesting(trace.observed)
+    return [[*ref, nesting.result_follows(*ref)] for ref in sorted(nesting.calls_with_inner_steps)]
 
 
 def _verdict_words(verdict: Verdict, trace: Trace) -> dict[str, str]:

@@ -28,7 +28,7 @@ def trace_card(trace: Trace) -> str:
         "trace_card.html.jinja",
         style=page.asset("card.css"),
         trace=trace,
-        outcome=formatting.outcome(trace.outcome),
+        outcome=formatting.run_outcome(trace),
         summary=formatting.summary(trace),
         steps=[(step, _short(_first_line(step))) for step in trace.steps[:_STEPS]],
         left=max(0, len(trace.steps) - _STEPS),

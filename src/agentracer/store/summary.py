@@ -32,6 +32,7 @@ class Summary:
         replay_of: the trace that this one replays, if it is a replay.
         agents: the agents that the ends of the journal name, in order of appearance.
         size: of the journal in bytes.
+        forked: whether a fork of the process began it, inside of another run.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Summary:
     replay_of: str | None = None
     agents: tuple[str, ...] = ()
     size: int = 0
+    forked: bool = False
 
 
 def summarize(path: Path) -> Summary:
@@ -79,6 +81,7 @@ def summarize(path: Path) -> Summary:
         replay_of=first.get("parent") if "replay" in (first.get("metadata") or {}) else None,
         agents=tuple(dict.fromkeys(_agents([*head, *tail]))),
         size=size,
+        forked=bool((first.get("metadata") or {}).get("forked")),
     )
 
 

@@ -32,6 +32,8 @@ class HumanOracle(Oracle):
         edit: opens a text in an editor; `click.edit`, which uses `$VISUAL` or `$EDITOR`, if None.
     """
 
+    results_of_agents = True  # whoever edits such a result has seen what it is
+
     def __init__(self, edit: Edit | None = None) -> None:
         self._edit: Edit = edit or _editor
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any, Final
 
+from agentracer.call_nesting import CallNesting
 from agentracer.errors import MissingExtra
 from agentracer.json_extraction import extract_json_objects
 from agentracer.replay.override import Override
@@ -116,7 +117,9 @@ class LLMOracle(Oracle):
     def _before(self, trace: Trace, step: int) -> list[dict[str, Any]]:
         """The steps before, the older ones shortened to what the limit leaves them."""
         share = max(200, min(_LONGEST_STEP, self._limit // max(1, step)))
-        return [_step_facts(s, share) for s in trace.steps[:step]]
+        nesting = CallNesting(trace.observed)
+        known = (nesting.as_it_ended(s, before=step) for s in trace.steps[:step])
+        return [_step_facts(s, share) for s in known]
 
     # -- the answer
 

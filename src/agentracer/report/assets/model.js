@@ -12,7 +12,7 @@ function parseExactly(text) {
 // The data and what follows from it. Everything that a row needs is O(1) here.
 class Model {
   // prefix: what the address of a step begins with, where the page holds several runs.
-  constructor({ trace, verdict, shortlist, replays }, prefix = '') {
+  constructor({ trace, verdict, shortlist, replays, returns }, prefix = '') {
     const seen = trace.observed;
     Object.assign(this, { trace, verdict, shortlist, prefix, replays: replays ?? [], steps: seen.steps ?? [], messages: seen.messages ?? {}, contexts: seen.contexts ?? [] });
     this.stepsOf = new Map();
@@ -25,9 +25,21 @@ class Model {
     this.kinds = [...new Set(this.steps.map((step) => step.kind ?? 'message'))];
     this.timed = this.steps.length > 1 && this.steps.every((step) => step.started_at !== undefined);
     this.errors = new Set(this.steps.filter((step) => step.error || step.tool_calls?.some((call) => call.error)).map((step) => step.index));
+    this.readReturns(returns ?? []);
     this.readVerdict();
     this.labels = new Map();
     for (const label of trace.labels ?? []) this.labels.set(label.step, [...(this.labels.get(label.step) ?? []), label]);
+  }
+
+  // Where steps ran inside a call, such as those of an agent used as a tool, its result follows them.
+  readReturns(returns) {
+    this.laterResults = new Map();
+    this.returnsAfter = new Map();
+    for (const [caller, position, after] of returns) {
+      this.laterResults.set(`${caller}:${position}`, after);
+      const call = this.steps[caller].tool_calls[position];
+      this.returnsAfter.set(after, [{ caller, call }, ...(this.returnsAfter.get(after) ?? [])]);
+    }
   }
 
   readVerdict() {

@@ -66,7 +66,12 @@ class StepRows {
     const open = this.state.open.has(step.index);
     const body = make('div', 'step-body', this.head(step, open));
     if (step.content?.trim()) body.append(this.text('step-text', step.content, step.index, this.lines));
-    for (const call of step.tool_calls ?? []) body.append(this.call(call, step.index));
+    (step.tool_calls ?? []).forEach((call, position) => {
+      body.append(this.call(call, step.index, this.model.laterResults.get(`${step.index}:${position}`)));
+    });
+    for (const { caller, call } of this.model.returnsAfter.get(step.index) ?? []) {
+      body.append(this.returned(caller, call, step.index));
+    }
     if (step.error) body.append(this.error(step.error, open));
     if (open) body.append(...this.extras(step));
     if (this.state.reading.has(step.index)) body.append(this.reads(step));
@@ -106,9 +111,7 @@ class StepRows {
     const facts = make('span', 'step-facts');
     const add = (item) => item && facts.append(facts.childNodes.length ? ' · ' : '', item);
     if (parent !== undefined) {
-      const link = make('a', '', `inside step ${parent}`);
-      link.href = this.model.href(parent);
-      add(link);
+      add(make('span', '', 'inside ', this.stepLink(parent)));
     }
     if (this.model.kinds.length > 1 || step.kind === 'llm') add(make('span', '', step.kind ?? 'message'));
     if (model?.name) add(make('span', '', model.name));
@@ -171,7 +174,8 @@ class StepRows {
     return marks;
   }
 
-  call(call, index) {
+  // after: the step that its result follows, where steps ran inside the call.
+  call(call, index, after) {
     const box = make('div', 'call', make('div', 'call-name', call.name));
     const lines = Math.min(this.lines, 6);
     const given = call.arguments;
@@ -184,9 +188,29 @@ class StepRows {
     } else if (given !== undefined && given !== null && given !== '') {
       box.append(this.text('mono', readable(given), index, lines));
     }
-    if (call.error) box.append(this.error(call.error, this.state.open.has(index)));
-    else box.append(this.result(call.result, index, lines));
+    if (after !== undefined) {
+      box.append(make('div', 'call-result call-none', 'returned after ', this.stepLink(after)));
+    } else this.appendResult(box, call, index);
     return box;
+  }
+
+  // What a call of an earlier step returns, whose last inner step this is.
+  returned(caller, call, index) {
+    const title = make('div', 'call-name', `${call.name} returns to ${this.model.steps[caller].agent}, `, this.stepLink(caller));
+    const box = make('div', 'call', title);
+    this.appendResult(box, call, index);
+    return box;
+  }
+
+  appendResult(box, call, index) {
+    if (call.error) box.append(this.error(call.error, this.state.open.has(index)));
+    else box.append(this.result(call.result, index, Math.min(this.lines, 6)));
+  }
+
+  stepLink(step) {
+    const link = make('a', '', `step ${step}`);
+    link.href = this.model.href(step);
+    return link;
   }
 
   result(value, index, lines) {

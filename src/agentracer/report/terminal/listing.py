@@ -49,7 +49,7 @@ class TraceRow:
             started_at=trace.started_at,
             framework=trace.observed.framework,
             steps=len(trace.steps),
-            outcome=formatting.outcome(trace.outcome),
+            outcome=formatting.run_outcome(trace),
             task=trace.task,
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from agentracer.call_nesting import CallNesting
 from agentracer.report import formatting
 from agentracer.report.success_curve import NOT_MEASURED, block
 from agentracer.report.terminal.console_writer import (
@@ -38,15 +39,16 @@ def print_trace(trace: Trace, console: Console, verdict: Verdict | None = None) 
     curve = _curve_column(verdict)
     if verdict is not None and verdict.success_curve:
         _print_curve_head(verdict.success_curve, writer)
+    nesting = CallNesting(trace.observed)
     for step in trace.steps:
         writer.blank()
-        _print_step(step, marks.get(step.index, []), writer, curve(step))
+        _print_step(step, marks.get(step.index, []), writer, curve(step), nesting)
     writer.blank()
     _print_end(trace, writer)
 
 
 def _print_header(trace: Trace, writer: ConsoleWriter) -> None:
-    writer.line(plain(trace.id, "bold"), Text("  "), outcome_of(formatting.outcome(trace.outcome)))
+    writer.line(plain(trace.id, "bold"), Text("  "), outcome_of(formatting.run_outcome(trace)))
     writer.line(plain(formatting.summary(trace), "dim"))
     if trace.parent is not None:
         writer.line(plain(f"replays or continues {trace.parent}", "dim"))
@@ -102,7 +104,9 @@ def _label(label: Label) -> Text:
     return plain(f"label by {label.source}", "bold")
 
 
-def _print_step(step: Step, marks: list[Text], writer: ConsoleWriter, column: Text) -> None:
+def _print_step(
+    step: Step, marks: list[Text], writer: ConsoleWriter, column: Text, nesting: CallNesting
+) -> None:
     facts = [step.kind, formatting.duration(step)]
     if step.parent is not None:
         facts.insert(0, f"inside step {step.parent}")
@@ -116,14 +120,27 @@ def _print_step(step: Step, marks: list[Text], writer: ConsoleWriter, column: Te
     writer.line(*head)
     if step.content.strip():
         writer.text(step.content, indent=6, rows=5)
-    for call in step.tool_calls:
-        _print_call(call, writer)
+    for position, call in enumerate(step.tool_calls):
+        _print_request(call, writer)
+        if nesting.has_inner_steps(step.index, position):
+            after = nesting.result_follows(step.index, position)
+            writer.line(plain(f"-> returned after step {after}", "dim"), indent=8)
+        else:
+            _print_result(call, writer)
+    for ref, call in nesting.results_after(step.index):
+        if ref.step != step.index:
+            words = f"{call.name} returns to {nesting.run.steps[ref.step].agent}, step {ref.step}"
+            writer.text(words, indent=6, rows=3, style="cyan")
+            _print_result(call, writer)
     if step.error is not None:
         print_error(step.error, writer, indent=6)
 
 
-def _print_call(call: ToolCall, writer: ConsoleWriter) -> None:
+def _print_request(call: ToolCall, writer: ConsoleWriter) -> None:
     writer.text(f"{call.name}({arguments_of(call.arguments)})", indent=6, rows=3, style="cyan")
+
+
+def _print_result(call: ToolCall, writer: ConsoleWriter) -> None:
     if call.error is not None:
         print_error(call.error, writer, indent=8)
     elif call.result is not None:
@@ -134,7 +151,7 @@ def _print_call(call: ToolCall, writer: ConsoleWriter) -> None:
 
 def _print_end(trace: Trace, writer: ConsoleWriter) -> None:
     outcome = trace.outcome
-    writer.line(plain(" end  ", "dim"), outcome_of(formatting.outcome(outcome)))
+    writer.line(plain(" end  ", "dim"), outcome_of(formatting.run_outcome(trace)))
     if outcome.answer is not None:
         writer.text(f"answer: {outcome.answer}", indent=6, rows=3)
     if trace.ground_truth is not None and trace.ground_truth.answer is not None:

@@ -151,7 +151,8 @@ class _ActionsCheck:
     def _compare(self, step: Step, text: str, *, contributes: bool) -> None:
         before, briefing = self.before, step.index == self.signals.briefing
         browsed = BROWSER_ACTION.match(text[:REPORT_HEAD].lower()) is not None
-        result = browsed or any(as_text(call.result) for call in step.tool_calls)
+        calls = self.signals.nesting.results_after(step.index)
+        result = browsed or any(as_text(call.result) for _, call in calls)
         before.looked_up |= result
         if not briefing:
             acts = self.signals.code[step.index] or browsed

@@ -14,6 +14,7 @@ from agentracer.attribution.embedded.kinds import FindingKinds
 from agentracer.attribution.embedded.text.code import code_blocks, function_bodies
 from agentracer.attribution.embedded.text.system_conventions import REQUESTED_FUNCTION
 from agentracer.attribution.embedded.text.unwrap import argument_texts, as_text
+from agentracer.call_nesting import CallNesting
 from agentracer.trace import Observed, Step, ToolCall
 
 __all__ = ["KINDS", "check_code"]
@@ -97,13 +98,14 @@ class _HistoryCheck:
         self.latest: dict[str, _Version] = {}
         self.any_tested = False
         last: tuple[int, set[str]] | None = None
+        nesting = CallNesting(run)
         for step, text in zip(run.steps, texts, strict=True):
             submitted = _submitted(text)
             if submitted:
                 self._submit(step.index, submitted)
                 last = step.index, set(submitted)
-            for call in step.tool_calls:
-                self._test(step, call)
+            for ref, call in nesting.results_after(step.index):
+                self._test(run.steps[ref.step], call)
         if last is not None:
             self._compare_with_task(run.task, *last)
 

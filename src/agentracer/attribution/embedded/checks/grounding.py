@@ -20,6 +20,7 @@ from agentracer.attribution.embedded.text.assignments import (
     variable_names,
 )
 from agentracer.attribution.embedded.text.unwrap import argument_texts, as_text
+from agentracer.call_nesting import CallNesting
 from agentracer.trace import Observed, Step, ToolCall
 
 __all__ = ["KINDS", "check_sources"]
@@ -120,17 +121,23 @@ class _GroundingCheck:
         self.uses_tools = any(step.tool_calls for step in run.steps)
         self.claimed: set[str] = set()
         self.computed: set[str] = set()  # names that are defined by a formula
-        task = run.task.casefold()
+        task, nesting = run.task.casefold(), CallNesting(run)
         for step, text in zip(run.steps, texts, strict=True):
             sources = self.sources.setdefault(step.agent, _Sources())
             self._compare_claims(step, text, sources, task)
-            for call in step.tool_calls:
-                self._compare_call(step, call, sources)
+            for ref, call in nesting.results_after(step.index):
+                caller = run.steps[ref.step]
+                own = self.sources.setdefault(caller.agent, _Sources())
+                self._compare_call(caller, call, own, made_inside=nesting.has_inner_steps(*ref))
 
-    def _compare_call(self, step: Step, call: ToolCall, sources: _Sources) -> None:
+    def _compare_call(
+        self, step: Step, call: ToolCall, sources: _Sources, *, made_inside: bool
+    ) -> None:
         query = " ".join(argument_texts(call.arguments, numbers=True))[:_LONGEST_QUERY]
         result = as_text(call.result)[:_LONGEST_RESULT] if call.error is None else ""
-        if call.error is not None or not result.strip() or _NO_RESULT.match(result):
+        if made_inside:
+            pass  # what steps inside the call made is their act, not the caller's
+        elif call.error is not None or not result.strip() or _NO_RESULT.match(result):
             self.findings.add(step.index, _EMPTY_RESULT, query=query[:_SHOWN])
         else:
             self._compare_results(step.index, call.name, query, result)

@@ -25,6 +25,7 @@ from agentracer.attribution.embedded.text.assignments import (
     variable_names,
 )
 from agentracer.attribution.embedded.text.unwrap import argument_texts, as_text
+from agentracer.call_nesting import CallNesting
 from agentracer.trace import Observed, Step, ToolCall
 
 __all__ = ["KINDS", "check_plan"]
@@ -165,6 +166,7 @@ def check_plan(run: Observed, texts: Sequence[str]) -> FindingLog:
 class _ConsistencyCheck:
     def __init__(self, run: Observed, texts: Sequence[str]) -> None:
         self.run, self.texts = run, texts
+        self.nesting = CallNesting(run)
         self.task = TaskFacts(run.task)
         self.state = _State()
         self.findings = FindingLog(KINDS, len(run.steps))
@@ -288,7 +290,9 @@ class _ConsistencyCheck:
 
     def _compare_calls(self, step: Step) -> None:
         """Recompute what tools were asked to compute, and look for it in the plan."""
-        for call in step.tool_calls:
+        for position, call in enumerate(step.tool_calls):
+            if self.nesting.has_inner_steps(step.index, position):
+                continue  # another agent was asked, not a calculator
             for text in argument_texts(call.arguments):
                 due = formula_value(text, {}) if any(sign in text for sign in "+-*/") else None
                 if due is not None:

@@ -18,7 +18,8 @@ from agentracer.attribution.embedded.text.system_conventions import (
     REPORT_HEAD,
 )
 from agentracer.attribution.embedded.text.tokens import without_list_markers
-from agentracer.trace import Observed, Step
+from agentracer.call_nesting import CallNesting
+from agentracer.trace import ErrorInfo, Observed, Step
 
 __all__ = ["Signals"]
 
@@ -37,9 +38,14 @@ class Signals:
     run: Observed
 
     @cached_property
+    def nesting(self) -> CallNesting:
+        """Which steps ran inside tool calls, and when results became known."""
+        return CallNesting(self.run)
+
+    @cached_property
     def texts(self) -> tuple[str, ...]:
-        """The text of each step, tool calls and results included."""
-        return tuple(self.run.text(step) for step in self.run.steps)
+        """The text of each step, with its tool calls and the results known when it ended."""
+        return tuple(self.run.text(self.nesting.as_it_ended(step)) for step in self.run.steps)
 
     @cached_property
     def code(self) -> tuple[bool, ...]:
@@ -97,10 +103,24 @@ class Signals:
         return tuple(step.index for step in self.run.steps if self._failed(step))
 
     def _failed(self, step: Step) -> bool:
-        if step.error is not None or any(call.error is not None for call in step.tool_calls):
+        if step.error is not None or any(self._own_errors(step)):
             return True
         reporting = step.agent in self.executors
         return reporting and FAILED_EXECUTION.search(step.content[:REPORT_HEAD]) is not None
+
+    def _own_errors(self, step: Step) -> Iterator[ErrorInfo]:
+        """Errors of a step's calls, but for those in which the failure is that of inner steps."""
+        for position, call in enumerate(step.tool_calls):
+            if call.error is not None and not self._failed_inside(step.index, position):
+                yield call.error
+
+    def _failed_inside(self, caller: int, position: int) -> bool:
+        last = self.nesting.result_follows(caller, position)
+        return any(
+            (caller, position) in self.nesting.calls_around(step.index)
+            and (step.error is not None or any(call.error for call in step.tool_calls))
+            for step in self.run.steps[caller + 1 : last + 1]
+        )
 
     @cached_property
     def unrecovered_calls(self) -> tuple[int, ...]:
@@ -113,7 +133,8 @@ class Signals:
         return tuple(
             step.index
             for step in self.run.steps
-            if any(
+            if any(self._own_errors(step))
+            and any(
                 call.error is not None and succeeded.get((step.agent, call.name), -1) < step.index
                 for call in step.tool_calls
             )

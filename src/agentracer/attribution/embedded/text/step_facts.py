@@ -21,7 +21,7 @@ from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.attribution.embedded.text.system_conventions import CHAT_END
 from agentracer.attribution.embedded.text.tokens import Tokens, share, tokens
 from agentracer.attribution.embedded.text.unwrap import without_code_and_logs
-from agentracer.trace import Step
+from agentracer.trace import Step, ToolCall
 
 __all__ = ["RunFacts", "StepFacts", "read_run"]
 
@@ -278,13 +278,16 @@ class _Reader:
         memory.last_words[step.agent] = held.words
         if from_outside and step.agent not in self.signals.users:
             memory.result = step.index, held
-        results = "\n".join(_results(step))
-        if results:
-            returned = tokens(results)
+        results: dict[int, list[str]] = {}
+        for ref, call in self.signals.nesting.results_after(step.index):
+            if text := _returned(call):
+                results.setdefault(ref.step, []).append(text)
+        for caller, texts in results.items():
+            returned = tokens("\n".join(texts))
             unseen = [fact for fact in returned.facts if fact not in memory.seen]
-            memory.introduced.update(dict.fromkeys(unseen, step.index))
+            memory.introduced.update(dict.fromkeys(unseen, caller))
             memory.seen |= returned.all
-            memory.result = step.index, returned
+            memory.result = caller, returned
 
 
 def _requests(step: Step) -> Iterator[str]:
@@ -300,9 +303,6 @@ def _one_line_arguments(arguments: object) -> object:
     return "" if no_request else arguments
 
 
-def _results(step: Step) -> Iterator[str]:
-    for call in step.tool_calls:
-        if call.result is not None:
-            yield str(call.result)
-        if call.error is not None:
-            yield call.error.message
+def _returned(call: ToolCall) -> str:
+    texts = [] if call.result is None else [str(call.result)]
+    return "\n".join(texts if call.error is None else [*texts, call.error.message])
