@@ -9,10 +9,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from click.testing import CliRunner
 
 import agentracer
 from agentracer import current_run, record
 from agentracer._guard import guard, swallowed
+from agentracer.cli import cli
 from agentracer.store import Journal, Store
 from tests.hostile import hostile_values
 
@@ -340,6 +342,21 @@ def test_a_forked_child_that_records_nothing_leaves_no_trace(home):
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
     assert agentracer.Store().ids() == [run.id]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_run_that_a_fork_left_is_shown_as_such():
+    with agentracer.record("forked") as run:
+        child = os.fork()
+        if child == 0:
+            run.recorder.begin_step("agent")
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    left = next(trace_id for trace_id in agentracer.Store().ids() if trace_id != run.id)
+    for command in (["list"], ["show", left]):
+        printed = CliRunner().invoke(cli, command).output
+        assert "left by a fork" in " ".join(printed.split())
+    assert agentracer.Store().load(left).parent == run.id
 
 
 def test_a_run_that_is_discarded_leaves_no_trace():

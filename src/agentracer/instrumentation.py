@@ -14,7 +14,8 @@ from types import ModuleType
 from typing import Final
 
 from agentracer._guard import guard
-from agentracer.adapters.kit.patching import post_import
+from agentracer.adapters.kit.patching import Patches, post_import
+from agentracer.adapters.kit.threads import install_pool_threads
 from agentracer.frameworks.base import Adapter
 from agentracer.frameworks.registry import load, specs
 from agentracer.frameworks.spec import AdapterSpec
@@ -30,6 +31,7 @@ _requested: set[str] = set()
 _installed: dict[str, Adapter] = {}
 _warned: set[str] = set()  # frameworks of an untested version: said once per process
 _hooks: dict[str, Callable[[], None]] = {}
+_pool_threads = Patches("pool threads")
 
 
 def instrument(*frameworks: str) -> None:
@@ -52,6 +54,8 @@ def instrument(*frameworks: str) -> None:
     with guard("instrumentation.store"):
         prepare()
     with _lock:
+        with guard("instrumentation.threads"):
+            install_pool_threads(_pool_threads)
         for name in frameworks or registered:
             _requested.add(name)
             if registered[name].trigger in sys.modules:
@@ -70,6 +74,7 @@ def uninstrument() -> None:
             name, adapter = _installed.popitem()
             with guard(f"{name}.uninstall"):
                 adapter.uninstall()
+        _pool_threads.undo()
 
 
 def instrumented() -> frozenset[str]:

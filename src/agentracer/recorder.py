@@ -99,6 +99,7 @@ class RunRecorder:
         self._last_context: dict[str, tuple[list[str], int]] = {}
         self._agents: dict[str, str] = {}
         self._callers: dict[str, int] = {}
+        self._open_steps: set[int] = set()
 
     def _begin(self, header: Mapping[str, Any]) -> None:
         self.started_at = time.time()
@@ -236,6 +237,7 @@ class RunRecorder:
         with self._lock:
             index = self._steps
             self._steps += 1
+            self._open_steps.add(index)
         self._event("step", index=index, step=step)
         return index + self._first_step
 
@@ -255,6 +257,8 @@ class RunRecorder:
         stored = self._storable({key: value for key, value in fields.items() if value is not None})
         if "content" in stored:
             stored["content"] = _as_text(stored["content"])
+        if "ended_at" in stored:
+            self._open_steps.discard(local)
         self._event("step", index=local, step=stored)
 
     def update_reads(self, index: int, reads: Sequence[str]) -> None:
@@ -285,9 +289,15 @@ class RunRecorder:
         return self._callers.get(call_id) if call_id else None
 
     def finish(self, outcome: Mapping[str, Any]) -> None:
-        """Write the last event and close the sink; a fork that recorded nothing leaves nothing."""
+        """Write the last event and close the sink; a fork that recorded nothing leaves nothing.
+
+        A step that has not ended by then, such as one of a task that nothing waits for, is marked:
+        its attribute `ending` is `unfinished`.
+        """
         if self._open is not None:
             return
+        for index in sorted(self._open_steps):
+            self._event("step", index=index, step={"attributes": {"ending": "unfinished"}})
         stored = self._storable(dict(outcome))
         if "answer" in stored:
             stored["answer"] = _as_text(stored["answer"])

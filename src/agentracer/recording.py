@@ -96,6 +96,11 @@ class Run:
         _live.add(self)
 
     @property
+    def is_finished(self) -> bool:
+        """Whether it has ended, so that nothing more is recorded of it."""
+        return self._finished
+
+    @property
     def id(self) -> str:
         """The id of the trace."""
         return self.recorder.trace_id
@@ -268,8 +273,12 @@ class Run:
 
 
 def current_run() -> Run | None:
-    """The run that the calling code belongs to, if a `record()` block encloses it."""
-    return _current.get()
+    """The run that the calling code belongs to, if a `record()` block encloses it.
+
+    What goes on after the block, such as a task that nothing waits for, belongs to it no more.
+    """
+    run = _current.get()
+    return None if run is None or run.is_finished else run
 
 
 @contextmanager

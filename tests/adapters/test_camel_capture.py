@@ -631,7 +631,6 @@ _PATCHED = [
             "astep",
             "_stream",
             "_astream",
-            "_step_impl",
             "_execute_tool",
             "_aexecute_tool",
             "_execute_tool_from_stream_data",

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import operator
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
@@ -446,3 +447,43 @@ def test_a_reference_run_names_the_step_inside_not_the_call_of_the_supervisor():
         "train_desk",
         "The fare is EUR 95.90.",
     )
+
+
+def test_a_pool_of_threads_in_a_node_belongs_to_the_run_of_the_node():
+    inner = graph_of(MessagesState, say=lambda s: {"messages": [AIMessage("from the pool")]})
+
+    def fan_out(state):
+        with ThreadPoolExecutor(2) as pool:
+            results = list(pool.map(inner.invoke, [QUESTION, QUESTION]))
+        return {"messages": [AIMessage(f"{len(results)} results")]}
+
+    graph_of(MessagesState, fan_out=fan_out).invoke(QUESTION)
+    assert len(Store().ids()) == 1
+    steps = Store().load(Store().ids()[0]).steps
+    assert sorted(step.content for step in steps) == ["2 results", "from the pool", "from the pool"]
+
+
+def test_a_model_call_that_nothing_waits_for_is_named_unfinished():
+    release = asyncio.Event()
+
+    class Slow(ScriptedChat):
+        async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
+            await release.wait()
+            return self._generate(messages, stop, run_manager, **kwargs)
+
+    async def node(state):
+        tasks.append(asyncio.create_task(Slow(answers=["late"]).ainvoke("hello")))
+        await asyncio.sleep(0.01)
+        return {"messages": [AIMessage("at once")]}
+
+    tasks = []
+
+    async def main():
+        await graph_of(MessagesState, node=node).ainvoke(QUESTION)
+        release.set()
+        return await tasks[0]
+
+    assert asyncio.run(main()).text == "late"
+    steps = Store().load(Store().ids()[0]).steps
+    late = next(step for step in steps if step.kind == "llm")
+    assert (late.content, late.attributes["ending"]) == ("", "unfinished")

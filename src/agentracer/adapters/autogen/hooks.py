@@ -15,7 +15,9 @@ from autogen_core.models import ChatCompletionClient
 from autogen_core.tools import BaseTool, Workbench
 
 from agentracer.adapters.autogen import models, runs, tools
+from agentracer.adapters.autogen.call_stack import innermost
 from agentracer.adapters.kit.patching import Patches
+from agentracer.adapters.kit.threads import carry_variable
 from agentracer.adapters.kit.wrapping import Begin, around
 
 __all__ = ["install"]
@@ -40,6 +42,7 @@ def _methods() -> dict[type, dict[str, Begin]]:
 def install(patches: Patches) -> None:
     """Wrap the methods of all classes there are, and will be; all of them, or none."""
     with patches.transaction():
+        carry_variable(innermost, patches)
         for family, methods in _methods().items():
             patches.subclasses(family, functools.partial(_wrap, patches, methods))
 

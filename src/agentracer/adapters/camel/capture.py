@@ -88,11 +88,10 @@ class OpenModelCall:
 
 
 class Capture:
-    """Keeps what spans several calls: the states of runs, and turns that change thread."""
+    """Keeps what spans several calls: the states of runs."""
 
     def __init__(self) -> None:
         self._states: weakref.WeakKeyDictionary[Run, RunState] = weakref.WeakKeyDictionary()
-        self._handed_over: dict[int, Scope] = {}
 
     # -- scopes
 
@@ -129,28 +128,16 @@ class Capture:
         turn = Turn(agent, name, "/".join((*path, name)))
         entry.place = dataclasses.replace(place, turn=turn, tool=None)
         entry.subject = turn
-        self._handed_over[id(agent)] = entry.place
         return entry
 
     def end_turn(self, entry: Entry, response: Any, error: BaseException | None) -> None:
         """It ends: with a response, an exception, or because its stream is read no further."""
         turn: Turn = entry.subject
-        if self._handed_over.get(id(turn.agent)) is entry.place:
-            del self._handed_over[id(turn.agent)]
         if turn.open_call is not None:
             self.end_call(turn.open_call)
         if response is not None and getattr(response, "terminated", False):
             _note_termination(entry, turn, response)
         self.leave(entry, response, turn.text or convert.response_text(response), error)
-
-    # -- places that are handed over by hand
-
-    def handed_over(self, agent: Any) -> Scope | None:
-        """The place of an agent's turn, for a thread that CAMEL started without its context."""
-        here = current_scope.get()
-        if here is not None and here.turn is not None and here.turn.agent is agent:
-            return None
-        return self._handed_over.get(id(agent))
 
     # -- model calls
 

@@ -15,8 +15,9 @@ from agentracer.adapters.camel.calls import Calls, streams
 from agentracer.adapters.camel.capture import Capture, Entry
 from agentracer.adapters.camel.scope import current_scope
 from agentracer.adapters.camel.societies import Societies
-from agentracer.adapters.camel.tools import Tools, begin_async_function, begin_function
+from agentracer.adapters.camel.tools import Tools, begin_function
 from agentracer.adapters.kit.patching import Patches
+from agentracer.adapters.kit.threads import carry_variable
 from agentracer.adapters.kit.wrapping import Call, around
 
 __all__ = ["CamelHooks"]
@@ -52,6 +53,7 @@ class CamelHooks:
         for name in _ALWAYS:
             importlib.import_module(name)
         with self.patches.transaction():
+            carry_variable(current_scope, self.patches)
             for name, patch in (
                 ("camel.models.base_model", self._patch_models),
                 ("camel.agents.chat_agent", self._patch_agents),
@@ -86,8 +88,6 @@ class CamelHooks:
         self._wrap(agent, "astep", _entered("camel.step", begin, capture.end_turn))
         self._wrap(agent, "_stream", around(self._calls.begin_stream, "camel.stream"))
         self._wrap(agent, "_astream", around(self._calls.begin_stream, "camel.stream"))
-        # CAMEL runs these in threads of its own, which know nothing of where they were started.
-        self._wrap(agent, "_step_impl", _entered("camel.step", self._rejoin, _nothing))
         run, streamed = (
             around(begin, "camel.tool") for begin in (self._tools.begin, self._tools.begin_streamed)
         )
@@ -98,8 +98,8 @@ class CamelHooks:
 
     def _patch_tools(self, module: Any) -> None:
         tool = module.FunctionTool
-        self._wrap(tool, "__call__", around(begin_function, "camel.tool"))
-        self._wrap(tool, "async_call", around(begin_async_function, "camel.tool"))
+        for name in ("__call__", "async_call"):
+            self._wrap(tool, name, around(begin_function, "camel.tool"))
 
     def _patch_societies(self, module: Any) -> None:
         society = module.RolePlaying
@@ -134,10 +134,8 @@ class CamelHooks:
     def _patch_workforces(self, module: Any) -> None:
         workforce, societies = module.Workforce, self._societies
         place, end = "camel.workforce", societies.end_workforce
-        self._wrap(
-            workforce, "process_task", _entered(place, societies.begin_blocking_workforce, end)
-        )
-        self._wrap(workforce, "process_task_async", _entered(place, societies.begin_workforce, end))
+        for name in ("process_task", "process_task_async"):
+            self._wrap(workforce, name, _entered(place, societies.begin_workforce, end))
         self._wrap(workforce, "start", _entered(place, societies.begin_node, _nothing))
         for name, purpose in (
             ("_decompose_task", "decompose"),
@@ -173,10 +171,6 @@ class CamelHooks:
     def _patch_role_players(self, module: Any) -> None:
         work = _entered("camel.worker", self._societies.begin_work, self._societies.end_work)
         self._wrap(module.RolePlayingWorker, "_process_task", work)
-
-    def _rejoin(self, agent: Any, *_: Any, **__: Any) -> Entry | None:
-        place = self.capture.handed_over(agent)
-        return Entry(place) if place is not None else None
 
 
 def _nothing(entry: Entry, result: Any, error: BaseException | None) -> None:

@@ -1,7 +1,7 @@
 """Where code of a CAMEL system runs: in which run, which society, on behalf of which agent.
 
-A `Scope` travels in a context variable, so runs that go on at the same time stay apart. Where
-CAMEL hands work to a thread without its context, the seams carry the place over by hand.
+A `Scope` travels in a context variable, so runs that go on at the same time stay apart; see
+`kit.threads` for the pools to which CAMEL hands work.
 
 Names are stable from run to run, as replay and lessons need them: an agent of a society is called
 after its part in it (`coordinator_agent`, the role, the worker's description), any other after its

@@ -11,7 +11,6 @@ nobody holds it any more.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import weakref
 from collections.abc import Mapping
@@ -44,22 +43,11 @@ class Societies:
         self._conversations: weakref.WeakKeyDictionary[Any, _Conversation] = (
             weakref.WeakKeyDictionary()
         )
-        self._handed_over: dict[tuple[int, int], Scope] = {}
 
     # -- workforces
 
-    def begin_blocking_workforce(self, workforce: Any, task: Any) -> Entry | None:
-        """`process_task` begins; where a loop runs, it goes to a thread without its context."""
-        entry = self.begin_workforce(workforce, task)
-        if entry is not None and _loop_is_running():
-            self._handed_over[id(workforce), id(task)] = entry.place
-        return entry
-
     def begin_workforce(self, workforce: Any, task: Any, *_: Any, **__: Any) -> Entry | None:
         """`process_task_async` begins; inside of `process_task`, that counts."""
-        handed = self._handed_over.pop((id(workforce), id(task)), None)
-        if handed is not None:
-            return Entry(handed)
         here = current_scope.get()
         if here is not None and here.society is workforce and not here.state.finished:
             return None
@@ -70,8 +58,6 @@ class Societies:
 
     def end_workforce(self, entry: Entry, task: Any, error: BaseException | None) -> None:
         """It has returned the task, with its result and state."""
-        if entry.subject is None:
-            return
         if entry.root is not None and entry.root.owned and _state_of(task) == "FAILED":
             entry.place.run.fail("the workforce reports that the task failed")
         self._capture.leave(entry, task, getattr(task, "result", None), error)
@@ -218,11 +204,3 @@ def _finish_conversation(conversation: _Conversation, error: BaseException | Non
 
 def _asks_models(kwargs: Mapping[str, Any]) -> bool:
     return bool(kwargs.get("with_task_specify", True) or kwargs.get("with_task_planner"))
-
-
-def _loop_is_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -1,13 +1,11 @@
 """Tool calls: what is recorded of them, and what a replay gives instead.
 
 CAMEL gives an agent the text of a tool's exception as if the tool had returned it, so the exception
-is remembered on its way; and it runs tools in threads that know nothing of the agent that called.
+is remembered on its way.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,7 +16,7 @@ from agentracer.adapters.camel.scope import Scope, current_scope
 from agentracer.adapters.kit.wrapping import Call, ReplayedOutput
 from agentracer.replay.session import ToolAnswer
 
-__all__ = ["Tools", "begin_async_function", "begin_function"]
+__all__ = ["Tools", "begin_function"]
 
 _Request = tuple[str, Any, str, Any]
 """The name, the arguments and the id of a call, and what else CAMEL keeps of it."""
@@ -50,7 +48,7 @@ class Tools:
         return self._begin(agent, described, args, kwargs)
 
     def _begin(self, agent: Any, request: _Request, args: Any, kwargs: Any) -> Call | None:
-        place = self.capture.handed_over(agent) or current_scope.get()
+        place = current_scope.get()
         if place is None or place.turn is None:
             return None
         name, arguments, call_id, _ = request
@@ -128,29 +126,5 @@ class _FunctionCall(Call):
 
 
 def begin_function(tool: Any, args: Any, kwargs: Any) -> Call | None:
-    """`FunctionTool.__call__`."""
+    """`FunctionTool.__call__` and `async_call`."""
     return _FunctionCall(tool, args, kwargs) if current_scope.get() is not None else None
-
-
-def begin_async_function(tool: Any, args: Any, kwargs: Any) -> Call | None:
-    """`FunctionTool.async_call`; its function keeps its context in a thread."""
-    call = begin_function(tool, args, kwargs)
-    if call is not None and not asyncio.iscoroutinefunction(tool.func):
-        call.owner = _InContext(tool)
-    return call
-
-
-class _InContext:
-    """A tool whose function runs in the context of the agent that called it."""
-
-    def __init__(self, tool: Any) -> None:
-        context, function = contextvars.copy_context(), tool.func
-
-        @functools.wraps(function)
-        def func(*args: Any, **kwargs: Any) -> Any:
-            return context.run(function, *args, **kwargs)
-
-        self._tool, self.func = tool, func
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tool, name)

@@ -18,6 +18,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers import context
 
 from agentracer.adapters.kit.patching import Patches
+from agentracer.adapters.kit.threads import carry
 from agentracer.adapters.langgraph.callbacks import CaptureHandler
 from agentracer.adapters.langgraph.convert import agents_of
 from agentracer.adapters.langgraph.hooks import ADVISED, LangChainHooks
@@ -51,6 +52,7 @@ class _LangGraphAdapter:
             self._patches.undo_with(lambda: context._configure_hooks.remove(hook))
             hooks = LangChainHooks(handler)
             hooks.install(self._patches)
+            carry(handler.carry_node, self._patches)
         self._hooks = hooks
 
     def uninstall(self) -> None:

@@ -22,16 +22,19 @@ what the node wrote.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.outputs import LLMResult
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.base import BaseTracer
 from langgraph.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
 from langgraph.types import Command
@@ -43,7 +46,7 @@ from agentracer.adapters.langgraph import convert
 from agentracer.encoding import to_json
 from agentracer.frameworks.registry import LANGGRAPH
 from agentracer.recorder import RunRecorder, describe_error
-from agentracer.recording import Run
+from agentracer.recording import Run, current_run, inside
 
 __all__ = ["CaptureHandler", "GraphRequest", "Span"]
 
@@ -441,11 +444,18 @@ class CaptureHandler(BaseCallbackHandler):
         finally:
             self._opening.release()
 
+    def carry_node(self) -> Callable[[], AbstractContextManager[None]] | None:
+        """The run of the node that hands work to a pool; see `kit.threads`."""
+        config = var_child_runnable_config.get(None) if current_run() is None else None
+        span = self.span(getattr((config or {}).get("callbacks"), "parent_run_id", None))
+        run = span.root.run if span is not None else None
+        return functools.partial(inside, run) if run is not None else None
+
     def _end_root(self, root: _Root, outputs: Any, error: BaseException | None) -> None:
         for run_id in root.spans:
             span = self._spans.pop(run_id, None)
             if span is not None:
-                _break_off(span, error or GeneratorExit())
+                _break_off(span, error)
         waits = any(isinstance(known, GraphInterrupt) for known in root.errors)
         answer = convert.answer_text(outputs, root.inputs) if error is None else None
         failure = error if error is None or not isinstance(error, GraphBubbleUp) else None
@@ -512,13 +522,17 @@ def _end_model_step(recorder: RunRecorder, span: Span, message: BaseMessage) -> 
     return text
 
 
-def _break_off(span: Span, error: BaseException) -> None:
-    """End a step that will not come to its end, with what was said by then."""
+def _break_off(span: Span, error: BaseException | None) -> None:
+    """End a step that will not come to its end, with what was said by then.
+
+    Without an error, its run ended and nothing waited for it.
+    """
     recorder = span.root.recorder
     if recorder is None or span.step is None or span.call_id is not None:
         return
-    failure = describe_error(error) if _is_failure(error) else None
-    attributes = {"ending": ending_of(error)} if span.tokens else None
+    failure = describe_error(error) if error is not None and _is_failure(error) else None
+    ending = "unfinished" if error is None else ending_of(error)
+    attributes = {"ending": ending} if span.tokens or failure is None else None
     recorder.end_step(
         span.step, content="".join(span.tokens) or None, error=failure, attributes=attributes
     )
