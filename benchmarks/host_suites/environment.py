@@ -92,11 +92,10 @@ def make_environment(suites: Sequence[Suite], sources: Sequence[Path], folder: P
 
 def _pinned(suites: Iterable[Suite]) -> Iterator[str]:
     """The framework's distributions at the versions that are installed here."""
-    names = {suite.distribution for suite in suites}
+    families = {suite.distribution.partition("-")[0] for suite in suites}
     for distribution in metadata.distributions():
-        name = _normal(distribution.name)
-        if name in names or name.partition("-")[0] in {"langgraph", "langchain", "autogen"}:
-            yield f"{name}=={distribution.version}"
+        if _normal(distribution.name).partition("-")[0] in families:
+            yield f"{distribution.name}=={distribution.version}"
 
 
 def _test_requirements(suites: Iterable[Suite], sources: Iterable[Path]) -> Iterator[str]:

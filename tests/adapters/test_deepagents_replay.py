@@ -142,7 +142,8 @@ def test_subagents_that_run_at_once_keep_their_own_steps_and_one_can_be_correcte
             world.forget()
             wrong = next(step for step in trace.steps if step.content == "wind 9")
             override = Override(step=wrong.index, content="wind 3")
-            return trace, await arerun(trace, run, override=override, check=check)
+            again = await arerun(trace, run, override=override, check=check)
+            return trace, again
 
         trace, again = asyncio.run(scenario())
         inner = [step for step in trace.steps if step.agent == "researcher"]
@@ -155,4 +156,7 @@ def test_subagents_that_run_at_once_keep_their_own_steps_and_one_can_be_correcte
             "water": "water 2",
         }
         assert again.outcome.success is True
-        assert len(world.server.exchanges) == 1
+        modes = {step.content: step.attributes["replay"] for step in again.steps}
+        assert modes[""] == "recorded"  # the request of the supervisor
+        asked = [text_of(exchange.body["messages"][-1]) for exchange in world.server.exchanges]
+        assert not any(prompt == "wind" for prompt in asked)  # the other two ran at the same time
