@@ -34,7 +34,7 @@ from agentracer.recorder import (
 from agentracer.redaction import Redactor
 from agentracer.store import Journal, Store, new_trace_id
 from agentracer.store.disk_errors import report_disk_error, reset_disk_errors
-from agentracer.store.fold import fold, parse_lines
+from agentracer.store.fold import fold_lines
 from agentracer.trace import Trace
 from agentracer.verdict import Verdict
 
@@ -129,8 +129,7 @@ class Run:
         lines = self.recorder.sink.memory_lines()
         if lines is None:
             return self._store.load(self.id)
-        events, torn = parse_lines(lines)
-        return fold(events, torn=torn)
+        return fold_lines(lines)
 
     def discard(self) -> None:
         """Remove what was recorded from the disk; for a run that has ended."""

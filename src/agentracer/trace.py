@@ -320,11 +320,14 @@ class Trace(FrozenRecord):
         """How the run ended."""
         return self.observed.outcome
 
+    def to_data(self) -> dict[str, Any]:
+        """The trace as JSON data in the schema of this version; defaults are left out."""
+        data = self.model_dump(mode="json", exclude_defaults=True)
+        return {"schema_version": self.schema_version, **data}
+
     def to_json(self, *, indent: int | None = None) -> str:
         """The trace as JSON text in the schema of this version; defaults are left out."""
-        data = self.model_dump(mode="json", exclude_defaults=True)
-        versioned = {"schema_version": self.schema_version, **data}
-        return json.dumps(versioned, ensure_ascii=False, indent=indent, allow_nan=False)
+        return json.dumps(self.to_data(), ensure_ascii=False, indent=indent, allow_nan=False)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

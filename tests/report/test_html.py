@@ -11,6 +11,7 @@ from samples import HOSTILE, agent_as_tool, curved, failed_run, hostile_trace, l
 
 from agentracer.escaping import CONTROL_CHARS
 from agentracer.report import html
+from agentracer.report.replays import Replay
 from agentracer.trace import Observed, Step, Trace
 from agentracer.verdict import Provenance, Verdict
 
@@ -177,3 +178,51 @@ class TestWrite:
             html.write(path, *failed_run())
         assert path.read_text() == "old"
         assert len(list(tmp_path.iterdir())) == 1
+
+
+class TestLargeRuns:
+    """The texts of a run that no browser could open are cut, and the page says so."""
+
+    @pytest.fixture(autouse=True)
+    def _small_limit(self, monkeypatch):
+        monkeypatch.setattr(html, "MOST_CHARACTERS", 40_000)
+
+    def large_run(self):
+        trace, verdict = failed_run()
+        long = "x" * 50_000
+        steps = tuple(
+            step.model_copy(update={"content": f"{step.content}\n{long}"}) for step in trace.steps
+        )
+        observed = trace.observed.model_copy(update={"steps": steps})
+        return trace.model_copy(update={"observed": observed}), verdict
+
+    def test_the_page_says_how_much_is_cut_and_how_to_get_all(self):
+        trace, verdict = self.large_run()
+        data = json.loads(html.data(trace, verdict))
+        assert re.match(r"This run has 300,\d{3} characters of text\.", data["words"]["cut"])
+        assert f"`agentracer export {trace.id}` writes all of it" in data["words"]["cut"]
+        shown = [step["content"] for step in data["trace"]["observed"]["steps"]]
+        marked = [text for text in shown if "…[agentracer: cut " in text]
+        assert f"{len(marked)} texts of it are shown in part" in data["words"]["cut"]
+
+    def test_what_the_verdict_quotes_is_shown_whole(self):
+        trace, verdict = self.large_run()
+        data = json.loads(html.data(trace, verdict))
+        steps = data["trace"]["observed"]["steps"]
+        quoted = {piece["step"] for c in data["verdict"]["candidates"] for piece in c["evidence"]}
+        assert quoted
+        for index in quoted:
+            assert steps[index]["content"] == trace.steps[index].content
+
+    def test_replays_share_the_room_of_one_run(self):
+        trace, verdict = self.large_run()
+        replay = Replay("again", parts=0, steps=trace.steps, outcome=trace.outcome)
+        data = json.loads(html.data(trace, verdict, [replay] * 4))
+        for shown in data["replays"]:
+            assert sum(len(step.get("content", "")) for step in shown["steps"]) < 15_000
+
+    def test_a_run_that_fits_is_not_touched(self):
+        trace, verdict = failed_run()
+        data = json.loads(html.data(trace, verdict))
+        assert data["words"]["cut"] == ""
+        assert data["trace"] == json.loads(trace.to_json())

@@ -289,6 +289,21 @@ class TestLongTrace:
         assert selected(page) == "49999"
         assert page.complaints() == []
 
+    def test_a_run_of_two_hundred_megabytes_shows_its_first_step_and_what_is_cut(self, shown):
+        content = "The quick brown fox jumps over the lazy dog, 42 times. " * 1_800
+        steps = tuple(Step(index=i, agent="ab"[i % 2], content=content) for i in range(2_000))
+        page, seconds = shown(Trace(id="large", observed=Observed(steps=steps)))
+        assert seconds < 7
+        assert texts(page, ".step")
+        note = page.run("document.getElementById('cut-texts').innerText")
+        assert note.startswith("This run has 198,000,000 characters of text.")
+        assert "`agentracer export large` writes all of it" in note
+        assert page.complaints() == []
+
+    def test_a_run_that_fits_has_no_such_note(self, shown):
+        page, _ = shown(*failed_run())
+        assert page.run("document.getElementById('cut-texts').hidden") is True
+
     def test_scrolls_smoothly(self, shown):
         page, _ = shown(long_run(50_000))
         script = (

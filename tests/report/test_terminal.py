@@ -1,15 +1,19 @@
 import io
 import re
+import time
 from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.text import Text
 from samples import agent_as_tool, curved, failed_run, hostile_trace
 
+from agentracer.escaping import escape_control_chars
 from agentracer.report.terminal import TraceRow, print_trace, print_traces, print_verdict
-from agentracer.trace import ErrorInfo, Observed, Outcome, Step, ToolCall, Trace
+from agentracer.report.terminal.console_writer import ConsoleWriter
+from agentracer.trace import ErrorInfo, Label, Observed, Outcome, Step, ToolCall, Trace
 from agentracer.verdict import Provenance, Verdict, Verification
 
 
@@ -234,3 +238,83 @@ def test_plain_when_colours_are_off(monkeypatch):
     print_verdict(verdict, trace, Console(file=out, width=80, force_terminal=True))
     assert "\x1b[31m" not in out.getvalue()
     assert "\x1b[1;31m" not in out.getvalue()
+
+
+def long_trace(count: int) -> Trace:
+    steps = tuple(Step(index=i, agent="a", content=f"part {i}") for i in range(count))
+    return Trace(id="long", observed=Observed(steps=steps))
+
+
+def printed_steps(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"^ *(\d+)  a  ", text, re.MULTILINE)]
+
+
+class TestLongRuns:
+    def test_up_to_two_thousand_steps_are_all_printed(self):
+        text = printed(print_trace, long_trace(2_000))
+        assert printed_steps(text) == list(range(2_000))
+        assert "not shown" not in text
+
+    def test_the_middle_of_a_longer_run_is_left_out_and_named(self):
+        text = printed(print_trace, long_trace(5_000))
+        assert printed_steps(text) == [*range(1_500), *range(4_500, 5_000)]
+        assert "… steps 1500 to 4499 not shown; `agentracer show ID --steps 1500-4499`" in text
+
+    def test_a_blamed_step_in_the_middle_is_printed_with_its_neighbours(self):
+        trace = long_trace(5_000)
+        label = Label(agent="a", step=3_000)
+        text = printed(print_trace, trace.model_copy(update={"labels": (label,)}))
+        steps = printed_steps(text)
+        assert len(steps) == 2_000
+        assert [step for step in steps if 2_000 < step < 4_000] == list(range(2_998, 3_003))
+        assert text.count("not shown") == 2
+
+    def test_a_range_prints_these_steps_alone(self):
+        trace = long_trace(5_000)
+        text = printed(lambda t, c: print_trace(t, c, steps=range(2_000, 2_003)), trace)
+        assert printed_steps(text) == [2_000, 2_001, 2_002]
+        assert "… steps 0 to 1999 not shown" in text
+        assert "… steps 2003 to 4999 not shown" in text
+
+    @pytest.mark.timing
+    def test_the_cost_of_a_step_does_not_grow_with_its_text(self):
+        def seconds(content: str) -> float:
+            steps = tuple(Step(index=i, agent="a", content=content) for i in range(50))
+            trace = Trace(id="t", observed=Observed(steps=steps))
+            started = time.process_time()
+            printed(print_trace, trace)
+            return time.process_time() - started
+
+        line = "The quick brown fox jumps over the lazy dog, 42 times. "
+        short = min(seconds(line * 20) for _ in range(3))
+        assert min(seconds(line * 20_000) for _ in range(3)) < 3 * short + 0.2  # was 100 times
+
+
+def rows_of_whole_text(value: str, rows: int, width: int) -> str:
+    """What `ConsoleWriter.text` printed when it escaped and wrapped the whole text."""
+    lines = escape_control_chars(value).strip("\n").rstrip().split("\n")
+    console = Console(width=width)
+    out, left = [], rows
+    for number, line in enumerate(lines):
+        cut = len(line) > left * width
+        wrapped = [row.plain.rstrip() for row in Text(line[: left * width]).wrap(console, width)]
+        out += wrapped[:left]
+        cut = cut or len(wrapped) > left
+        left -= len(wrapped)
+        if left > 0 and not cut:
+            continue
+        rest = len(lines) - number - 1
+        if rest or cut:
+            more = f"{rest:,} more line" + "s" * (rest != 1)
+            out.append(f"… {more}" if rest else "… the rest of the line")
+        break
+    return "".join(f"{row}\n" for row in out)
+
+
+@given(
+    st.text(st.sampled_from("ab \n\r\t\x0b\x1b\x85\u2028\u3000字e\u0301"), max_size=300),
+    st.integers(1, 5),
+)
+def test_text_is_cut_as_if_all_of_it_were_escaped_and_wrapped(value, rows):
+    text = printed(lambda c: ConsoleWriter(c).text(value, rows=rows), width=20)
+    assert text == rows_of_whole_text(value, rows, 20)

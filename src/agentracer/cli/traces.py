@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -14,10 +14,14 @@ from agentracer.cli._io import console, fail, load, print_json, say, skipped
 from agentracer.cli.lifecycle import DURATION, format_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agentracer.report.terminal import TraceRow
     from agentracer.store import Summary
     from agentracer.store.search import OutcomeName, SortKey
+    from agentracer.trace import Trace
 
+_ROWS_FROM_STEPS = 5_000  # in a longer run each step is printed as one line of JSON
 _OUTCOMES = ["failed", "succeeded", "unknown", "unfinished"]
 
 __all__ = ["export_trace", "import_otel", "list_traces", "show"]
@@ -99,22 +103,48 @@ def _row(summary: Summary) -> TraceRow:
     )
 
 
+class _StepRange(click.ParamType[range]):
+    """A range of steps: `10-20` (both included), `7`, `100-` (to the end)."""
+
+    name = "steps"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse the range."""
+        if isinstance(value, range):
+            return value
+        found = re.fullmatch(r"(\d{1,12})(?:(-)(\d{1,12})?)?", str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no range of steps; write 10-20, 7 or 100-", param, ctx)
+        first = int(found[1])
+        last = int(found[3]) if found[3] else sys.maxsize - 1 if found[2] else first
+        return range(first, last + 1)
+
+
 @click.command()
 @click.argument("target", metavar="ID|PATH|-", default="latest")
+@click.option(
+    "--steps",
+    type=_StepRange(),
+    metavar="FIRST-LAST",
+    help="Only these steps, such as 10-20, 7, or 0- for all.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole trace as JSON.")
-def show(target: str, as_json: bool) -> None:
-    """Show a trace step by step, with its latest verdict."""
+def show(target: str, steps: range | None, as_json: bool) -> None:
+    """Show a trace step by step, with its latest verdict.
+
+    Long texts are cut, and of a run of more than 2,000 steps the middle is left out; what is cut
+    is counted. --json has everything.
+    """
     from agentracer.report.terminal import print_trace, print_verdict
 
     traces, store = load(target)
     if as_json:
-        documents = [json.loads(trace.to_json()) for trace in traces]
-        print_json(documents[0] if len(documents) == 1 else documents)
+        _print_documents(traces)
         return
     screen = console()
     for trace in traces:
         verdict = store.load_verdict(trace.id) if store is not None else None
-        print_trace(trace, screen, verdict)
+        print_trace(trace, screen, verdict, steps=steps)
         if verdict is not None:
             print_verdict(verdict, trace, screen)
 
@@ -146,7 +176,8 @@ def import_otel(file: str) -> None:
     type=click.Choice(["json", "atif", "whowhen"]),
     default="json",
     show_default=True,
-    help="json is our own; atif is the Agent Trajectory Interchange Format v1.7.",
+    help="json is our own, with each step on one line in a run of more than 5,000 steps; atif is "
+    "the Agent Trajectory Interchange Format v1.7.",
 )
 def export_trace(target: str, form: str) -> None:
     """Write traces to stdout in another format."""
@@ -159,5 +190,15 @@ def export_trace(target: str, form: str) -> None:
     elif form == "whowhen":
         documents = [whowhen.to_whowhen(trace) for trace in traces]
     else:
-        documents = [json.loads(trace.to_json()) for trace in traces]
+        _print_documents(traces)
+        return
     print_json(documents[0] if len(documents) == 1 else documents)
+
+
+def _print_documents(traces: Sequence[Trace]) -> None:
+    """Print traces in our own format; each step of a long one on one line."""
+    documents = [trace.to_data() for trace in traces]
+    many = len(documents) != 1
+    long = max((len(trace.steps) for trace in traces), default=0) > _ROWS_FROM_STEPS
+    levels = (4 if many else 3) if long else None
+    print_json(documents if many else documents[0], rows=levels)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from agentracer.store.fold import fold, parse_lines
+from agentracer.store.fold import fold_lines
 from agentracer.trace import Trace
 
 __all__ = ["is_journal", "trace_of"]
@@ -30,5 +30,4 @@ def trace_of(text: str, *, source: Path | None = None) -> Trace:
     Raises:
         FormatError: the journal is damaged beyond use.
     """
-    events, torn = parse_lines(text.encode().splitlines())
-    return fold(events, torn=torn, source=source)
+    return fold_lines(text.encode().splitlines(), source=source)

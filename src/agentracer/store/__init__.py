@@ -32,7 +32,7 @@ from agentracer.event_writer import write_pending
 from agentracer.redaction import Redactor, load_settings
 from agentracer.store.disk_errors import report_disk_error, withdraw_disk_error
 from agentracer.store.files import create_once, write_atomically
-from agentracer.store.fold import fold, read_events, unfold
+from agentracer.store.fold import fold_lines, unfold
 from agentracer.store.journal import Journal
 from agentracer.store.summary import Summary, summarize
 from agentracer.trace import Trace
@@ -150,11 +150,11 @@ class Store:
         if not path.exists():
             path = self.journal_path(self.resolve(trace_id))
         try:
-            events, torn = read_events(path)
+            with path.open("rb") as file:
+                return fold_lines(file, source=path)
         except OSError as error:
             problem, remedy = error.strerror or str(error), "check the file's permissions"
             raise FormatError(problem, source=path, remedy=remedy) from error
-        return fold(events, torn=torn, source=path)
 
     def resolve(self, prefix: str) -> str:
         """The full id that a part of it stands for: its beginning or its end.

@@ -25,15 +25,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from agentracer.errors import FormatError
 from agentracer.trace import Trace
 
-__all__ = ["LOST", "fold", "parse_lines", "read_events", "unfold"]
+__all__ = ["LOST", "fold", "fold_lines", "parse_lines", "read_events", "unfold"]
 
 LOST: Final = "(lost)"
 """Stands for the agent of a step, or the role of a message, whose event was lost."""
 
+_LONG_CONTENT = 500  # characters from which it pays to look for an equal text
 _HEADER_FIELDS = ("ground_truth", "labels", "parent", "replayable", "started_at", "metadata")
 
 
@@ -45,18 +47,9 @@ def read_events(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 def parse_lines(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], int]:
     """The events in the lines of a journal, and how many lines could not be read."""
-    events, torn = [], 0
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            torn += bool(line.strip())
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-        else:
-            torn += 1
-    return events, torn
+    parsed = list(_parsed(lines))
+    events = [event for event in parsed if event is not None]
+    return events, len(parsed) - len(events)
 
 
 def fold(events: Iterable[dict[str, Any]], *, torn: int = 0, source: Path | None = None) -> Trace:
@@ -73,17 +66,44 @@ def fold(events: Iterable[dict[str, Any]], *, torn: int = 0, source: Path | None
     """
     state = _Fold()
     for event in events:
-        handler = getattr(state, f"on_{event.get('e')}", None)
-        if handler is None:
-            state.dropped["unknown"] += 1
-            continue
-        try:
-            handler(event)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            state.dropped["damaged"] += 1
+        state.add(event)
     if torn:
         state.dropped["torn"] += torn
     return state.trace(source)
+
+
+def fold_lines(lines: Iterable[bytes], *, source: Path | None = None) -> Trace:
+    """Add up the lines of a journal to a trace; one line is in memory at a time.
+
+    Args:
+        lines: of a journal, such as its file opened for reading bytes.
+        source: the journal, for error messages.
+
+    Raises:
+        FormatError: as `fold`.
+    """
+    state = _Fold()
+    for event in _parsed(lines):
+        if event is None:
+            state.dropped["torn"] += 1
+        else:
+            state.add(event)
+    return state.trace(source)
+
+
+def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any] | None]:
+    """The event in each line that is not blank; None where it cannot be read."""
+    for line in lines:
+        try:
+            event = from_json(line)
+        except ValueError:  # stricter than the standard library: nesting, lone surrogates
+            if not line.strip():
+                continue
+            try:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
+                event = None
+        yield event if isinstance(event, dict) else None
 
 
 def unfold(trace: Trace) -> Iterator[dict[str, Any]]:
@@ -128,6 +148,24 @@ class _Fold:
         self.outcome: dict[str, Any] = {"ending": "unfinished"}
         self.ended_at: float | None = None
         self.dropped: Counter[str] = Counter()
+        self._contents: dict[str, str] = {}
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Take in one event; one that is unknown or damaged is counted."""
+        handler = getattr(self, f"on_{event.get('e')}", None)
+        if handler is None:
+            self.dropped["unknown"] += 1
+            return
+        try:
+            handler(event)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            self.dropped["damaged"] += 1
+
+    def _share_content(self, part: dict[str, Any]) -> None:
+        """Keep one copy of a long text: what a step wrote is often a message that others read."""
+        content = part.get("content")
+        if isinstance(content, str) and len(content) >= _LONG_CONTENT:
+            part["content"] = self._contents.setdefault(content, content)
 
     def on_run(self, event: dict[str, Any]) -> None:
         self.header.update({key: value for key, value in event.items() if key != "e"})
@@ -135,6 +173,7 @@ class _Fold:
     on_update = on_run
 
     def on_message(self, event: dict[str, Any]) -> None:
+        self._share_content(event["message"])
         self.messages[event["id"]] = event["message"]
 
     def on_context(self, event: dict[str, Any]) -> None:
@@ -148,6 +187,7 @@ class _Fold:
         self.agents[agent["name"]] = agent
 
     def on_step(self, event: dict[str, Any]) -> None:
+        self._share_content(event["step"])
         step = self.steps.setdefault(int(event["index"]), {})
         attributes = {**step.get("attributes", {}), **event["step"].get("attributes", {})}
         step.update(event["step"])

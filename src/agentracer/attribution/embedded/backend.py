@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from agentracer.attribution.backends import Backend, Judgement
@@ -16,6 +17,7 @@ from agentracer.attribution.embedded.model.model_file import (
 from agentracer.attribution.embedded.model.ranker import Ranking, rank
 from agentracer.attribution.embedded.rules_backend import RULES_VERSION, judge_by_rules
 from agentracer.errors import FormatError, UnknownModel
+from agentracer.text_bounds import BoundedRun, bound_texts
 from agentracer.trace import GroundTruth, Observed
 from agentracer.verdict import Candidate
 
@@ -29,6 +31,9 @@ SHIPPED = {"": DEFAULT, "transfer": "transfer", "in-domain": "in_domain"}
 
 _EXPLAINED = 10  # candidates with evidence; the rest of the ranking goes without
 _LISTED = 1_000  # candidates of a very long run
+_MOST_CHARACTERS = 5_000_000
+"""Characters of a run that are read, which takes a few seconds. Of a larger run the longest texts
+are read in part, and a note of the verdict says so."""
 
 
 class EmbeddedBackend(Backend):
@@ -62,9 +67,17 @@ class EmbeddedBackend(Backend):
         self.trained_ids = frozenset(map(str, trained))
 
     def attribute(self, run: Observed, *, ground_truth: GroundTruth | None = None) -> Judgement:  # noqa: ARG002 - part of the protocol
-        """Rank the steps of a run. O(length of its text)."""
-        if self.model is None:
-            return judge_by_rules(run)
+        """Rank the steps of a run. O(length of its text), of which a bounded part is read."""
+        bounded = bound_texts(run, _MOST_CHARACTERS, cut=_head_and_tail, repeats=False)
+        judgement = judge_by_rules(bounded.run) if self.model is None else self._rank(bounded.run)
+        if not bounded.cut:
+            return judgement
+        candidates = tuple(_quoting(run, candidate) for candidate in judgement.candidates)
+        notes = (*judgement.notes, _what_was_cut(bounded))
+        return replace(judgement, candidates=candidates, notes=notes)
+
+    def _rank(self, run: Observed) -> Judgement:
+        assert self.model is not None  # noqa: S101 - for mypy
         features = Features(run)
         ranking = rank(features, self.model)
         versions = {"weights": self.model.name, "features": FEATURES_VERSION}
@@ -137,6 +150,29 @@ def _candidates(features: Features, ranking: Ranking) -> tuple[Candidate, ...]:
             )
         )
     return tuple(candidates)
+
+
+def _head_and_tail(text: str, length: int) -> str:
+    """Three quarters from the start and the rest from the end; no word is read across the seam."""
+    tail = length // 4
+    return f"{text[: length - tail]}\n…\n{text[len(text) - tail :]}"
+
+
+def _what_was_cut(bounded: BoundedRun) -> str:
+    return (
+        f"the run has {bounded.characters:,} characters of text: of {bounded.cut:,} texts only "
+        f"{bounded.longest:,} characters were read, three quarters from the start, the rest from "
+        "the end"
+    )
+
+
+def _quoting(run: Observed, candidate: Candidate) -> Candidate:
+    """A candidate without quotes that the run does not have, since they span what was cut out."""
+    evidence = tuple(
+        piece if piece.quote in run.text(piece.step) else piece.model_copy(update={"quote": ""})
+        for piece in candidate.evidence
+    )
+    return candidate.model_copy(update={"evidence": evidence})
 
 
 def _reason(run: Observed, ranking: Ranking, first: Candidate) -> str:

@@ -52,6 +52,8 @@ class Report {
     at('outcome').dataset.success = String(success ?? 'unknown');
     at('summary').append(escapeControlChars(words.summary), trace.parent ? escapeControlChars(` · replays or continues ${trace.parent}`) : '');
     at('summary').title = escapeControlChars(trace.id);
+    at('cut-texts').textContent = escapeControlChars(words.cut ?? '');
+    at('cut-texts').hidden = !words.cut;
     this.longText(at('task'), trace.observed.task || '(no task recorded)', 5);
     const outcome = trace.observed.outcome ?? {};
     const end = (name, value) => {

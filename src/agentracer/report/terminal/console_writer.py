@@ -31,6 +31,8 @@ __all__ = [
 ACCENT = "bold red"
 _WIDEST = 100  # longer lines are hard to read
 _NO_LEAD = Text()
+# The white space that stays after escaping; the rest of it is shown as escapes.
+_BLANKS = "".join(["\t\n \xa0\u1680", *map(chr, range(0x2000, 0x200B)), "\u202f\u205f\u3000"])
 
 
 class ConsoleWriter:
@@ -52,21 +54,29 @@ class ConsoleWriter:
     def text(
         self, value: str, *, indent: int = 0, rows: int, style: str = "", lead: Text = _NO_LEAD
     ) -> None:
-        """Write a text in at most `rows` rows, the first after `lead`; count what is cut."""
+        """Write a text in at most `rows` rows, the first after `lead`; count what is cut.
+
+        Only what is shown is escaped and wrapped, so the cost does not grow with a long text.
+        """
         # Not splitlines: it would swallow the control characters that it splits at.
-        lines = escape_control_chars(value).strip("\n").rstrip().split("\n")
+        text = value.replace("\r\n", "\n").strip("\n").rstrip(_BLANKS)
         left = rows
         indent += lead.cell_len
-        for number, line in enumerate(lines):
-            wrapped = self._wrap(plain(line[: left * self.width], style), indent)
+        start, count = 0, text.count("\n") + 1
+        for number in range(count):
+            end = text.find("\n", start)
+            most = left * self.width
+            line = escape_control_chars(text[start : min(_end(text, end), start + most + 1)])
+            start = end + 1
+            wrapped = self._wrap(Text(line[:most], style), indent)
             for row in wrapped[:left]:
                 self._put(row, indent, lead)
                 lead = _NO_LEAD
-            cut = len(line) > left * self.width or len(wrapped) > left
+            cut = len(line) > most or len(wrapped) > left
             left -= len(wrapped)
             if left > 0 and not cut:
                 continue
-            rest = len(lines) - number - 1
+            rest = count - number - 1
             if rest or cut:
                 lines_left = f"… {formatting.plural(rest, 'more line')}"
                 more = lines_left if rest else "… the rest of the line"
@@ -83,12 +93,20 @@ class ConsoleWriter:
             self._put(text, 0)
 
     def _wrap(self, text: Text, indent: int) -> list[Text]:
-        return list(text.wrap(self._console, max(10, self.width - indent)))
+        width = max(10, self.width - indent)
+        if "\n" not in text.plain and "\t" not in text.plain and text.cell_len <= width:
+            return [text]  # as `wrap` would return it, at a tenth of the time
+        return list(text.wrap(self._console, width))
 
     def _put(self, row: Text, indent: int, lead: Text = _NO_LEAD) -> None:
         line = Text.assemble(" " * (indent - lead.cell_len), lead, row)
         line.rstrip()
         self._console.print(line, no_wrap=True, crop=False, overflow="ignore")
+
+
+def _end(text: str, newline: int) -> int:
+    """The end of a line whose newline `find` looked for."""
+    return newline if newline >= 0 else len(text)
 
 
 def plain(text: str, style: str = "") -> Text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -22,16 +22,26 @@ from agentracer.report.terminal.console_writer import (
 from agentracer.trace import Label, Step, ToolCall, Trace
 from agentracer.verdict import PrefixRate, Verdict
 
-__all__ = ["print_trace"]
+__all__ = ["MOST_STEPS", "print_trace"]
+
+MOST_STEPS = 2_000
+"""Of a longer run, the steps in the middle that nothing marks are left out unless asked for."""
+
+_NEIGHBOURS = 2  # steps before and after a marked one that stay
+_MOST_MARKED = 200  # marked steps that stay
 
 
-def print_trace(trace: Trace, console: Console, verdict: Verdict | None = None) -> None:
-    """Print a run, step by step.
+def print_trace(
+    trace: Trace, console: Console, verdict: Verdict | None = None, *, steps: range | None = None
+) -> None:
+    """Print a run, step by step. Where steps are left out, it says which.
 
     Args:
         trace: the run.
         console: where to.
         verdict: marks the steps that it blames; its success curve stands beside the steps.
+        steps: print these alone; None: all steps of a run of up to `MOST_STEPS`, else its
+            beginning, its end, and the surroundings of marked steps.
     """
     writer = ConsoleWriter(console)
     _print_header(trace, writer)
@@ -40,11 +50,44 @@ def print_trace(trace: Trace, console: Console, verdict: Verdict | None = None) 
     if verdict is not None and verdict.success_curve:
         _print_curve_head(verdict.success_curve, writer)
     nesting = CallNesting(trace.observed)
-    for step in trace.steps:
+    shown = _shown(len(trace.steps), marks) if steps is None else steps
+    after = 0
+    for index in shown:
+        if index >= len(trace.steps):
+            break
+        _print_gap(after, index, writer)
+        after = index + 1
         writer.blank()
-        _print_step(step, marks.get(step.index, []), writer, curve(step), nesting)
+        step = trace.steps[index]
+        _print_step(step, marks.get(index, []), writer, curve(step), nesting)
+    _print_gap(after, len(trace.steps), writer)
     writer.blank()
     _print_end(trace, writer)
+
+
+def _shown(count: int, marks: Iterable[int]) -> Sequence[int]:
+    """The steps that are printed of a run of `count` steps, in order."""
+    if count <= MOST_STEPS:
+        return range(count)
+    marked = sorted(step for step in marks if step < count)[:_MOST_MARKED]
+    near = {
+        step
+        for mark in marked
+        for step in range(max(0, mark - _NEIGHBOURS), min(count, mark + _NEIGHBOURS + 1))
+    }
+    tail = (MOST_STEPS - len(near)) // 4
+    head = MOST_STEPS - len(near) - tail
+    return sorted({*range(head), *near, *range(count - tail, count)})
+
+
+def _print_gap(first: int, end: int, writer: ConsoleWriter) -> None:
+    """Say which steps are left out: those from `first` to before `end`."""
+    if end <= first:
+        return
+    which = f"step {first}" if end == first + 1 else f"steps {first} to {end - 1}"
+    option = f"--steps {first}-{end - 1}"
+    writer.blank()
+    writer.line(plain(f"… {which} not shown; `agentracer show ID {option}` shows them", "dim"))
 
 
 def _print_header(trace: Trace, writer: ConsoleWriter) -> None:

@@ -15,9 +15,8 @@ from agentracer.attribution.embedded.checks.findings import FindingLog
 from agentracer.attribution.embedded.kinds import FindingKinds
 from agentracer.attribution.embedded.text.assignments import (
     assignments,
-    formula_value,
+    is_formula,
     parse_number,
-    variable_names,
 )
 from agentracer.attribution.embedded.text.unwrap import argument_texts, as_text
 from agentracer.call_nesting import CallNesting
@@ -205,7 +204,7 @@ class _GroundingCheck:
     def _new_claims(self, text: str) -> list[str]:
         """The values that a text states for the first time and that are not computed."""
         assigned = assignments(text) if "=" in text or ":" in text else []
-        self.computed |= {a.name for a in assigned if a.defines and _is_formula(a.text)}
+        self.computed |= {a.name for a in assigned if a.defines and is_formula(a.text)}
         # What is computed from other values needs no source: `plan_consistency` checks it.
         stated = [a.text for a in assigned if not a.defines and a.name not in self.computed]
         claims = [text for text in stated if text and text.casefold() not in self.claimed]
@@ -233,10 +232,6 @@ class _GroundingCheck:
         longer = _longer_name(lookup.result, claim)
         if longer:
             self.findings.add(index, _TRUNCATED_NAME, name=longer)
-
-
-def _is_formula(text: str) -> bool:
-    return formula_value(text, dict.fromkeys(variable_names(text), 1.0)) is not None
 
 
 def _contains(text: str, claim: str) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "ValueChange",
     "assignments",
     "formula_value",
+    "is_formula",
     "parse_number",
     "same_value",
     "variable_names",
@@ -29,6 +30,8 @@ __all__ = [
 
 _MOST_ASSIGNMENTS = 60  # of one text
 _MOST_VALUES = 200  # named values looked at in one text
+
+_LONGEST_FORMULA = 120  # characters beside `$` and the commas of thousands
 
 _DEFINITION = re.compile(
     rf"(?im)^(?:<\w+>)?[ \t>*#-]*(?:[a-z]+[ \t]+){{0,2}}{PART_WORDS}[ \t]+"
@@ -45,7 +48,7 @@ _FORMULA = Grammar(
     currency=True,
     percentages=True,
     thousands=re.compile(r"(?<=\d),(?=\d{3}\b)"),
-    alphabet=re.compile(r"[-+*/().\d\sA-Za-z_×÷·]{1,120}"),
+    alphabet=re.compile(rf"[-+*/().\d\sA-Za-z_×÷·]{{1,{_LONGEST_FORMULA}}}"),
 )
 _NAMED_VALUE = re.compile(
     r"(?:[=:]|\b(?:is|was|are)\b) ?\$?(\d[\d,]*(?:\.\d+)?)(?![\w%]|[.,]\d| ?[-+*/×÷=])"
@@ -104,7 +107,19 @@ def formula_value(text: str, variables: Mapping[str, float]) -> float | None:
 
     None if the text is no formula, or names an unknown variable.
     """
-    return evaluate(text, _FORMULA, variables)
+    return evaluate(text, _FORMULA, variables) if _is_short(text) else None
+
+
+def is_formula(text: str) -> bool:
+    """Whether a text is a formula over numbers and whatever variables it names."""
+    if not _is_short(text):
+        return False
+    return formula_value(text, dict.fromkeys(variable_names(text), 1.0)) is not None
+
+
+def _is_short(text: str) -> bool:
+    text = text.strip()
+    return len(text) - text.count("$") - text.count(",") <= _LONGEST_FORMULA
 
 
 def same_value(first: float, second: float) -> bool:

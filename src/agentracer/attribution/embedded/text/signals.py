@@ -17,16 +17,15 @@ from agentracer.attribution.embedded.text.system_conventions import (
     FAILED_EXECUTION,
     REPORT_HEAD,
 )
-from agentracer.attribution.embedded.text.tokens import without_list_markers
+from agentracer.attribution.embedded.text.tokens import letter_runs, without_list_markers
 from agentracer.call_nesting import CallNesting
 from agentracer.trace import ErrorInfo, Observed, Step
 
 __all__ = ["Signals"]
 
 _CODE = re.compile(r"^[ \t]*```", re.MULTILINE)
-_WORD = re.compile(r"[^\W\d_]+")
 # A figure of at least two digits: single digits count things, lists and steps.
-_NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\d|\.\d+)(?!\w)")
+_NUMBER = re.compile(r"\d(?<![\w.,]\d)[\d,]*(?:\d|\.\d+)(?!\w)")
 # A name: a capitalised natural word that does not begin a sentence.
 _NAME = re.compile(r"(?<=[a-z,;] )[\"'(*]*([A-Z][a-z]+)(?!\w)")
 
@@ -144,11 +143,11 @@ class Signals:
     def new_facts(self) -> tuple[tuple[str, ...], ...]:
         """Figures and names in each step that occur neither in the task nor in an earlier step."""
         ignored = {word for name in self.run.agent_names for word in re.findall(r"\w+", name)}
-        seen = set(_vocabulary(self.run.task))
+        seen = _vocabulary(self.run.task)
         new = []
         for text in self.texts:
-            facts = dict.fromkeys(fact for fact in _facts(text) if fact not in ignored)
-            new.append(tuple(fact for fact in facts if _normalized(fact) not in seen))
+            facts = dict.fromkeys(_facts(text))
+            new.append(tuple(f for f in facts if f not in ignored and _normalized(f) not in seen))
             seen.update(_vocabulary(text))
         return tuple(new)
 
@@ -171,15 +170,13 @@ def _normalized(word: str) -> str:
     return word.replace(",", "").casefold()
 
 
-def _vocabulary(text: str) -> Iterator[str]:
-    for pattern in (_WORD, _NUMBER):
-        for match in pattern.finditer(text):
-            yield _normalized(match[0])
+def _vocabulary(text: str) -> set[str]:
+    words = set(map(str.casefold, letter_runs(text)))
+    words.update(map(_normalized, _NUMBER.findall(text)))
+    return words
 
 
 def _facts(text: str) -> Iterator[str]:
     body = without_list_markers(text)
-    for match in _NUMBER.finditer(body):
-        yield match[0]
-    for match in _NAME.finditer(body):
-        yield match[1]
+    yield from _NUMBER.findall(body)
+    yield from _NAME.findall(body)

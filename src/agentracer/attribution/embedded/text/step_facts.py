@@ -117,6 +117,7 @@ class _Memory:
         seen: every word and figure.
         introduced: fact -> the step in which it first occurred.
         links: prompt prefixes that were read.
+        texts: texts whose words and figures are in `seen`.
         last_words: agent -> the words of its last turn.
         values: named values.
         result: the last result from outside, and its step.
@@ -127,6 +128,7 @@ class _Memory:
     missing: set[str]
     introduced: dict[str, int] = field(default_factory=dict)
     links: set[int] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
     last_words: dict[str, frozenset[str]] = field(default_factory=dict)
     values: NamedValues = field(default_factory=NamedValues)
     result: tuple[int, Tokens] | None = None
@@ -231,7 +233,9 @@ class _Reader:
             self.memory.links.add(position)
             link = self.run.contexts[position]
             text = self.run.messages[link.message].content
-            self.memory.seen |= tokens(text).all
+            if text not in self.memory.texts:
+                self.memory.texts.add(text)
+                self.memory.seen |= tokens(text).all
             position = link.parent
 
     def _uses(self, old_facts: frozenset[str]) -> dict[int, int]:
@@ -274,6 +278,7 @@ class _Reader:
     ) -> None:
         memory = self.memory
         memory.seen |= held.all
+        memory.texts.add(step.content)
         memory.introduced.update(dict.fromkeys(new, step.index))
         memory.last_words[step.agent] = held.words
         if from_outside and step.agent not in self.signals.users:

@@ -10,12 +10,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Tokens", "share", "tokens", "without_list_markers"]
+__all__ = ["Tokens", "letter_runs", "share", "tokens", "without_list_markers"]
 
 _WORD = re.compile(r"\b[^\W\d_][^\W\d_A-Z]+\b")
-_NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?!\w)")
+# What stands before the figure is looked at after its first digit: a pattern that begins with a
+# digit is found several times faster.
+_NUMBER = re.compile(r"\d(?<![\w.,]\d)[\d,]*(?:\.\d+)?(?!\w)")
 _NAME = re.compile(r"(?<=[a-z,;:] )[\"'(*]{0,3}([A-Z][a-z]+)(?!\w)")
-_MARKER = re.compile(r"(?m)^[ \t]*(?:\d{1,3}[.)]|[-*#>]+)[ \t]*|\b[Ss]tep \d+")
+_MARKER = re.compile(r"^[ \t]*(?:\d{1,3}[.)]|[-*#>]+)[ \t]*|\b[Ss]tep \d+")  # of one line
+_MARKER_STARTS = frozenset("-*#>")
+# ASCII text is split by translation, which takes a tenth of the time of an expression.
+_WORD_CHARACTERS = {c: chr(c) if chr(c).isalnum() or c == ord("_") else " " for c in range(128)}
+_LETTERS = {c: chr(c) if chr(c).isalpha() else " " for c in range(128)}
+_ANY_LETTERS = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(slots=True)
@@ -37,7 +44,7 @@ class Tokens:
 
 def tokens(text: str) -> Tokens:
     """Split a text. Linear in its length."""
-    words = frozenset(map(str.lower, _WORD.findall(text)))
+    words = frozenset(map(str.lower, _plain_words(text)))
     body = without_list_markers(text)
     numbers = frozenset(number.replace(",", "") for number in _NUMBER.findall(body))
     names = frozenset(map(str.lower, _NAME.findall(body)))
@@ -45,9 +52,29 @@ def tokens(text: str) -> Tokens:
     return Tokens(words, numbers, facts, words.union(numbers, names))
 
 
+def letter_runs(text: str) -> set[str]:
+    """The distinct runs of letters in a text."""
+    if text.isascii():
+        return set(text.translate(_LETTERS).split())
+    return set(_ANY_LETTERS.findall(text))
+
+
 def without_list_markers(text: str) -> str:
     """The text without the numbers and bullets that lines of a list begin with."""
-    return _MARKER.sub(" ", text)
+    return "\n".join(map(_without_marker, text.split("\n")))
+
+
+def _plain_words(text: str) -> set[str]:
+    if not text.isascii():
+        return set(_WORD.findall(text))
+    runs = set(text.translate(_WORD_CHARACTERS).split())
+    return {run for run in runs if run.isalpha() and run[1:].islower()}
+
+
+def _without_marker(line: str) -> str:
+    first = line.lstrip(" \t")[:1]
+    may_have_one = first in _MARKER_STARTS or first.isdecimal() or "tep " in line
+    return _MARKER.sub(" ", line) if may_have_one else line
 
 
 def share(part: frozenset[str], whole: frozenset[str]) -> float:
