@@ -1,7 +1,8 @@
 """Writes the table of docs/frameworks.md from the results of the contract tests.
 
 The contract tests have the same names for every framework, and constructs as their parameters:
-`pytest tests/adapters --write-frameworks docs/frameworks.md`.
+`pytest tests/adapters --write-frameworks docs/frameworks.md`. The sections of the frameworks whose
+tests ran are written anew; the others stay as they are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ CONTRACT = {
     "test_the_planner_is_proved_to_have_lost_the_run_without_an_oracle": "proved without an oracle",
     "test_advice_reaches_one_agent_once_and_is_taken_back_exactly": "advised",
 }
-TITLES = {"autogen": "AutoGen 0.7.5", "camel": "CAMEL 0.2.90 and OWL", "langgraph": "LangGraph 1.2"}
+TITLES = {
+    "autogen": "AutoGen 0.7.5",
+    "camel": "CAMEL 0.2.90 and OWL",
+    "deepagents": "deepagents 0.7.32",
+    "langgraph": "LangGraph 1.2",
+}
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 MARKS = {"passed": "yes", "failed": "**fails**", "skipped": "no"}
 
@@ -55,21 +61,21 @@ def pytest_sessionfinish(session):
         return
     text = path.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    path.write_text(f"{before}{BEGIN}\n{generated()}{END}{after}", encoding="utf-8")
+    existing, _, after = rest.partition(END)
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", existing, re.MULTILINE))
+    sections.update({TITLES[name]: section(name) for name in results})
+    written = "".join(f"\n## {title}\n{sections[title].rstrip()}\n" for title in sorted(sections))
+    path.write_text(f"{before}{BEGIN}\n{written}{END}{after}", encoding="utf-8")
 
 
-def generated() -> str:
-    parts = []
-    for framework in sorted(results):
-        columns = list(CONTRACT.values())
-        parts += [f"\n## {TITLES[framework]}\n", "| construct | " + " | ".join(columns) + " |"]
-        parts.append("|---" * (len(columns) + 1) + "|")
-        for construct, outcomes in results[framework].items():
-            cells = [MARKS.get(outcomes.get(column, ""), "not tested") for column in columns]
-            parts.append(f"| {construct} | " + " | ".join(cells) + " |")
-        parts.append("\nAlso tested:\n")
-        for test, outcome in sorted(others[framework].items()):
-            mark = "" if outcome == "passed" else f" ({MARKS.get(outcome, outcome)})"
-            parts.append(f"- {test.removeprefix('test_').replace('_', ' ')}{mark}")
-    return "\n".join(parts) + "\n"
+def section(framework: str) -> str:
+    columns = list(CONTRACT.values())
+    rows = [f"| construct | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for construct, outcomes in results[framework].items():
+        cells = [MARKS.get(outcomes.get(column, ""), "not tested") for column in columns]
+        rows.append(f"| {construct} | {' | '.join(cells)} |")
+    rows.append("\nAlso tested:\n")
+    for test, outcome in sorted(others[framework].items()):
+        mark = "" if outcome == "passed" else f" ({MARKS.get(outcome, outcome)})"
+        rows.append(f"- {test.removeprefix('test_').replace('_', ' ')}{mark}")
+    return "\n" + "\n".join(rows) + "\n"

@@ -31,7 +31,7 @@ from agentracer.lab.testbed.server import ApiError, ChatReply, ModelServer, Scri
 from agentracer.replay import Override, rerun
 from agentracer.store import Store
 from tests.adapters.arithmetic import TASK, arithmetic_world, assert_reads_match_server
-from tests.adapters.test_langgraph_replay import ASK, model, pipeline, speaker, supervisor, swarm
+from tests.adapters.langgraph_teams import ASK, model, pipeline, speaker, supervisor, swarm
 
 
 @pytest.fixture(autouse=True)
