@@ -162,6 +162,10 @@ CERTAINTIES = [
         {"success": False, "confidence": 0.9, "calibrated": True, "status": "refuted"},
         *("warning", "skipped"),
     ),
+    (
+        {"success": False, "confidence": 0.95, "calibrated": True, "status": "likely"},
+        *("warning", "skipped"),
+    ),
 ]
 
 

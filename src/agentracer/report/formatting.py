@@ -161,7 +161,8 @@ def is_established(verdict: Verdict, result: Outcome | None) -> bool:
     """Whether a report may state the verdict as a fact; otherwise it names a suspect.
 
     A verdict is stated as a fact where a replay confirmed it, or where the run is known to have
-    failed, the confidence is calibrated and at least "likely", and no replay refuted it.
+    failed, the confidence is calibrated and at least 0.7, and replays neither refuted it nor left
+    it at *likely*, for which no exact test passed.
 
     Args:
         verdict: a verdict that may abstain.
@@ -170,7 +171,7 @@ def is_established(verdict: Verdict, result: Outcome | None) -> bool:
     if verdict.abstained:
         return False
     status = verdict.verification.status if verdict.verification is not None else ""
-    if status in ("confirmed", "refuted"):
+    if status in ("confirmed", "likely", "refuted"):
         return status == "confirmed"
     failed = result is None or result.success is False
     return failed and verdict.calibrated and verdict.confidence >= _ESTABLISHED
