@@ -22,6 +22,7 @@ from agentracer.replay.oracles import FunctionOracle, HumanOracle, LLMOracle, Re
 from agentracer.replay.override import Override
 from agentracer.replay.policy import ToolPolicy, ToolRefused
 from agentracer.replay.rerun import arerun, rerun
+from agentracer.replay.sampling import SamplingParameters
 from agentracer.replay.spectrum import Spectrum, aspectrum, spectrum
 from agentracer.replay.system import AsyncOracle, Oracle, OracleFunction, System
 from agentracer.replay.verify import averify, verify
@@ -40,6 +41,7 @@ __all__ = [
     "OracleFunction",
     "Override",
     "ReferenceOracle",
+    "SamplingParameters",
     "Search",
     "Spectrum",
     "System",

@@ -227,7 +227,11 @@ class _CurveProgram:
         repeats = (self.repeats or _EXHAUSTIVE) if self.strategy == "exhaustive" else None
         settings = SearchSettings(level=self.level, workers=self.workers)
         return find_by_success_curve(
-            self.trace, weights=self.weights, settings=settings, repeats=repeats
+            self.trace,
+            weights=self.weights,
+            settings=settings,
+            repeats=repeats,
+            sampling=self.system.sampling,
         )
 
     def journal(self, *, resume: bool) -> ReplayJournal:
@@ -236,6 +240,7 @@ class _CurveProgram:
             "strategy": self.strategy or "adaptive",
             "repeats": self.repeats,
             "level": self.level,
+            **self.system.sampling.values(),
         }
         return _open_journal(self.trace, self.system, self.weights, settings, resume=resume)
 

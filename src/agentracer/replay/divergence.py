@@ -29,6 +29,9 @@ class DivergenceKind(StrEnum):
     UNSUPPORTED_OVERRIDE = "unsupported_override"
     """The adapter cannot make the change that the override asks for."""
 
+    UNSUPPORTED_SAMPLING = "unsupported_sampling"
+    """A model that was called live cannot take the sampling parameters of the replay."""
+
     TARGET_NOT_REACHED = "target_not_reached"
     """The rerun ended before the overridden step."""
 

@@ -222,7 +222,11 @@ class Engine:
     def _replay(self, requests: tuple[ReplayRequest, ...]) -> _Effects:
         """Carry out replays, several at once if there are several; returns their results."""
         self._check_budget()
-        attempts = [_Attempt(request, self._trace, self._system) for request in requests]
+        made = self.usage.runs + self.usage.replays + self.usage.resumed
+        attempts = [
+            _Attempt(request, self._trace, self._system, number)
+            for number, request in enumerate(requests, start=made)
+        ]
         yield _at_once(attempts)
         return [self._conclude(attempt) for attempt in attempts]
 
@@ -234,6 +238,7 @@ class Engine:
             problem = f"the replay broke: {type(error).__name__}: {error}"
             result = ReplayResult(None, problems=(problem,))
         else:
+            _refuse_unsupported_sampling(attempt.trace)
             self._look_for_fault(request, attempt.trace, attempt.check.error)
             result = _result(request, attempt.trace)
         usage = replace(result.usage, seconds=attempt.seconds)
@@ -331,8 +336,11 @@ class _Attempt:
         seconds: how long it took.
     """
 
-    def __init__(self, request: ReplayRequest, record: Trace | None, system: System) -> None:
+    def __init__(
+        self, request: ReplayRequest, record: Trace | None, system: System, number: int
+    ) -> None:
         self.request, self._record, self._system = request, _record_for(record, request), system
+        self._sampling = system.sampling.of_replay(number)
         self.trace: Trace | None = None
         self.error: Exception | None = None
         self.check = _CheckProbe(system.check, system.check_repeats)
@@ -363,6 +371,7 @@ class _Attempt:
             "check": self.check,
             "store": self._system.store,
             "policy": self._system.policy,
+            "sampling": self._sampling,
             "on_divergence": "report",
         }
 
@@ -422,6 +431,16 @@ def _majority(answers: Sequence[Any]) -> Any:
     if len(answers) == 1 or any(answer is None for answer in answers):
         return answers[0] if len(answers) == 1 else None
     return 2 * sum(bool(answer) for answer in answers) > len(answers)
+
+
+def _refuse_unsupported_sampling(trace: Trace) -> None:
+    """Raise where a model could not take the temperature or the seed that the system asks for."""
+    for divergence in recorded_divergences(trace):
+        if divergence.kind is DivergenceKind.UNSUPPORTED_SAMPLING:
+            raise InvalidSystem(
+                f"in replay {trace.id}, {divergence.message}\n"
+                "  remedy: leave it out of System(...), and set it where the model is made"
+            )
 
 
 def signature(trace: Trace) -> str:

@@ -11,6 +11,7 @@ from agentracer.recording import Run, record
 from agentracer.replay.override import Override, to_facts
 from agentracer.replay.policy import LIVE, ToolPolicy
 from agentracer.replay.prefix import RecordPrefix, record_prefix
+from agentracer.replay.sampling import OWN_SAMPLING, SamplingParameters
 from agentracer.replay.session import ReplaySession
 from agentracer.store import Store
 from agentracer.trace import Trace
@@ -30,6 +31,7 @@ def rerun(
     check: Callable[[Any], Any] | None = None,
     store: Store | None = None,
     policy: ToolPolicy = LIVE,
+    sampling: SamplingParameters = OWN_SAMPLING,
     on_divergence: OnDivergence = "raise",
 ) -> Trace:
     """Run a system again with one step overridden, its prefix answered from the record.
@@ -46,6 +48,7 @@ def rerun(
         check: given the result, says whether the run succeeded.
         store: where the new trace goes.
         policy: which tools may really run.
+        sampling: parameters of live model calls, in place of the system's own.
         on_divergence: what to do where the rerun does not follow the record: raise, or put it
             into `metadata["replay"]` of the new trace and go on live.
 
@@ -59,7 +62,7 @@ def rerun(
         ReplayDiverged: see `on_divergence`.
         InvalidSystem: `run` is async; use `arerun`.
     """
-    session, block = _prepare(trace, override, keep, check, store, policy)
+    session, block = _prepare(trace, override, keep, check, store, policy, sampling)
     with block as handle:
         handle.replay = session
         try:
@@ -83,10 +86,11 @@ async def arerun(
     check: Callable[[Any], Any] | None = None,
     store: Store | None = None,
     policy: ToolPolicy = LIVE,
+    sampling: SamplingParameters = OWN_SAMPLING,
     on_divergence: OnDivergence = "raise",
 ) -> Trace:
     """As `rerun`, for a system that is run by awaiting it."""
-    session, block = _prepare(trace, override, keep, check, store, policy)
+    session, block = _prepare(trace, override, keep, check, store, policy, sampling)
     async with block as handle:
         handle.replay = session
         try:
@@ -128,6 +132,7 @@ def _prepare(
     check: Callable[[Any], Any] | None,
     store: Store | None,
     policy: ToolPolicy,
+    sampling: SamplingParameters,
 ) -> tuple[ReplaySession, record]:
     if not trace.replayable:
         raise ValueError(
@@ -148,7 +153,7 @@ def _prepare(
         store=store,
         parent=trace.id,
     )
-    return ReplaySession(trace, override, keep=prefix, policy=policy), block
+    return ReplaySession(trace, override, keep=prefix, policy=policy, sampling=sampling), block
 
 
 def _note(handle: Run, session: ReplaySession, override: Overrides) -> None:

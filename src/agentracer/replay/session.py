@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -22,6 +22,7 @@ from agentracer.replay.exceptions import recorded_error
 from agentracer.replay.override import UNSET, Override, never_ran
 from agentracer.replay.policy import LIVE, ToolPolicy
 from agentracer.replay.prefix import RecordPrefix, expected_steps
+from agentracer.replay.sampling import OWN_SAMPLING, SamplingParameters
 from agentracer.trace import ErrorInfo, Message, Step, ToolCall, ToolRequest, Trace, message_shape
 
 __all__ = [
@@ -92,6 +93,7 @@ class ReplaySession:
         keep: answer only these steps from the record, unchanged; all others run live. Not together
             with an override.
         policy: which tools may really run.
+        sampling: parameters of live model calls.
 
     Attributes:
         trace: the record.
@@ -109,6 +111,7 @@ class ReplaySession:
         *,
         keep: RecordPrefix | None = None,
         policy: ToolPolicy = LIVE,
+        sampling: SamplingParameters = OWN_SAMPLING,
     ) -> None:
         changes = () if override is None else override
         changes = (changes,) if isinstance(changes, Override) else changes
@@ -117,6 +120,7 @@ class ReplaySession:
         self._target = min(self._overrides, default=len(trace.steps))
         self._target_reached = not self._overrides
         self._keep = keep
+        self._sampling = sampling.values()
         self._nesting = CallNesting(trace.observed)
         self._unanswered = set() if keep is None else expected_steps(self._nesting, keep)
         self._lock = threading.Lock()
@@ -180,6 +184,28 @@ class ReplaySession:
             content, calls = override.answer(step)
             error = override.error if not step.tool_calls else None
             return ModelAnswer(step.index, "override", content, calls, error)
+
+    def live_parameters(self, model: str, accepts: Callable[[str], bool]) -> dict[str, Any]:
+        """Return the sampling parameters of a model call that runs.
+
+        Args:
+            model: its name, for people.
+            accepts: whether the model takes the parameter of this name for one call.
+
+        Returns:
+            Parameters by name, only such as the model takes. Those that it does not are noted as a
+            divergence, for the replay does not measure what was asked.
+        """
+        missing = [name for name in self._sampling if not accepts(name)]
+        if missing:
+            with self._lock:
+                self._note(
+                    Divergence(
+                        DivergenceKind.UNSUPPORTED_SAMPLING,
+                        f"{model} takes no {' and no '.join(missing)} for a single call",
+                    )
+                )
+        return {k: value for k, value in self._sampling.items() if k not in missing}
 
     def tool_call(
         self,

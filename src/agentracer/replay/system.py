@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from agentracer.replay.override import Override
 from agentracer.replay.policy import LIVE, ToolPolicy
+from agentracer.replay.sampling import SamplingParameters
 from agentracer.store import Store
 from agentracer.trace import Trace
 from agentracer.usage import Usage
@@ -113,10 +114,13 @@ class System:
             confirms nothing.
         reset: called before each replay, to bring back what a run leaves behind: a checkpointer,
             files, a memory. It may be async for the async searches.
+        temperature: at which live model calls of replays sample, in place of the system's own.
+        seed: of the live model calls of the first replay; each further replay has the next one.
         check_repeats: how often the check is asked about one result; the majority counts.
 
     Raises:
-        ValueError: `check_repeats` is not an odd number of at least 1.
+        ValueError: `check_repeats` is not an odd number of at least 1, or `temperature` is
+            negative.
     """
 
     run: Callable[[], Any]
@@ -126,12 +130,22 @@ class System:
     deterministic: bool | None = None
     reset: Callable[[], Any] | None = None
     check_repeats: int = 1
+    temperature: float | None = None
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.check_repeats < 1 or self.check_repeats % 2 == 0:
             raise ValueError(
                 f"check_repeats must be an odd number of at least 1, not {self.check_repeats}"
             )
+
+        if self.temperature is not None and self.temperature < 0:
+            raise ValueError(f"temperature must be at least 0, not {self.temperature}")
+
+    @property
+    def sampling(self) -> SamplingParameters:
+        """The sampling parameters of the first replay."""
+        return SamplingParameters(self.temperature, self.seed)
 
     def fresh_run(self) -> Any:
         """Reset what a run leaves behind, then run once.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import Any, TypedDict
 
 import pytest
@@ -19,6 +20,7 @@ from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
 
 import agentracer
+from agentracer.errors import InvalidSystem
 from agentracer.replay import Budget, System, afind_decisive, find_decisive
 from agentracer.store import Store
 
@@ -245,3 +247,49 @@ def test_a_tool_result_that_lost_the_run_is_blamed_on_the_tool(tmp_path):
     search = find_decisive(trace, System(lambda: team.invoke(inputs), check, store))
     assert search.verdict.step == 0
     assert "the result of clock lost it" in search.verdict.reason
+
+
+def test_a_model_that_takes_no_temperature_is_said_to(tmp_path):
+    trace, system, _ = spoilt_by("solver", tmp_path)
+    warm = replace(system, temperature=0.7)
+    with pytest.raises(InvalidSystem, match="Fallible takes no temperature for a single call"):
+        find_decisive(trace, warm)
+
+
+class Warm(Fallible):
+    """A model that has a temperature, and notes at which it was called."""
+
+    temperature: float = 0.0
+    seed: int | None = None
+    sampled: list[Any] = []  # noqa: RUF012 - pydantic copies defaults
+
+    @property
+    def _identifying_params(self):
+        return {"temperature": self.temperature}
+
+    def _get_ls_params(self, stop=None, **kwargs):
+        return super()._get_ls_params(stop, **kwargs) | {"ls_temperature": self.temperature}
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        self.sampled.append((self.temperature, self.seed))
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+
+def test_replays_sample_at_the_temperature_of_the_system_and_the_verdict_says_so(tmp_path):
+    model = Warm(reply=pass_on, rates={"solver": 1.0}, rng=random.Random(1))
+    graph = chain(model, NAMES)
+
+    def check(result):
+        return result["text"] == "task " + " ".join(NAMES)
+
+    store = Store(tmp_path)
+    trace = failed_run(graph, {"text": "task"}, check, store)
+    assert trace.steps[0].model.parameters["temperature"] == 0.0
+    model.rates.clear()
+    model.sampled.clear()
+    system = System(lambda: graph.invoke({"text": "task"}), check, store, temperature=0.7, seed=5)
+    search = find_decisive(trace, system)
+    assert {temperature for temperature, _ in model.sampled} == {0.7}
+    seeds = [seed for _, seed in model.sampled]
+    assert len(set(seeds)) == sum(rate.replays for rate in search.success_curve if rate.prefix < 4)
+    assert "measured at temperature 0.7; the run was at 0" in search.verdict.notes

@@ -33,6 +33,7 @@ from agentracer.encoding import safe_repr, to_json
 from agentracer.replay.session import ModelAnswer
 
 __all__ = [
+    "accepts_parameter",
     "agent_tools",
     "answer_text",
     "as_sent",
@@ -155,6 +156,18 @@ def model_parameters(
         parameters["tool_choice"] = choice if isinstance(choice, str) else tool_name(choice)
     name = parameters.pop("model", None) or getattr(client, "model", None)
     return (str(name) if name else type(client).__name__), parameters or None
+
+
+def accepts_parameter(client: Any, name: str) -> bool:
+    """Whether a client takes a sampling parameter in the `extra_create_args` of a call.
+
+    Clients of model servers keep the arguments of their requests and refuse those that the server
+    does not know; others, such as clients that replay recorded answers, ignore them.
+    """
+    wire = innermost_client(client)
+    if not isinstance(getattr(wire, "_create_args", None), Mapping):
+        return False
+    return name != "seed" or "anthropic" not in type(wire).__module__
 
 
 def tool_name(tool: Any) -> str:

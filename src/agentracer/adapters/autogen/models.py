@@ -53,6 +53,9 @@ class ModelFrame(Frame):
         self.step = self.model.index
         if (answer := self.model.answer) is not None:
             self.output = self._replayed(answer)
+        elif self.model.sampling:
+            extra = {**(kwargs.get("extra_create_args") or {}), **self.model.sampling}
+            self.kwargs = {**self.kwargs, "extra_create_args": extra}
 
     def saw(self, item: Any) -> None:
         """Keep chunks, in case that the stream ends early."""
@@ -91,6 +94,7 @@ class ModelFrame(Frame):
             agent,
             reads,
             path=path,
+            accepts=functools.partial(convert.accepts_parameter, self.owner),
             started_at=self.started,
             model={
                 "name": name,

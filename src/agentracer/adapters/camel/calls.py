@@ -7,6 +7,7 @@ or ran, so that a trace of a replay is a trace like any other.
 from __future__ import annotations
 
 import contextvars
+import copy
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -124,6 +125,7 @@ class Calls:
             backend,
             reads,
             shapes=_recorded_shapes(place, name, path, sent, reads),
+            accepts=lambda parameter: convert.accepts_parameter(backend, parameter),
             model={
                 "name": str(backend.model_type),
                 "parameters": convert.model_parameters(config, response_format),
@@ -131,6 +133,9 @@ class Calls:
             },
         )
         wrapped = _BackendCall(self.capture, call, backend, args, kwargs)
+        if call.step.sampling:
+            wrapped.owner = copy.copy(backend)
+            wrapped.owner.model_config_dict = {**config, **call.step.sampling}
         if call.answer is not None:
             wrapped.output = _replayed(
                 place, call.answer, response_format, bool(config.get("stream")), asynchronous

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import openai
+from camel.models.stub_model import StubModel
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion, ChatCompletionMessage
 from openai.types.chat.chat_completion import Choice
@@ -22,6 +23,7 @@ from agentracer.replay.session import ModelAnswer, recorded_error
 from agentracer.trace import ErrorInfo, Step
 
 __all__ = [
+    "accepts_parameter",
     "answer_error",
     "arguments",
     "completion",
@@ -125,6 +127,12 @@ def model_parameters(config: Mapping[str, Any] | None, response_format: Any) -> 
     if requested is not None:
         parameters["response_format"] = getattr(requested, "__name__", None) or requested
     return parameters
+
+
+def accepts_parameter(backend: Any, name: str) -> bool:
+    """Whether a backend sends its configuration to a model server, and may send this parameter."""
+    del name  # CAMEL passes on whatever the configuration holds
+    return not isinstance(backend, StubModel)
 
 
 def offered_tools(backend: Any, tools: Any) -> Any:

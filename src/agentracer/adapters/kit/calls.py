@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agentracer.encoding import to_json
@@ -20,11 +20,22 @@ from agentracer.trace import StepKind
 __all__ = ["ModelStep", "ToolStep", "replay_mode"]
 
 
-def replay_mode(run: Run, answer: ModelAnswer | ToolAnswer | None) -> dict[str, str]:
-    """The attribute that says how a replay answered a step; nothing outside of replays."""
+def replay_mode(
+    run: Run,
+    answer: ModelAnswer | ToolAnswer | None,
+    sampling: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Attributes that say how a replay answered a step; nothing outside of replays.
+
+    Args:
+        run: the replay, or any other run.
+        answer: what the replay gives; None if the call runs.
+        sampling: parameters with which the replay lets a model call run.
+    """
     if run.replay is None:
         return {}
-    return {"replay": answer.mode if answer is not None else "live"}
+    mode = {"replay": answer.mode if answer is not None else "live"}
+    return {**mode, "sampling": dict(sampling)} if sampling else mode
 
 
 class ModelStep:
@@ -33,6 +44,7 @@ class ModelStep:
     Attributes:
         index: of the step.
         answer: what the replay gives instead; None to call the model.
+        sampling: parameters that the replay sets where the model is called.
     """
 
     def __init__(
@@ -44,6 +56,7 @@ class ModelStep:
         path: str = "",
         shapes: Sequence[str] | None = None,
         attributes: Mapping[str, Any] | None = None,
+        accepts: Callable[[str], bool] = frozenset[str]().__contains__,
         **fields: Any,
     ) -> None:
         """Ask the replay, and begin the step.
@@ -55,17 +68,26 @@ class ModelStep:
             path: the place in the system.
             shapes: what the replay compares; `RunRecorder.shapes` of the reads if None.
             attributes: of the step, besides the path and the replay's mode.
+            accepts: whether the model takes the sampling parameter of this name for one call.
             **fields: other arguments of `RunRecorder.begin_step`.
         """
         self._recorder, self.answer = run.recorder, None
+        self.sampling: dict[str, Any] = {}
         if run.replay is not None:
             compared = shapes if shapes is not None else run.recorder.shapes(reads)
             self.answer = run.replay.model_call(agent, compared, path=path)
+            if self.answer is None:
+                model = str((fields.get("model") or {}).get("name") or "the model")
+                self.sampling = run.replay.live_parameters(model, accepts)
         place = {"path": path} if path else {}
         self.index = self._recorder.begin_step(
             agent,
             reads=reads,
-            attributes={**place, **(attributes or {}), **replay_mode(run, self.answer)},
+            attributes={
+                **place,
+                **(attributes or {}),
+                **replay_mode(run, self.answer, self.sampling),
+            },
             **fields,
         )
 

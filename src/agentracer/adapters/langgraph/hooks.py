@@ -74,8 +74,16 @@ class LangChainHooks:
             return call
         reads = span.root.prompts.ids(recorder, (span.agent, span.path), messages)
         answer = run.replay.model_call(span.agent, recorder.shapes(reads), path=span.path)
+        sampling = {}
+        if answer is None:
+            sampling = run.replay.live_parameters(
+                type(model).__name__, lambda name: name in type(model).model_fields
+            )
         if span.step is not None:
-            recorder.update_step(span.step, attributes=replay_mode(run, answer))
+            recorder.update_step(span.step, attributes=replay_mode(run, answer, sampling))
+        if sampling:  # a copy, for not every chat model takes them as arguments of a call
+            call.owner = model.model_copy(update=sampling)
+            call.kwargs = {**call.kwargs, **{k: v for k, v in sampling.items() if k in call.kwargs}}
         if answer is not None and answer.error is not None:
             call.output = ReplayedOutput(error=recorded_error(answer.error))
         elif answer is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from agentracer.errors import BudgetSpent
 from agentracer.replay.prefix import answer_order, record_prefix
+from agentracer.replay.sampling import OWN_SAMPLING, SamplingParameters, sampling_notes
 from agentracer.replay.success_curve.conclusion import ToolResultTest, verdict_of_curve
 from agentracer.replay.success_curve.curve import Credit, prefix_rates, step_credits
 from agentracer.replay.success_curve.search import (
@@ -34,6 +35,7 @@ class CurveSearch:
         trace: the failed run.
         order: its steps in the order of their answers; prefixes count along it.
         found: counts, posterior and exact test.
+        sampling: parameters of the live model calls.
         results: every replay, by prefix.
         tool_test: replays in which the tools of the decisive step ran again.
     """
@@ -41,6 +43,7 @@ class CurveSearch:
     trace: Trace
     order: tuple[int, ...]
     found: PrefixSearch
+    sampling: SamplingParameters = OWN_SAMPLING
     results: dict[int, list[ReplayResult]] = field(default_factory=dict)
     tool_test: ToolResultTest | None = None
 
@@ -94,7 +97,7 @@ class CurveSearch:
         return count if same and count >= _ALIKE else 0
 
     def _notes(self) -> list[str]:
-        notes = []
+        notes = sampling_notes(self.trace, self.sampling)
         if alike := self._alike():
             notes.append(
                 f"the system repeats itself: {alike} live replays were the same, step by step, as "
@@ -113,6 +116,7 @@ def find_by_success_curve(
     weights: Mapping[int, float],
     settings: SearchSettings,
     repeats: int | None = None,
+    sampling: SamplingParameters = OWN_SAMPLING,
 ) -> SearchProgram:
     """Search for the decisive step with replays of prefixes; a program of the engine.
 
@@ -121,6 +125,7 @@ def find_by_success_curve(
         weights: how likely each step is, by its index; steps that are not named share the rest.
         settings: how.
         repeats: replay every prefix so many times instead of choosing.
+        sampling: parameters of the live model calls.
 
     Returns:
         A `CurveSearch`.
@@ -135,7 +140,7 @@ def find_by_success_curve(
         if repeats is None
         else exhaustive(len(order), repeats, settings=settings)
     )
-    state = CurveSearch(trace, order, PrefixSearch(len(order), settings.level))
+    state = CurveSearch(trace, order, PrefixSearch(len(order), settings.level), sampling)
     try:
         batch = next(plan)
         while True:
