@@ -1,11 +1,11 @@
 """Measure the search for the decisive step without an oracle on systems that are known exactly.
 
-    python benchmarks/proof.py --runs 500 --out build/proof.json
+    python benchmarks/proof.py --runs 500 --rows build/proof.jsonl --docs docs/proof.md
 
 A simulated system is its success curve V(0)..V(T): replaying a prefix is one draw. Each kind of
 system is drawn anew for each run; the priors are uniform, good (0.6 of the mass on three
-neighbouring steps, the right one among them) and bad (0.6 on the last three steps, and the right
-step is not one of them). Printed for each kind and prior, with 95 % intervals:
+neighbouring steps, the right one among them) and last (the right step comes last, with no mass at
+all). Printed for each kind and prior, with 95 % intervals:
 
     top        the most probable answer is right
     covered    the 90 % set holds the right answer
@@ -15,21 +15,27 @@ step is not one of them). Printed for each kind and prior, with 95 % intervals:
     cost       replayed steps, as a share of what 16 replays of every prefix take
 
 and, for one fall of at least 0.5, the adaptive binary search of arXiv 2605.17113 with several
-numbers of draws for each probe. No model is called.
+numbers of draws for each probe, with its threshold of 0.5 and with one of half of the rate of fresh
+runs. No model is called. Finished rows are appended to the file of `--rows`; a second call makes
+those that are missing. Rows that another version of the search made are not used.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
+import agentracer.replay.success_curve as package
+from agentracer import statistics
 from agentracer.replay.success_curve.definition import MIN_LOSS, MIN_SHARE, lasting_losses
 from agentracer.replay.success_curve.posterior import NEVER, NO_SINGLE_STEP, Answer
 from agentracer.replay.success_curve.search import SearchSettings, search
@@ -125,13 +131,13 @@ def good_prior(rng: random.Random, steps: int, right: frozenset[Answer]) -> list
     return _peaked(steps, range(start, min(steps, start + 3)))
 
 
-def bad_prior(rng: random.Random, steps: int, right: frozenset[Answer]) -> list[float]:
-    """0.6 of the mass lies on three steps that are wrong; the right ones come last."""
-    wrong = [step for step in range(steps) if step not in right]
-    prior = _peaked(steps, rng.sample(wrong, min(3, len(wrong))))
-    for step in right:
-        if isinstance(step, int):
-            prior[step] = 0.0
+def last_prior(rng: random.Random, steps: int, right: frozenset[Answer]) -> list[float]:
+    """Wrong steps in a random order, each with 0.8 of the mass of the one before; no right one."""
+    order = [step for step in range(steps) if step not in right]
+    rng.shuffle(order)
+    prior = [0.0] * steps
+    for place, step in enumerate(order, start=1):
+        prior[step] = 0.8**place
     return prior
 
 
@@ -143,7 +149,7 @@ def _peaked(steps: int, peak: Sequence[int]) -> list[float]:
 PRIORS: dict[str, Callable[[random.Random, int, frozenset[Answer]], list[float] | None]] = {
     "uniform": lambda rng, steps, right: None,  # noqa: ARG005 - one signature for all
     "good": good_prior,
-    "bad": bad_prior,
+    "last": last_prior,
 }
 
 
@@ -166,6 +172,7 @@ class Row:
     falsely_confirmed: bool
     replays: int
     live: int
+    live_of_test: int
     exhaustive: int
 
 
@@ -177,12 +184,14 @@ def simulate(kind: str, prior: str, number: int, length: int | None = None) -> R
     right = right_answers(curve)
     shares = PRIORS[prior](random.Random(f"{kind} {number} prior"), steps, right)
     plan = search(steps, prior=shares, settings=SearchSettings(), seed=number)
-    live, outcomes = 0, None
+    live, live_of_test = 0, 0
     draws = random.Random(f"{kind} {number} draws")
     try:
         batch = next(plan)
         while True:
-            live += sum(steps - prefix for prefix in batch.prefixes)
+            cost = sum(steps - prefix for prefix in batch.prefixes)
+            live += cost
+            live_of_test += cost if batch.purpose == "confirm" else 0
             outcomes = [draws.random() < curve[prefix] for prefix in batch.prefixes]
             batch = plan.send(outcomes)
     except StopIteration as stop:
@@ -202,6 +211,7 @@ def simulate(kind: str, prior: str, number: int, length: int | None = None) -> R
         falsely_confirmed=passed and test is not None and test.step not in right,
         replays=found.replays,
         live=live,
+        live_of_test=live_of_test,
         exhaustive=REPLAYS_OF_EXHAUSTIVE * steps * (steps + 1) // 2,
     )
 
@@ -214,12 +224,19 @@ class BinaryRow:
     """What one binary search showed."""
 
     draws: int
+    threshold: str
     top: bool
     live: int
 
 
-def binary_search(number: int, draws: int) -> BinaryRow:
-    """Find the first prefix from which more than half fail, then refine the largest jump."""
+def binary_search(number: int, draws: int, threshold: str) -> BinaryRow:
+    """Find the first prefix whose rate is below a threshold, then refine the largest jump.
+
+    Args:
+        number: of the run; systems are those of `simulate`.
+        draws: replays of each prefix that is looked at.
+        threshold: `0.5` as published, or `half` of the rate of fresh runs.
+    """
     kind = "one fall, 0.5 to 1"
     rng = random.Random(f"{kind} {number}")
     steps = rng.choice(LENGTHS)
@@ -235,11 +252,12 @@ def binary_search(number: int, draws: int) -> BinaryRow:
             measured[prefix] = mean(flips.random() < curve[prefix] for _ in range(draws))
         return measured[prefix]
 
+    least = 0.5 if threshold == "0.5" else measure(0) / 2
     measure(0)
     low, high = 0, steps
     while high - low > 1:
         middle = (low + high) // 2
-        if measure(middle) < 0.5:
+        if measure(middle) < least:
             high = middle
         else:
             low = middle
@@ -250,7 +268,7 @@ def binary_search(number: int, draws: int) -> BinaryRow:
         if high - low <= 1:
             break
         measure((low + high) // 2)
-    return BinaryRow(draws, low in right_answers(curve), live)
+    return BinaryRow(draws, threshold, low in right_answers(curve), live)
 
 
 # -- tables
@@ -289,28 +307,99 @@ def _share(values: Sequence[bool]) -> str:
 
 def claims(rows: Sequence[Row], binary: Sequence[BinaryRow]) -> Iterator[str]:
     """The comparisons: with replaying every prefix, with no prior, with a binary search."""
-    large = [row for row in rows if row.kind == "one fall, 0.5 to 1" and row.prior == "uniform"]
-    long = [row.live / row.exhaustive for row in large if row.steps >= 8]
-    rest = [
-        row.live / row.exhaustive
-        for row in rows
-        if row.prior == "uniform" and not (row.kind == "one fall, 0.5 to 1" and row.steps >= 8)
-    ]
-    yield f"one fall of at least 0.5, T >= 8: {mean(long):.3f} of the steps of exhaustive replays"
-    yield f"all others: {mean(rest):.3f}"
-    pairs = [(row.kind, row.steps, row.prior, row.live) for row in rows if row.steps >= 10]
+    uniform = [row for row in rows if row.prior == "uniform"]
+    large = [row for row in uniform if row.kind == "one fall, 0.5 to 1"]
+    long = [row for row in large if row.steps >= 8]
+    rest = [row for row in uniform if row not in long]
+    yield f"one fall of at least 0.5, T >= 8: {_cost(long)} of the steps of exhaustive replays"
+    yield f"all others: {_cost(rest)}"
     falls = ("one fall, 0.5 to 1", "one fall, 0.2 to 0.5")
-    good = sum(live for kind, _, prior, live in pairs if prior == "good" and kind in falls)
-    none = sum(live for kind, _, prior, live in pairs if prior == "uniform" and kind in falls)
-    yield f"a good prior, one fall, T >= 10: {good / none:.3f} of the steps without one"
-    ours = mean(row.top for row in large), mean(row.live for row in large)
-    yield f"this search: right {100 * ours[0]:.1f} %, {ours[1]:.0f} replayed steps"
-    for draws in sorted({row.draws for row in binary}):
-        mine = [row for row in binary if row.draws == draws]
-        yield (
-            f"binary search, {draws} draws a probe: right {100 * mean(r.top for r in mine):.1f} %, "
-            f"{mean(r.live for r in mine):.0f} replayed steps"
-        )
+    for names in (falls, falls[:1], falls[1:]):
+        long_runs = [row for row in rows if row.steps >= 10 and row.kind in names]
+        good = [row.live for row in long_runs if row.prior == "good"]
+        none = [row.live for row in long_runs if row.prior == "uniform"]
+        if len(good) > 1 and len(none) == len(good):
+            share = _ratio(good, none)
+            yield f"a good prior, {' and '.join(names)}, T >= 10: {share} of the steps without one"
+    right = _share([row.top for row in large])
+    all_steps = mean(row.live for row in large)
+    searched = all_steps - mean(row.live_of_test for row in large)
+    yield (
+        f"this search: right {right} %, {all_steps:.0f} replayed steps, {searched:.0f} of them "
+        "before the exact test"
+    )
+    for threshold, draws in sorted({(row.threshold, row.draws) for row in binary}):
+        mine = [row for row in binary if (row.threshold, row.draws) == (threshold, draws)]
+        steps = f"{mean(row.live for row in mine):.0f} replayed steps"
+        name = f"binary search, threshold {threshold}, {draws} draws a probe"
+        yield f"{name}: right {_share([row.top for row in mine])} %, {steps}"
+
+
+def _cost(rows: Sequence[Row]) -> str:
+    shares = [row.live / row.exhaustive for row in rows]
+    half = 1.96 * stdev(shares) / len(shares) ** 0.5
+    return f"{mean(shares):.3f} ± {half:.3f} (n = {len(shares)})"
+
+
+def _ratio(first: Sequence[int], second: Sequence[int]) -> str:
+    """The ratio of two means of pairs, with a 95 % interval (delta method)."""
+    ratio = mean(first) / mean(second)
+    rest = [a - ratio * b for a, b in zip(first, second, strict=True)]
+    half = 1.96 * stdev(rest) / len(rest) ** 0.5 / mean(second)
+    return f"{ratio:.3f} ± {half:.3f} (n = {len(rest)})"
+
+
+# -- rows on disk
+
+
+def fingerprint() -> str:
+    """A hash of the code that is measured: rows of other code are not mixed with its own."""
+    digest = hashlib.blake2b(Path(statistics.__file__).read_bytes(), digest_size=8)
+    for folder in package.__path__:
+        for name in ("definition", "posterior", "planning", "search"):
+            digest.update((Path(folder) / f"{name}.py").read_bytes())
+    digest.update(Path(__file__).read_bytes().partition(b"# -- tables")[0])
+    return digest.hexdigest()
+
+
+def load(path: Path, code: str) -> dict[tuple[str, str, int], Row]:
+    """The finished rows of a version of the code, by kind, prior and number."""
+    rows = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        data = json.loads(line)
+        if data["code"] == code:
+            rows[data["row"]["kind"], data["row"]["prior"], data["number"]] = Row(**data["row"])
+    return rows
+
+
+def complete(jobs: Sequence[tuple[str, str, int]], path: Path, processes: int) -> list[Row]:
+    """Make the rows that are missing, and return those of all jobs."""
+    code = fingerprint()
+    rows = load(path, code)
+    missing = [job for job in jobs if job not in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(processes) as pool, path.open("a", encoding="utf-8") as file:
+        for job, row in zip(missing, pool.map(_simulate, missing, chunksize=5), strict=True):
+            rows[job] = row
+            line = {"code": code, "number": job[2], "row": asdict(row)}
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+    return [rows[job] for job in jobs]
+
+
+def _simulate(job: tuple[str, str, int]) -> Row:
+    return simulate(*job)
+
+
+def write_docs(path: Path, lines: Sequence[str]) -> None:
+    """Put the figures between the markers of a page."""
+    text = path.read_text(encoding="utf-8")
+    block = "\n".join(["<!-- simulation: begin -->", *lines, "<!-- simulation: end -->"])
+    pattern = "<!-- simulation: begin -->.*<!-- simulation: end -->"
+    new, count = re.subn(pattern, lambda _: block, text, flags=re.DOTALL)
+    if count != 1:
+        raise SystemExit(f"{path} has no block between simulation: begin and simulation: end")
+    path.write_text(new, encoding="utf-8")
 
 
 def main() -> None:
@@ -323,23 +412,25 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--priors", nargs="*", default=list(PRIORS), choices=list(PRIORS))
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path("build/proof.json"))
+    parser.add_argument("--rows", type=Path, default=Path("build/proof.jsonl"))
+    parser.add_argument("--docs", type=Path, help="page whose figures are replaced")
     options = parser.parse_args()
     numbers = range(options.first, options.first + options.runs)
-    jobs = [(k, p, n) for k in options.kinds for p in options.priors for n in numbers]
-    with ProcessPoolExecutor(options.processes) as pool:
-        rows = list(pool.map(simulate, *zip(*jobs, strict=True), chunksize=10))
-        tries = [(n, draws) for draws in (4, 8, 12, 16, 24) for n in numbers]
-        binary = list(pool.map(binary_search, *zip(*tries, strict=True), chunksize=50))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    data = {"rows": [asdict(row) for row in rows], "binary": [asdict(row) for row in binary]}
-    options.out.write_text(json.dumps(data) + "\n", encoding="utf-8")
-    for line in report(rows):
-        print(line)
-    print()
-    if "uniform" in options.priors and "good" in options.priors:
-        for line in claims(rows, binary):
-            print(line)
+    # One run of each before the next, so that a run that is stopped early is balanced.
+    jobs = [(kind, prior, n) for n in numbers for kind in options.kinds for prior in options.priors]
+    rows = complete(jobs, options.rows, options.processes)
+    binary = [
+        binary_search(n, draws, threshold)
+        for threshold in ("0.5", "half")
+        for draws in (4, 8, 12, 16, 24)
+        for n in numbers
+    ]
+    lines = list(report(rows))
+    if "uniform" in options.priors and "one fall, 0.5 to 1" in options.kinds:
+        lines += ["", *(f"- {claim}" for claim in claims(rows, binary))]
+    print("\n".join(lines))
+    if options.docs is not None:
+        write_docs(options.docs, lines)
 
 
 if __name__ == "__main__":

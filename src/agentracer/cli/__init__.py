@@ -63,6 +63,7 @@ for command in (
     adapt.adapt,
     lessons.lessons,
     system.doctor,
+    system.validate,
 ):
     cli.add_command(command)
 

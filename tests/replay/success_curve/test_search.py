@@ -46,6 +46,18 @@ def test_the_full_record_comes_first_and_a_success_of_it_ends_the_search():
     assert found.confirmation is None
 
 
+def test_a_success_of_the_full_record_in_the_exact_test_ends_the_search_too():
+    for seed in range(20):
+        found, batches = simulate([0.9] * 4 + [0.25], seed=seed)
+        if len(batches) > 3 and found.counts[4][0]:
+            break
+    else:
+        raise AssertionError("no seed has a first success in the exact test")
+    assert found.record_succeeds
+    assert (found.posterior, found.top) == ({}, None)
+    assert not found.confirmation.passed
+
+
 def test_never_is_said_only_after_14_replays_at_the_start_the_middle_and_the_end():
     found, _ = simulate([0.0] * 9)
     assert found.top == NEVER

@@ -19,21 +19,28 @@ def information(sample: CurveSample) -> list[float]:
     This is the mutual information between the answer and the outcome of the replay: the entropy of
     the outcome less its mean entropy once the answer is known.
     """
-    curves: dict[Answer, list[int]] = defaultdict(list)
-    for position, answer in enumerate(sample.answers):
-        curves[answer].append(position)
-    bits = []
-    for rates in sample.rates:
-        total = sum(rates)
-        if not total:
-            bits.append(0.0)
-            continue
-        conditional = sum(
-            len(members) * _entropy(sum([rates[i] for i in members]) / len(members))
-            for members in curves.values()
-        )
-        bits.append(max(0.0, _entropy(total / sample.size) - conditional / sample.size))
-    return bits
+    weights, whole = sample.weights, sum(sample.weights)
+    sizes: dict[Answer, float] = defaultdict(float)
+    for answer, weight in zip(sample.answers, weights, strict=True):
+        sizes[answer] += weight
+    sums = dict.fromkeys(sizes, 0.0)  # of V(k) over the curves of each answer
+    terms = dict.fromkeys(sizes, 0.0)  # what each answer adds to the mean entropy
+    row = [0.0] * sample.size
+    conditional, bits = 0.0, [0.0]
+    for moved in reversed(sample.moves):
+        changed = set()
+        for curve, rate in moved:
+            answer = sample.answers[curve]
+            sums[answer] += (rate - row[curve]) * weights[curve]
+            row[curve] = rate
+            changed.add(answer)
+        for answer in changed:
+            if sizes[answer]:
+                term = sizes[answer] * _entropy(sums[answer] / sizes[answer]) / whole
+                conditional += term - terms[answer]
+                terms[answer] = term
+        bits.append(max(0.0, _entropy(sum(sums.values()) / whole) - conditional))
+    return bits[::-1]
 
 
 def next_prefixes(

@@ -12,10 +12,11 @@ decisive.
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from math import exp, log
 from operator import mul
 from typing import Final, Literal, TypeAlias
@@ -40,6 +41,7 @@ _LEAST_RATE = 0.004  # a rate of 0 or 1 on the grid stands for rates this close 
 _RATES = tuple(min(1 - _LEAST_RATE, max(_LEAST_RATE, rate)) for rate in GRID)
 _SIZE = len(GRID)
 _STATES = range(_SIZE)
+_TABLE = 499  # curves that differ in the rates that a state stands for
 
 # Expectations before any replay, fixed on simulated systems (`benchmarks/proof.py`).
 _HOPELESS = 0.3  # share of runs whose start never succeeds
@@ -50,6 +52,13 @@ _DECLINES = 0.12  # share of runs that decline slowly
 _DECLINE_STEPS = 0.5  # share of the steps of such a run that lower the rate
 UNIFORM_SHARE: Final = 0.25
 """The least part of the prior over steps that is uniform, whatever a tracer says."""
+DOUBTED_SHARE: Final = 0.5
+"""The same where an answer is taken: the prior decides where to look more than what is found."""
+
+
+Moves: TypeAlias = tuple[tuple[tuple[int, float], ...], ...]
+"""Where the drawn curves change: `moves[k]` holds each curve i of which V(k) is not V(k + 1), with
+its V(k). Curves are flat in most places, so this is far less than all their values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +66,67 @@ class CurveSample:
     """Curves drawn from the posterior.
 
     Attributes:
-        rates: `rates[k][i]` is V(k) in the i-th curve; k = 0..T.
+        moves: the curves, k = 0..T-1, with V(T) = 0.
         answers: of each curve, what the definition says.
         evidence: natural logarithm of the probability of all counts under the model.
+        weights: of the curves. They are 1 where the curves were drawn from all counts; see
+            `reweighted`.
     """
 
-    rates: tuple[tuple[float, ...], ...]
+    moves: Moves
     answers: tuple[Answer, ...]
     evidence: float
+    weights: tuple[float, ...]
 
     @property
     def size(self) -> int:
         """How many curves were drawn."""
         return len(self.answers)
 
+    @property
+    def effective_size(self) -> float:
+        """How many curves of equal weight tell as much (Kish)."""
+        return sum(self.weights) ** 2 / sum(weight * weight for weight in self.weights)
+
+    @property
+    def rates(self) -> tuple[tuple[float, ...], ...]:
+        """The curves point by point: `rates[k][i]` is V(k) in the i-th curve, k = 0..T."""
+        return tuple(self.row(k) for k in range(len(self.moves) + 1))
+
+    def row(self, prefix: int) -> tuple[float, ...]:
+        """Return V(prefix) of each curve."""
+        row = [0.0] * self.size
+        for k in range(len(self.moves) - 1, prefix - 1, -1):
+            for curve, rate in self.moves[k]:
+                row[curve] = rate
+        return tuple(row)
+
     def posterior(self) -> dict[Answer, float]:
         """Compute the probability of each answer, most probable first; those at 0 are left out."""
-        return {a: n / self.size for a, n in Counter(self.answers).most_common()}
+        sums: dict[Answer, float] = defaultdict(float)
+        for answer, weight in zip(self.answers, self.weights, strict=True):
+            sums[answer] += weight
+        total = sum(self.weights)
+        ordered = sorted(sums.items(), key=lambda item: -item[1])
+        return {answer: weight / total for answer, weight in ordered if weight > 0.0}
 
-    def mean(self, prefix: int) -> float:
-        """Compute the posterior mean of V(prefix)."""
-        return sum(self.rates[prefix]) / self.size
+    def reweighted(self, outcomes: Iterable[tuple[int, bool]]) -> CurveSample:
+        """Take further replays into account without drawing new curves.
+
+        Args:
+            outcomes: of each replay, the prefix and whether it succeeded.
+
+        Returns:
+            The same curves with other weights; the fewer of them are left with some weight
+            (`effective_size`), the less such a sample is worth.
+        """
+        weights = self.weights
+        for prefix, success in outcomes:
+            rates = [min(1 - _LEAST_RATE, max(_LEAST_RATE, rate)) for rate in self.row(prefix)]
+            chances = rates if success else [1 - rate for rate in rates]
+            weights = tuple(map(mul, weights, chances))
+        scale = len(weights) / sum(weights)
+        return replace(self, weights=tuple(weight * scale for weight in weights))
 
 
 def sample_curves(
@@ -94,7 +143,7 @@ def sample_curves(
         steps: T, at least 1.
         counts: successes and replays of each prefix that was tried, of 0..T.
         prior: how likely each step is to be the decisive one, before any replay; it is scaled to
-            sum to 1 and mixed with `UNIFORM_SHARE` of a uniform one. None: uniform.
+            sum to 1, and at least `UNIFORM_SHARE` of it are uniform. None: uniform.
         size: how many curves.
         seed: of the random numbers; the same arguments give the same curves.
 
@@ -115,29 +164,41 @@ def sample_curves(
     evidence = best + log(sum(weights))
     rng = random.Random(seed)  # noqa: S311 - no secrets
     first = sum(rng.choices((1, 0), weights, k=size)) if size else 0
-    batches = [
-        _backward(f.messages, columns, n, rng)
-        for f, (_, columns), n in zip(filtered, regimes, (first, size - first), strict=True)
-        if n
-    ]
-    rates = tuple(tuple(rate for batch in batches for rate in batch[k]) for k in range(steps + 1))
-    return CurveSample(rates, tuple(_answers(rates, size)), evidence)
+    moves: list[list[tuple[int, float]]] = [[] for _ in range(steps)]
+    start = 0
+    for f, (_, columns), n in zip(filtered, regimes, (first, size - first), strict=True):
+        if n:
+            _backward(f.messages, columns, range(start, start + n), moves, rng)
+        start += n
+    frozen = tuple(map(tuple, moves))
+    return CurveSample(frozen, tuple(_answers(frozen, size)), evidence, (1.0,) * size)
 
 
-def mixed_prior(steps: int, prior: Sequence[float] | None) -> list[float]:
-    """Scale a prior over steps to sum to 1, `UNIFORM_SHARE` of it uniform.
+def mixed_prior(
+    steps: int, prior: Sequence[float] | None, share: float = UNIFORM_SHARE
+) -> list[float]:
+    """Scale a prior over steps to sum to 1, at least so large a share of it uniform.
+
+    What every step has in common is uniform already; only what is missing of it is mixed in.
 
     Raises:
         ValueError: its length is not `steps`, or a share is negative.
     """
     if prior is None:
         return [1 / steps] * steps
-    if len(prior) != steps or any(share < 0 for share in prior):
+    if len(prior) != steps or any(value < 0 for value in prior):
         raise ValueError(f"the prior needs {steps} shares of at least 0, not {list(prior)!r}")
     total = sum(prior)
     if total <= 0:
         return [1 / steps] * steps
-    return [UNIFORM_SHARE / steps + (1 - UNIFORM_SHARE) * share / total for share in prior]
+    uniform = steps * min(prior) / total
+    mixed = max(0.0, (share - uniform) / (1 - uniform)) if uniform < 1 else 0.0
+    return [mixed / steps + (1 - mixed) * value / total for value in prior]
+
+
+def doubted_prior(steps: int, prior: Sequence[float] | None) -> list[float] | None:
+    """Return the prior by which answers are taken: half of it, at least, is uniform."""
+    return None if prior is None else mixed_prior(steps, prior, DOUBTED_SHARE)
 
 
 # -- the chain
@@ -224,17 +285,17 @@ def _forward(
 def _backward(
     messages: Sequence[Column],
     columns: Sequence[tuple[Column, ...]],
-    size: int,
+    curves: range,
+    moves: Sequence[list[tuple[int, float]]],
     rng: random.Random,
-) -> list[list[float]]:
-    """Draw curves, from V(T) = 0 back to V(0); returns the rates by prefix."""
-    row = [GRID[0]] * size
-    drawn = [row]
-    groups = {0: list(range(size))}
+) -> None:
+    """Draw curves from V(T) = 0 back to V(0), and add to `moves` where they change."""
+    groups = {0: list(curves)}
     for k in range(len(messages) - 2, -1, -1):
-        row = list(row)
         moved: list[tuple[int, int]] = []
         for state, members in groups.items():
+            if not members:
+                continue
             weights = list(map(mul, messages[k], columns[k][state]))
             stay = weights[state] / sum(weights)
             weights[state] = 0.0
@@ -242,11 +303,24 @@ def _backward(
             if leaving:
                 targets = rng.choices(_STATES, weights, k=len(leaving))
                 moved += zip(leaving, targets, strict=True)
+        table = _rates_of_curves()
         for curve, state in moved:
-            row[curve] = GRID[state]
+            moves[k].append((curve, table[curve % _TABLE][state]))
             groups.setdefault(state, []).append(curve)
-        drawn.append(row)
-    return drawn[::-1]
+
+
+@cache
+def _rates_of_curves() -> tuple[Column, ...]:
+    """Rates that stand for the states of the grid, other ones in each curve.
+
+    A state stands for all rates that are nearest to it. Were it one rate, losses that are almost
+    alike would be exactly alike, and the definition would decide between them with certainty. The
+    rate 0 stays 0: there nothing succeeds.
+    """
+    rng = random.Random(0)  # noqa: S311 - no secrets
+    edges = [0.0, *((low + high) / 2 for low, high in pairwise(GRID)), 1.0]
+    cells = list(pairwise(edges))[1:]
+    return tuple((0.0, *(rng.uniform(low, high) for low, high in cells)) for _ in range(_TABLE))
 
 
 def _take_some(members: list[int], share: float, rng: random.Random) -> list[int]:
@@ -273,13 +347,13 @@ def _take_some(members: list[int], share: float, rng: random.Random) -> list[int
     return taken
 
 
-def _answers(rates: Sequence[Sequence[float]], size: int) -> list[Answer]:
+def _answers(moves: Moves, size: int) -> list[Answer]:
     """Apply `definition.decisive_step` to all curves at once, from the last step to the first."""
     best = [0.0] * size
     largest = [0.0] * size
     where = [0] * size
-    for k in range(len(rates) - 2, -1, -1):
-        for i, rate in enumerate(rates[k]):
+    for k in range(len(moves) - 1, -1, -1):
+        for i, rate in moves[k]:
             if rate > best[i]:
                 loss = rate - best[i]
                 best[i] = rate

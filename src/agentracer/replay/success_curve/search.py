@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from operator import mul
 from typing import Final, Literal, TypeAlias
 
 from agentracer.errors import BudgetSpent
@@ -25,6 +26,7 @@ from agentracer.replay.success_curve.posterior import (
     NEVER,
     Answer,
     CurveSample,
+    doubted_prior,
     sample_curves,
 )
 from agentracer.statistics import boschloo_p_value, boschloo_power
@@ -41,12 +43,15 @@ __all__ = [
 
 Purpose = Literal["record", "search", "confirm"]
 _NEVER_REPLAYS: Final = 14
-_SEARCH_CURVES: Final = 200  # to choose the next replay by
+_SEARCH_CURVES: Final = 300  # to choose the next replay by
 _CHECK_CURVES: Final = 1_000  # to decide by whether to stop
 _FINAL_CURVES: Final = 2_000
-_DOUBT: Final = 0.1  # how far the smaller sample may be off
 _LITTLE: Final = 0.005  # bits per replay
 _NEIGHBOURS: Final = 3
+_TEST_LEVEL: Final = 0.75  # posterior probability at which a step is tested
+_FIRST_TEST: Final = 0.7  # of the level of the exact test; the second test has the rest
+_LATE_LOOKS: Final = 2  # replays of each late place
+_SURE: Final = 0.95
 _LOOKS: Final = 4  # replays of each place that is looked at before a step is taken
 _UNUSABLE: Final = 2  # replays of one prefix that could not be used before it is given up
 _LITTLE_AMONG_NEIGHBOURS: Final = 0.03
@@ -93,6 +98,7 @@ class Confirmation:
     Attributes:
         step: which step, in the order of the curve.
         size: replays of each side, fixed before the first.
+        alpha: level of this test.
         without: successes and replays with the steps before it kept.
         with_step: successes and replays with the step kept too.
         p_value: of the exact test, one-sided; 1.0 while it is open.
@@ -100,6 +106,7 @@ class Confirmation:
 
     step: int
     size: int
+    alpha: float
     without: tuple[int, int] = (0, 0)
     with_step: tuple[int, int] = (0, 0)
     p_value: float = 1.0
@@ -208,14 +215,11 @@ def search(
     try:
         yield from _replay_record(result, settings)
         if not result.ended:
-            yield from _narrow(result, prior, settings, live, seed)
-            top = result.top
-            if isinstance(top, int) and result.posterior[top] >= settings.level:
-                yield from _confirm(result, top, settings)
+            yield from _find_and_test(result, prior, settings, live, seed)
     except BudgetSpent as error:
         result.ended, result.out_of_budget = str(error), True
     if not result.record_succeeds and result.replays:
-        _draw(result, prior, _FINAL_CURVES, settings, seed)
+        _draw(result, doubted_prior(steps, prior), _FINAL_CURVES, settings, seed)
     return result
 
 
@@ -256,11 +260,41 @@ def _replay_record(
         batch = PrefixBatch((found.steps,) * min(left, settings.workers), "record")
         found.add(batch.prefixes, (yield batch))
         left -= len(batch.prefixes)
-        found.record_succeeds = found.counts.get(found.steps, (0, 0))[0] > 0
-    if found.record_succeeds:
-        found.ended = "a replay of the full record, which failed, succeeded"
-    elif found.steps not in found.counts:
+        _note_success_of_record(found)
+    if found.steps not in found.counts:
         found.ended = "the full record could not be replayed"
+
+
+def _note_success_of_record(found: PrefixSearch) -> None:
+    """End the search if a replay of the full record succeeded: no curve follows from that."""
+    found.record_succeeds = found.counts.get(found.steps, (0, 0))[0] > 0
+    if found.record_succeeds:
+        found.posterior, found.answers = {}, ()
+        found.ended = "a replay of the full record, which failed, succeeded"
+
+
+def _find_and_test(
+    found: PrefixSearch,
+    prior: Sequence[float] | None,
+    settings: SearchSettings,
+    live: Callable[[int], float],
+    seed: int,
+) -> Generator[PrefixBatch, Outcomes, None]:
+    """Find the most probable step, and test it.
+
+    A step is tested early, as the replays of the test tell most about it; if it was the wrong one,
+    the search goes on and a second test is made. The two share the level.
+    """
+    stages = ((_TEST_LEVEL, _FIRST_TEST), (_stop_level(settings), 1 - _FIRST_TEST))
+    for level, share in stages:
+        yield from _narrow(found, prior, settings, live, seed, level)
+        prior = doubted_prior(found.steps, prior)
+        top, test = found.top, found.confirmation
+        passed = test is not None and test.passed and test.step == top
+        if isinstance(top, int) and not passed and found.posterior[top] >= _TEST_LEVEL:
+            yield from _confirm(found, top, settings, share * settings.alpha)
+            if found.record_succeeds:
+                return
 
 
 def _narrow(
@@ -269,21 +303,34 @@ def _narrow(
     settings: SearchSettings,
     live: Callable[[int], float],
     seed: int,
+    level: float,
 ) -> Generator[PrefixBatch, Outcomes, None]:
-    """Replay where it tells most, until an answer reaches the level."""
+    """Replay where it tells most, until a step reaches a level, or the search is at its end."""
+    sample, fresh = _draw(found, prior, _SEARCH_CURVES, settings, seed), False
     while True:
-        sample = _draw(found, prior, _SEARCH_CURVES, settings, seed)
-        if found.posterior[next(iter(found.posterior))] >= settings.level - _DOUBT:
-            sample = _draw(found, prior, _CHECK_CURVES, settings, seed)
         chosen = next_prefixes(sample, live, size=settings.workers, barred=found.barred)
-        if (reason := _reached(found, settings, chosen[0][1] if chosen else 0.0)) is not None:
-            needed = _unchecked_places(found)
-            if not needed:
+        reason = _reached(found, settings, chosen[0][1] if chosen else 0.0, level)
+        if reason is not None:
+            needed = _unchecked_places(found, early=level != _TEST_LEVEL)
+            if not needed and fresh:
                 found.ended = reason
                 return
+            if not needed:
+                # Whether to stop is decided by more curves, drawn from all counts, under a prior
+                # that is doubted more: a wrong one costs replays, and not the answer.
+                prior = doubted_prior(found.steps, prior)
+                sample, fresh = _draw(found, prior, _CHECK_CURVES, settings, seed), True
+                continue
             chosen = [(prefix, 0.0) for prefix in needed[: settings.workers]]
         batch = PrefixBatch(tuple(prefix for prefix, _ in chosen), "search")
-        found.add(batch.prefixes, (yield batch))
+        outcomes = yield batch
+        found.add(batch.prefixes, outcomes)
+        pairs = zip(batch.prefixes, outcomes, strict=False)
+        sample = sample.reweighted((k, success) for k, success in pairs if success is not None)
+        fresh = False
+        if sample.effective_size < sample.size / 2:
+            sample = _draw(found, prior, _SEARCH_CURVES, settings, seed)
+        _note_sample(found, sample, settings)
 
 
 def _stop_level(settings: SearchSettings) -> float:
@@ -295,14 +342,17 @@ def _stop_level(settings: SearchSettings) -> float:
     return 1 - (1 - settings.level) / 2
 
 
-def _reached(found: PrefixSearch, settings: SearchSettings, bits: float) -> str | None:
-    """Say why the search is at its end, if it is."""
+def _reached(
+    found: PrefixSearch, settings: SearchSettings, bits: float, level: float
+) -> str | None:
+    """Say why the search is at its end, if it is, or why a step can be tested."""
     top = found.top
     if top is None:
         return None
     if top == NEVER and found.posterior[top] >= settings.level:
         return "no replay of any prefix succeeded"
-    if found.posterior[top] >= _stop_level(settings):
+    needed = level if isinstance(top, int) else _stop_level(settings)
+    if found.posterior[top] >= needed:
         return f"one answer reached a posterior probability of {settings.level:g}"
     if neighbouring(found.answers, _NEIGHBOURS) and bits < _LITTLE_AMONG_NEIGHBOURS:
         return f"{len(found.answers)} neighbouring steps reached {settings.level:g} together"
@@ -311,22 +361,48 @@ def _reached(found: PrefixSearch, settings: SearchSettings, bits: float) -> str 
     return None
 
 
-def _unchecked_places(found: PrefixSearch) -> list[int]:
+def _unchecked_places(found: PrefixSearch, *, early: bool) -> list[int]:
     """List prefixes that have to be replayed before the most probable answer may be taken.
 
-    Expectations of the model alone shall exclude nothing: for a step, the start and half of what
-    comes before it are looked at, where an earlier and larger loss may lie.
+    Args:
+        found: what is known.
+        early: also those before a step; not needed before its test, which tells more of its loss.
+
+    Expectations of the model alone shall exclude nothing. After a step, a later one may have
+    repaired what it lost. Before it, an earlier and larger loss may lie, unless the step lost so
+    much that none can be larger.
     """
     top = found.top
     if top == NEVER:
         return untried_places(found)
-    last = top if isinstance(top, int) else found.steps - 1
-    looks = {0: _LOOKS, last // 2: _LOOKS}
+    first = top + 1 if isinstance(top, int) else 0
+    looks = dict.fromkeys(_late_places(first, found.steps), _LATE_LOOKS)
+    if not isinstance(top, int) or (early and _loss_above_half(found, top) < _SURE):
+        last = top if isinstance(top, int) else found.steps - 1
+        looks |= {0: _LOOKS, last // 2: _LOOKS}
     return [
         place
         for place, least in looks.items()
         if found.counts.get(place, (0, 0))[1] < least and place not in found.barred
     ]
+
+
+def _late_places(first: int, steps: int) -> list[int]:
+    """Prefixes after a step, at the thirds of what follows it, where a repair would show."""
+    left = steps - first
+    return sorted(
+        {first + left * part // 3 for part in (1, 2, 3)} - {first, steps}
+        | ({steps - 1} if left > 1 else set())
+    )
+
+
+def _loss_above_half(found: PrefixSearch, step: int) -> float:
+    """The probability that V falls by more than 0.5 at a step: no other loss can be as large."""
+    sample = found.sample
+    if sample is None:
+        return 0.0
+    pairs = zip(sample.row(step), sample.row(step + 1), sample.weights, strict=True)
+    return sum(w for before, after, w in pairs if before - after > 0.5) / sum(sample.weights)
 
 
 def untried_places(found: PrefixSearch) -> list[int]:
@@ -357,9 +433,13 @@ def _draw(
     sample = sample_curves(
         found.steps, found.counts, prior=prior, size=size, seed=seed + found.replays
     )
+    _note_sample(found, sample, settings)
+    return sample
+
+
+def _note_sample(found: PrefixSearch, sample: CurveSample, settings: SearchSettings) -> None:
     found.sample, found.posterior = sample, sample.posterior()
     found.answers = answer_set(found.posterior, settings.level)
-    return sample
 
 
 # -- the exact test
@@ -369,39 +449,47 @@ def _confirm(
     found: PrefixSearch,
     step: int,
     settings: SearchSettings,
+    alpha: float,
 ) -> Generator[PrefixBatch, Outcomes, None]:
     """Compare fresh replays with the steps before `step` kept to such that keep it too."""
-    size = _test_size(_rate(found, step), _rate(found, step + 1), settings)
-    test = found.confirmation = Confirmation(step, size)
-    while (batch := _next_of_test(test, settings)) is not None:
+    size = _test_size(*_rates_at(found, step), settings.confirm, alpha)
+    test = found.confirmation = Confirmation(step, size, alpha)
+    while (batch := _next_of_test(test, settings.workers)) is not None:
         outcomes = yield batch
         found.add(batch.prefixes, outcomes)
-        if {step, step + 1} & found.barred:
+        _note_success_of_record(found)
+        if found.record_succeeds or {step, step + 1} & found.barred:
             return
         for prefix, success in zip(batch.prefixes, outcomes, strict=False):
             if success is not None:
                 test.add(prefix, success)
     test.p_value = _worst_p(test)
-    test.passed = test.p_value < settings.alpha
+    test.passed = test.p_value < alpha
 
 
-def _rate(found: PrefixSearch, prefix: int) -> float:
-    """Estimate V(prefix) from the curves of the posterior, a little away from 0 and 1."""
-    mean = found.sample.mean(prefix) if found.sample is not None else 0.5
-    return min(0.98, max(0.02, mean))
+def _rates_at(found: PrefixSearch, step: int) -> tuple[float, float]:
+    """Estimate V without a step and with it, where it is decisive; a little away from 0 and 1."""
+    sample = found.sample
+    if sample is None:
+        return 0.5, 0.5
+    weights = [w * (a == step) for w, a in zip(sample.weights, sample.answers, strict=True)]
+    whole = sum(weights)
+    means = (sum(map(mul, weights, sample.row(k))) / whole for k in (step, step + 1))
+    without, with_step = (min(0.98, max(0.02, value)) for value in means)
+    return without, with_step
 
 
-def _test_size(without: float, with_step: float, settings: SearchSettings) -> int:
-    """The least size of both samples with which the test probably passes, at most `confirm`."""
-    for size in range(3, settings.confirm):
-        if boschloo_power(size, without, with_step, settings.alpha) >= _POWER:
+def _test_size(without: float, with_step: float, most: int, alpha: float) -> int:
+    """The least size of both samples with which the test probably passes, at most `most`."""
+    for size in range(3, most):
+        if boschloo_power(size, without, with_step, alpha) >= _POWER:
             return size
-    return settings.confirm
+    return most
 
 
-def _next_of_test(test: Confirmation, settings: SearchSettings) -> PrefixBatch | None:
+def _next_of_test(test: Confirmation, workers: int) -> PrefixBatch | None:
     """The next replays of the test; None once the rest cannot change what it shows."""
-    if _worst_p(test) < settings.alpha or _best_p(test) >= settings.alpha:
+    if _worst_p(test) < test.alpha or _best_p(test) >= test.alpha:
         return None
     # In turn, so that either side can end the test early.
     sides = [
@@ -411,7 +499,7 @@ def _next_of_test(test: Confirmation, settings: SearchSettings) -> PrefixBatch |
     if test.with_step[1] < test.without[1]:
         sides.reverse()
     turns = [k for pair in zip_longest(*sides) for k in pair if k is not None]
-    return PrefixBatch(tuple(turns[: settings.workers]), "confirm") if turns else None
+    return PrefixBatch(tuple(turns[:workers]), "confirm") if turns else None
 
 
 def _worst_p(test: Confirmation) -> float:
