@@ -39,6 +39,7 @@ __all__ = [
     "test_correcting_the_plan_flips_the_answer_without_repeating_the_prefix",
     "test_correcting_the_solvers_text_leaves_only_the_rest_to_run",
     "test_correcting_tool_arguments_really_runs_the_tool_with_them",
+    "test_live_calls_of_a_replay_sample_as_it_says",
     "test_replaying_without_an_override_calls_nothing_and_ends_the_same",
     "test_the_planner_is_proved_to_have_lost_the_run_without_an_oracle",
     "test_the_uncorrected_team_fails_and_every_read_is_what_the_server_saw",
