@@ -6,7 +6,8 @@ import re
 from typing import Any, TypedDict
 
 from langchain.agents import create_agent
-from langchain_core.messages import HumanMessage, SystemMessage
+from langchain.agents.middleware import ToolCallLimitMiddleware
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -21,6 +22,7 @@ __all__ = ["pipeline", "review", "supervisor"]
 
 MAX_STEPS = 30
 MAX_DRAFTS = 3
+MAX_TOOL_CALLS = 4
 
 
 def pipeline(endpoint: Endpoint, kind: Kind, question: str) -> str:
@@ -32,7 +34,7 @@ def pipeline(endpoint: Endpoint, kind: Kind, question: str) -> str:
         writer += " Include the whole function in a Python code block."
     graph = StateGraph(MessagesState)
     graph.add_node("planner", _speaker(chat, "planner", f"{MISSION[kind]} {planner}"))
-    graph.add_node("expert", _expert(chat, kind, "expert"))
+    graph.add_node("expert", _worker(_expert(chat, kind, "expert"), "expert"))
     graph.add_node("writer", _speaker(chat, "writer", f"{MISSION[kind]} {writer}"))
     graph.add_edge(START, "planner")
     graph.add_edge("planner", "expert")
@@ -128,16 +130,33 @@ def _chat(endpoint: Endpoint) -> ChatOpenAI:
 
 def _expert(chat: ChatOpenAI, kind: Kind, name: str) -> Any:
     tools = [StructuredTool.from_function(tool) for tool in tools_for(kind)]
-    return create_agent(chat, tools, name=name, system_prompt=EXPERT[kind])
+    # Small models ask for the same thing again and again.
+    limit: Any = ToolCallLimitMiddleware(run_limit=MAX_TOOL_CALLS, exit_behavior="continue")
+    return create_agent(chat, tools, name=name, system_prompt=EXPERT[kind], middleware=[limit])
 
 
 def _speaker(chat: ChatOpenAI, name: str, prompt: str) -> Any:
     def speak(state: MessagesState) -> dict[str, Any]:
-        reply = chat.invoke([SystemMessage(prompt), *state["messages"]])
+        reply = chat.invoke([SystemMessage(prompt), HumanMessage(_conversation(state))])
         reply.name = name
         return {"messages": [reply]}
 
     return speak
+
+
+def _worker(agent: Any, name: str) -> Any:
+    def work(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [AIMessage(_run(agent, _conversation(state)), name=name)]}
+
+    return work
+
+
+def _conversation(state: MessagesState) -> str:
+    """What was said so far, as one text: a model would go on with an assistant's last message."""
+    return "\n\n".join(
+        f"{message.name}: {message.text}" if message.name else str(message.text)
+        for message in state["messages"]
+    )
 
 
 def _run(agent: Any, question: str) -> str:
