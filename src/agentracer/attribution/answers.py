@@ -1,15 +1,16 @@
 """The two answer formats: their grammars and instructions, and how an answer is parsed.
 
 `tagged` is the format of AgenTracer checkpoints (`<think>…</think><answer>agent|label</answer>`),
-`json` the one for general models. Both name an agent and a step of the run, or `none`. The parser
-checks what a grammar cannot enforce:
+`json` the one for general models. The first names an agent and a step of the run, the second a
+step, which decides the agent. `none` is an answer only where the caller allows it: a run that
+failed has a step to blame. The parser checks what a grammar cannot enforce:
 
 - the *last* answer in a text counts; earlier ones may be quoted from the trace;
 - a step is named by its label; a number is not a label, because a trace can contain numbers;
 - the name of an agent may differ in case and blanks, or resemble exactly one agent;
 - where agent and step contradict each other, the step has priority and its agent is blamed: the
   step is the narrower statement;
-- an agent without a step is not an answer.
+- an agent without a step blames no step, which is no answer where that is not allowed.
 """
 
 from __future__ import annotations
@@ -104,21 +105,34 @@ class _RawAnswer:
 
 
 def blame_grammar(
-    style: AnswerFormat, view: TraceView, steps: Sequence[int], *, room: int = 2_048
+    style: AnswerFormat,
+    view: TraceView,
+    steps: Sequence[int],
+    *,
+    room: int = 2_048,
+    abstain: bool = True,
 ) -> OutputGrammar:
-    """Make the grammar of an answer that names one of `steps`, or none, in `room` tokens."""
+    """Make the grammar of an answer that blames a step.
+
+    Args:
+        style: the format.
+        view: the run as the prompt shows it.
+        steps: indices of the steps that may be named.
+        room: tokens of the answer.
+        abstain: whether it may blame no step.
+    """
     steps = sorted(set(steps))
     labels = [view.labels[step] for step in steps]
-    agents = list(dict.fromkeys(view.speaker(step) for step in steps))
-    # Agent and step are constrained separately. With consistent pairs only, the agent, which is
-    # written first, would decide the step; but in a contradiction the step has priority.
+    none = [ABSTAIN] if abstain else []
     if style == "tagged":
-        return _tagged([*agents, ABSTAIN], ["|"], [*labels, ABSTAIN])
+        # Agent and step are constrained separately. With consistent pairs only, the agent, which
+        # checkpoints write first, would decide the step; but the step has priority.
+        agents = dict.fromkeys(view.speaker(step) for step in steps)
+        return _tagged([*agents, *none], ["|"], [*labels, *none])
     return OutputGrammar(
         json_schema=_schema(
             room,
-            agent={"enum": [*agents, ABSTAIN]},
-            step={"enum": [*labels, ABSTAIN]},
+            step={"enum": [*labels, *none]},
             quote={"type": "string", "maxLength": min(_MAX_QUOTE_CHARS, room // 8)},
             also={"type": "array", "items": {"enum": labels}, "maxItems": _MAX_ALSO},
         )
@@ -151,24 +165,36 @@ def _schema(room: int, **properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def instruction(style: AnswerFormat, choices: Sequence[str] = ()) -> tuple[str, str]:
-    """Return the instruction about the answer format, and the name of its prompt file."""
-    kind = "choice" if choices else "answer"
-    name = f"{kind}_{style}"
-    return (prompts.fill(name, choices=", ".join(choices)) if choices else prompts.fill(name)), name
+def instruction(
+    style: AnswerFormat, choices: Sequence[str] = (), *, abstain: bool = True
+) -> tuple[str, tuple[str, ...]]:
+    """Return the instruction about the answer format, and the names of its prompt files."""
+    if choices:
+        name = f"choice_{style}"
+        return prompts.fill(name, choices=", ".join(choices)), (name,)
+    names = (f"answer_{style}", *([f"or_none_{style}"] if abstain else []))
+    return " ".join(map(prompts.source, names)), names
 
 
 def parse_blame(
-    style: AnswerFormat, text: str, view: Names, steps: Sequence[int]
+    style: AnswerFormat, text: str, view: Names, steps: Sequence[int], *, abstain: bool = True
 ) -> Answer | Unreadable:
-    """Parse an answer that blames one of `steps`, and resolve its names against the trace."""
+    """Parse an answer that blames one of `steps`, and resolve its names against the trace.
+
+    Args:
+        style: the format that was asked for.
+        text: what the model wrote.
+        view: the names in its prompt.
+        steps: indices of the steps that may be named.
+        abstain: whether it may blame no step.
+    """
     raw = _tagged_blame(text) if style == "tagged" else _json_blame(text)
     if raw is None:
         # A checkpoint may have been trained on the other format only.
         raw = _json_blame(text) if style == "tagged" else _tagged_blame(text)
     if raw is None:
         return Unreadable("it holds no answer in the requested format", text)
-    return _resolve(raw, text, view, frozenset(steps))
+    return _resolve(raw, text, view, frozenset(steps), abstain=abstain)
 
 
 def parse_choice(style: AnswerFormat, text: str, choices: Sequence[str]) -> str | Unreadable:
@@ -218,15 +244,13 @@ def _last_field(text: str, name: str) -> str | None:
     return values[-1] if values else None
 
 
-def _resolve(raw: _RawAnswer, text: str, view: Names, steps: frozenset[int]) -> Answer | Unreadable:
+def _resolve(
+    raw: _RawAnswer, text: str, view: Names, steps: frozenset[int], *, abstain: bool
+) -> Answer | Unreadable:
     step = _step(raw.label, view)
     agent, inexact = _agent(raw.agent, view)
     if step is None:
-        if raw.label.casefold() == ABSTAIN and raw.agent.casefold() in {"", ABSTAIN}:
-            return Answer(None, reason=raw.reason)
-        if raw.label.casefold() in {"", ABSTAIN}:
-            return Unreadable(f"it blames {raw.agent!r}, but names no step", text)
-        return Unreadable(f"{raw.label!r} is not the label of a step", text)
+        return _without_step(raw, text, abstain=abstain)
     if step not in steps:
         return Unreadable(f"the step {raw.label!r} is not one of those in question", text)
     speaker = view.agent_at(step)
@@ -246,6 +270,17 @@ def _resolve(raw: _RawAnswer, text: str, view: Names, steps: frozenset[int]) -> 
         "; ".join(notes),
         contradicts,
     )
+
+
+def _without_step(raw: _RawAnswer, text: str, *, abstain: bool) -> Answer | Unreadable:
+    if raw.label.casefold() not in {"", ABSTAIN}:
+        return Unreadable(f"{raw.label!r} is not the label of a step", text)
+    if not abstain:
+        return Unreadable("it names no step, though the run failed", text)
+    note = ""
+    if raw.agent.casefold() not in {"", ABSTAIN}:
+        note = f"the judge names {raw.agent!r} but no step: read as blaming no step"
+    return Answer(None, reason=raw.reason, note=note)
 
 
 def _step(label: str, view: Names) -> int | None:

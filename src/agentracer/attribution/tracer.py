@@ -46,6 +46,8 @@ class Tracer:
         temperature: of sampling; by default 0, and 0.7 where there are several samples.
         token_budget: tokens of a prompt; a longer run is read in windows.
         answer_tokens: tokens of one answer with its reasoning; 2,048 by default.
+        abstain: whether a language model may blame no step; by default, unless the run is known to
+            have failed.
         seed: of labels and samples; the same seed gives the same verdict.
         concurrency: runs or requests at a time in `attribute_many`.
         timeout: seconds to wait for one answer of a server.
@@ -71,6 +73,7 @@ class Tracer:
         temperature: float | None = None,
         token_budget: int | None = None,
         answer_tokens: int | None = None,
+        abstain: bool | None = None,
         seed: int | None = None,
         concurrency: int | None = None,
         timeout: float | None = None,
@@ -87,6 +90,7 @@ class Tracer:
             "temperature": temperature,
             "token_budget": token_budget,
             "answer_tokens": answer_tokens,
+            "abstain": abstain,
             "seed": seed,
             "concurrency": concurrency,
             "timeout": timeout,

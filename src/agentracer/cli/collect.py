@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -41,6 +43,17 @@ __all__ = ["collect"]
 @click.option("--model", help="With --natural: the name of the model there.")
 @click.option("--systems", multiple=True, help="With --natural: teams by name; default: all.")
 @click.option("--tasks", multiple=True, help="With --natural: ids or kinds; default: all.")
+@click.option(
+    "--tools",
+    type=click.Choice(["server", "text"]),
+    help="With --natural: how the model calls tools, by the server's support or as text.",
+)
+@click.option(
+    "--temperature", type=click.FloatRange(0), help="With --natural: of the model; default 0.7."
+)
+@click.option(
+    "--max-tokens", type=click.IntRange(1), help="With --natural: of one reply; default 300."
+)
 def collect(
     domain: tuple[str, ...],
     framework: tuple[str, ...],
@@ -56,6 +69,9 @@ def collect(
     model: str | None,
     systems: tuple[str, ...],
     tasks: tuple[str, ...],
+    tools: str | None,
+    temperature: float | None,
+    max_tokens: int | None,
 ) -> None:
     """Make labelled failures (TracerTraj) with the testbed's scripted teams.
 
@@ -63,17 +79,29 @@ def collect(
     that succeed. Run again with the same folder, it continues where it stopped.
 
     With --natural, teams with ordinary prompts run on the model at --base-url, and their failures
-    and successes are kept without labels.
+    and successes are kept without labels. Its API key is read from AGENTRACER_API_KEY.
     """
     if natural:
         if domain or framework or topology or workers or data is not None or engine != "local":
             fail(
                 "--domain, --framework, --topology, --engine, --workers, --data: not with --natural"
             )
-        _collect_natural(base_url, model, systems, tasks, n=n, out=out, seed=seed)
+        if not base_url or not model:
+            fail("--natural needs --base-url and --model")
+        sampling = {"temperature": temperature, "max_tokens": max_tokens}
+        _collect_natural(
+            {"base_url": base_url, "model": model, **sampling},
+            {"systems": systems, "tasks": tasks, "tools": tools or "server"},
+            n=n,
+            out=out,
+            seed=seed,
+        )
         return
-    if base_url or model or systems or tasks:
-        fail("--base-url, --model, --systems and --tasks are for --natural")
+    if base_url or model or systems or tasks or tools or temperature is not None or max_tokens:
+        fail(
+            "--base-url, --model, --systems, --tasks, --tools, --temperature and --max-tokens are "
+            "for --natural"
+        )
     with laboratory("`agentracer collect`"):
         from agentracer.lab.collect import collect as run
         from agentracer.lab.testbed.rosters import TOPOLOGIES
@@ -100,30 +128,19 @@ def collect(
 
 
 def _collect_natural(
-    base_url: str | None,
-    model: str | None,
-    systems: tuple[str, ...],
-    tasks: tuple[str, ...],
-    *,
-    n: int,
-    out: Path,
-    seed: int,
+    endpoint: dict[str, Any], chosen: dict[str, Any], *, n: int, out: Path, seed: int
 ) -> None:
-    if not base_url or not model:
-        fail("--natural needs --base-url and --model")
+    """Collect runs of a real model; None in `endpoint` stands for the default."""
     with laboratory("`agentracer collect`"):
         from agentracer.lab.natural.collection import ROWS, collect_natural
         from agentracer.lab.natural.endpoint import Endpoint
 
+    settings = {name: value for name, value in endpoint.items() if value is not None}
+    if key := os.environ.get("AGENTRACER_API_KEY"):
+        settings["api_key"] = key
     with usage_errors(), progress_bar("collecting") as progress:
         outcomes = collect_natural(
-            Endpoint(base_url, model),
-            n=n,
-            out=out,
-            systems=systems,
-            tasks=tasks,
-            seed=seed,
-            progress=progress,
+            Endpoint(**settings), n=n, out=out, seed=seed, progress=progress, **chosen
         )
     click.echo(f"{n} run{'s' * (n > 1)} without labels in {out / ROWS}")
     say("runs by outcome: " + ", ".join(f"{k} {v}" for k, v in sorted(outcomes.items())))

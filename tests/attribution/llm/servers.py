@@ -70,11 +70,43 @@ class Server:
         return f"openai:{model}@{self.url}" + (f"?{query}" if query else "")
 
 
+def _send(handler: BaseHTTPRequestHandler, answer: Scripted, closing: threading.Event) -> None:
+    closing.wait(answer.delay)
+    try:
+        handler.send_response(answer.status)
+        handler.send_header("Content-Type", answer.kind)
+        length = len(answer.body) if answer.promised is None else answer.promised
+        handler.send_header("Content-Length", str(length))
+        for name, value in answer.headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        if answer.drip:
+            for byte in answer.body:
+                if closing.is_set():
+                    break
+                handler.wfile.write(bytes([byte]))
+                handler.wfile.flush()
+                time.sleep(answer.drip)
+        else:
+            handler.wfile.write(answer.body)
+    except OSError:
+        pass
+    if answer.promised is not None:
+        handler.close_connection = True
+
+
 @contextmanager
 def serving(
-    script: Callable[[dict[str, Any]], Scripted], *, about: dict[str, Any] | None = None
+    script: Callable[[dict[str, Any]], Scripted],
+    *,
+    about: dict[str, Any] | None = None,
+    paths: dict[str, Callable[[dict[str, Any] | None], Any]] | None = None,
 ) -> Iterator[Server]:
-    """A server that answers chat completions by a script."""
+    """A server that answers chat completions by a script.
+
+    `about` is added to its entry in `/v1/models`; `paths` are further paths of its root: functions
+    from the body (None for a GET) to what is answered as JSON.
+    """
     asked: list[dict[str, Any]] = []
     headers: list[dict[str, str]] = []
     closing = threading.Event()
@@ -85,6 +117,9 @@ def serving(
         def log_message(self, *_: object) -> None: ...
 
         def do_GET(self) -> None:
+            if not self.path.startswith("/v1/"):
+                self._send(self._other(None))
+                return
             models = [
                 {"id": "m", "object": "model", "created": 0, "owned_by": "us", **(about or {})}
             ]
@@ -93,35 +128,19 @@ def serving(
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if not self.path.endswith("/chat/completions"):
-                self._send(fails(404, "not here"))
+                self._send(self._other(body))
                 return
             asked.append(body)
             headers.append(dict(self.headers))
             self._send(script(body))
 
+        def _other(self, body: dict[str, Any] | None) -> Scripted:
+            if self.path not in (paths or {}):
+                return fails(404, "not here")
+            return Scripted(json.dumps((paths or {})[self.path](body)).encode())
+
         def _send(self, answer: Scripted) -> None:
-            closing.wait(answer.delay)
-            try:
-                self.send_response(answer.status)
-                self.send_header("Content-Type", answer.kind)
-                length = len(answer.body) if answer.promised is None else answer.promised
-                self.send_header("Content-Length", str(length))
-                for name, value in answer.headers.items():
-                    self.send_header(name.replace("_", "-"), value)
-                self.end_headers()
-                if answer.drip:
-                    for byte in answer.body:
-                        if closing.is_set():
-                            break
-                        self.wfile.write(bytes([byte]))
-                        self.wfile.flush()
-                        time.sleep(answer.drip)
-                else:
-                    self.wfile.write(answer.body)
-            except OSError:
-                pass
-            if answer.promised is not None:
-                self.close_connection = True
+            _send(self, answer, closing)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

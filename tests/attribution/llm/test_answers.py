@@ -11,6 +11,7 @@ from agentracer.attribution.answers import (
     Unreadable,
     blame_grammar,
     choice_grammar,
+    instruction,
     parse_blame,
     parse_choice,
 )
@@ -93,7 +94,6 @@ def test_an_unknown_agent_costs_nothing_where_the_step_is_known():
         ("", "no answer"),
         ("<answer>Solver</answer>", "not the label"),
         ("<answer>Solver|1</answer>", "not the label"),
-        ("<answer>Solver|none</answer>", "names no step"),
         ("<answer>Solver|zzz</answer>", "not the label"),
     ],
 )
@@ -114,6 +114,33 @@ def test_nobody_may_be_blamed():
     assert json_(answer("none", "none")).step is None
 
 
+def test_an_agent_without_a_step_blames_no_step():
+    said = tagged("<answer>Solver|none</answer>")
+    assert said.step is None
+    assert "no step" in said.note
+    assert json_(answer("Solver", "none")).step is None
+
+
+@pytest.mark.parametrize("style", ["tagged", "json"])
+@pytest.mark.parametrize("agent", ["none", "Solver"])
+def test_no_step_is_no_answer_where_one_is_to_blame(style, agent):
+    text = f"<answer>{agent}|none</answer>" if style == "tagged" else answer(agent, "none")
+    said = parse_blame(style, text, VIEW, [0, 1], abstain=False)
+    assert isinstance(said, Unreadable)
+    assert "names no step" in said.problem
+
+
+def test_where_a_step_is_to_blame_no_form_offers_none():
+    tagged_grammar = blame_grammar("tagged", VIEW, [0, 1], abstain=False)
+    assert tagged_grammar.choices[1] == ("Web_Surfer", "Solver")
+    assert tagged_grammar.choices[3] == (A, B)
+    schema = blame_grammar("json", VIEW, [0, 1], abstain=False).json_schema
+    assert schema["properties"]["step"]["enum"] == [A, B]
+    for style in ("tagged", "json"):
+        assert "none" not in instruction(style, abstain=False)[0]
+        assert "none" in instruction(style)[0]
+
+
 def test_forms_name_only_what_is_in_question():
     grammar = blame_grammar("tagged", VIEW, [0, 1])
     assert grammar.choices == (
@@ -125,8 +152,8 @@ def test_forms_name_only_what_is_in_question():
     )
     schema = blame_grammar("json", VIEW, [1]).json_schema
     assert schema["properties"]["step"]["enum"] == [B, "none"]
-    assert schema["properties"]["agent"]["enum"] == ["Solver", "none"]
-    assert next(iter(schema["properties"])) == "reasoning"
+    # The step decides the agent, so a JSON answer does not name one.
+    assert list(schema["properties"]) == ["reasoning", "step", "quote", "also"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from agentracer.attribution.methods import METHODS, load_method
 from agentracer.attribution.rendering import TraceView
 from agentracer.cli import cli
 from agentracer.errors import BackendError
+from agentracer.trace import Outcome
 
 from .fakes import Fake, answer, blames, run_of, shown, trace_of, user
 
@@ -95,11 +96,25 @@ def test_an_answer_that_stays_unusable_is_an_abstention_with_the_raw_text():
     assert len(model.requests) == 2
 
 
-def test_the_judge_may_blame_nobody():
-    judge, _ = tracer(lambda _: answer("none", "none", reasoning="All fine."))
+def test_a_failed_run_has_a_step_to_blame_unless_the_caller_allows_none():
+    fine = answer("none", "none", reasoning="All fine.")
+    judge, model = tracer(lambda _: fine)
     verdict = judge.attribute(TRACE)
     assert verdict.abstained
+    assert "names no step" in verdict.abstain_reason
+    assert len(model.requests) == 2
+    assert "none" not in model.requests[0].grammar.json_schema["properties"]["step"]["enum"]
+    judge, model = tracer(lambda _: fine, abstain=True)
+    verdict = judge.attribute(TRACE)
     assert verdict.reason == "All fine."
+    assert len(model.requests) == 1
+
+
+def test_where_the_outcome_is_unknown_the_judge_may_blame_no_step():
+    observed = TRACE.observed.model_copy(update={"outcome": Outcome()})
+    judge, _ = tracer(lambda _: answer("none", "none", reasoning="All fine."))
+    verdict = judge.attribute(TRACE.model_copy(update={"observed": observed}))
+    assert verdict.abstain_reason == "the judge blames no step"
 
 
 @pytest.mark.parametrize("style", ["json", "tagged"])

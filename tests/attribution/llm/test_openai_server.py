@@ -48,7 +48,7 @@ def test_a_server_attributes_a_run():
     )
     assert (body["temperature"], body["seed"], body["model"]) == (0, 5, "m")
     schema = body["response_format"]["json_schema"]["schema"]
-    assert schema["properties"]["step"]["enum"] == [*asked(body), "none"]
+    assert schema["properties"]["step"]["enum"] == asked(body)
 
 
 def test_the_context_length_of_the_server_is_heeded():
@@ -56,6 +56,59 @@ def test_the_context_length_of_the_server_is_heeded():
         verdict = tracer(server).attribute(trace_of(*["word " * 400] * 12))
     assert "overlapping windows" in " ".join(verdict.notes)
     assert len(server.asked) > 3
+
+
+def counts_by_word(field, answer):
+    return lambda body: answer(body[field].split())
+
+
+LLAMA_CPP = {
+    "/props": lambda _: {"default_generation_settings": {"n_ctx": 2_500}},
+    "/tokenize": counts_by_word("content", lambda words: {"tokens": list(range(len(words)))}),
+}
+SGLANG = {
+    "/get_server_info": lambda _: {"context_length": 32_768, "max_total_num_tokens": 2_500},
+    "/tokenize": counts_by_word("prompt", lambda words: {"count": len(words)}),
+}
+OLLAMA = {
+    "/api/show": lambda body: {"parameters": "num_ctx  2500", "model_info": {"x": body["model"]}},
+    "/api/ps": lambda _: {"models": []},
+}
+OLLAMA_RUNNING = {
+    **OLLAMA,
+    "/api/ps": lambda _: {"models": [{"model": "m", "context_length": 1_700}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("owner", "paths", "context", "counted"),
+    [
+        ("llamacpp", LLAMA_CPP, 2_500, "server"),
+        ("us", LLAMA_CPP, 2_500, "server"),
+        ("sglang", SGLANG, 2_500, "server"),
+        ("library", OLLAMA, 2_500, "estimate"),
+        ("library", OLLAMA_RUNNING, 1_700, "estimate"),
+        ("us", {}, None, "estimate"),
+    ],
+)
+def test_each_server_is_asked_for_its_context_in_its_own_way(owner, paths, context, counted):
+    with serving(blame(), about={"owned_by": owner}, paths=paths) as server:
+        judge = tracer(server)
+        model = judge.backend.model
+        assert model.context_length == context
+        assert model.versions["token_count"] == counted
+        # Without a tokenizer a token is taken for three bytes, never too few.
+        assert model.count_tokens("one two three four") == (4 if counted == "server" else 6)
+        verdict = judge.attribute(TRACE)
+    assert verdict.step == 1
+    said = "context length is unknown" in " ".join(verdict.notes)
+    assert said == (context is None)
+
+
+def test_what_a_model_was_trained_with_is_not_what_the_server_was_started_with():
+    about = {"owned_by": "llamacpp", "meta": {"n_ctx_train": 32_768}}
+    with serving(blame(), about=about) as server:
+        assert tracer(server).backend.model.context_length is None
 
 
 def test_an_unknown_context_length_is_said():

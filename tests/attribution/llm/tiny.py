@@ -51,7 +51,7 @@ def failure(seed: int) -> Trace:
 
 def question(view: TraceView) -> Prompt:
     """The prompt of the all-at-once method, as `methods` builds it."""
-    told, _ = answers.instruction("tagged")
+    told, _ = answers.instruction("tagged", abstain=False)
     body = view.prompt("trace", steps=view.steps())
     user = "\n".join((body, prompts.fill("ask_all_at_once"), told))
     return (ChatMessage("system", prompts.source("system")), ChatMessage("user", user))

@@ -30,6 +30,12 @@ from agentracer.attribution.language_models.base import (
     Request,
 )
 from agentracer.attribution.language_models.grammar import choices_regex
+from agentracer.attribution.language_models.server_facts import (
+    ServerFacts,
+    ask_server,
+    count_in_answer,
+    tokenize_request,
+)
 from agentracer.errors import BackendError, UnknownModel
 from agentracer.usage import Usage
 
@@ -82,7 +88,7 @@ class OpenAICompatible:
         self._key = _key(self.url)
         self._dropped: set[str] = set()
         self._counts: dict[str, int] = {}
-        self._info: Mapping[str, Any] | None = None
+        self._facts: ServerFacts | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._client: Any = None
@@ -91,8 +97,7 @@ class OpenAICompatible:
     @property
     def context_length(self) -> int | None:
         """The context length of the spec or the server; None if neither states one."""
-        limit = self._context or self._model_info().get("max_model_len")
-        return limit if isinstance(limit, int) else None
+        return self._context or self._server_facts().context
 
     @property
     def special_tokens(self) -> frozenset[str]:
@@ -107,7 +112,10 @@ class OpenAICompatible:
     @property
     def versions(self) -> dict[str, str]:
         """The name of the model, refused parameters, and how tokens are counted."""
-        counted = "tokenizer" if self._tokenizer else "server" if self._is_vllm() else "estimate"
+        server = self._server_facts()
+        counted = (
+            "tokenizer" if self._tokenizer else "server" if server.counts_tokens else "estimate"
+        )
         facts = {"model": self.model, "token_count": counted}
         if self._dropped:
             facts["server_without"] = ",".join(sorted(self._dropped))
@@ -118,7 +126,7 @@ class OpenAICompatible:
         if self._tokenizer is not None:
             return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
         estimate = -(-len(text.encode(errors="replace")) // _BYTES_PER_TOKEN)
-        if not self._is_vllm():
+        if not self._server_facts().counts_tokens:
             return estimate
         if text not in self._counts:
             if len(self._counts) >= _COUNTS_KEPT:
@@ -131,7 +139,7 @@ class OpenAICompatible:
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """Send all requests, up to `concurrency` at a time."""
-        self._model_info()
+        self._server_facts()
         return self._run(self._all(requests))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -286,33 +294,48 @@ class OpenAICompatible:
             )
         return self._client
 
-    def _model_info(self) -> Mapping[str, Any]:
-        """Return what the server states about the model; empty if nothing."""
-        if self._info is None:
+    def _server_facts(self) -> ServerFacts:
+        """Return what the server states about itself; asked once."""
+        if self._facts is None:
             try:
-                self._info = self._run(self._fetch_model_info())
-            except Exception:  # noqa: BLE001 - servers need not list models
-                self._info = {}
-        return self._info
+                self._facts = self._run(self._fetch_facts())
+            except Exception:  # noqa: BLE001 - a server need not answer before it is asked to judge
+                self._facts = ServerFacts()
+        return self._facts
 
-    async def _fetch_model_info(self) -> Mapping[str, Any]:
+    async def _fetch_facts(self) -> ServerFacts:
         async with asyncio.timeout(min(self.timeout, 10)):
-            listed = await self._api().models.list()
-        matching = [entry for entry in listed.data if entry.id == self.model]
-        return matching[0].model_dump() if matching else {}
+            return await ask_server(self._ask, self.model, await self._listed())
 
-    def _is_vllm(self) -> bool:
-        return self._model_info().get("owned_by") == "vllm"
+    async def _listed(self) -> Mapping[str, Any]:
+        """The entry of the model in `/v1/models`; empty where the server lists none."""
+        import openai
+
+        try:
+            listed = await self._api().models.list()
+        except openai.APIStatusError:
+            return {}
+        entries = [entry.model_dump() for entry in listed.data]
+        # llama.cpp serves its model under whatever name it is asked for.
+        matching = [e for e in entries if e["id"] == self.model or e.get("owned_by") == "llamacpp"]
+        return matching[0] if matching else {}
+
+    async def _ask(self, path: str, body: Mapping[str, Any] | None) -> Any:
+        """Send a request to a path beside `/v1`."""
+        url = f"{self.url.removesuffix('/v1')}{path}"
+        if body is None:
+            return await self._api().get(url, cast_to=object)
+        return await self._api().post(url, body=body, cast_to=object)
 
     def _known_vllm(self) -> bool:
-        """Like `_is_vllm`, without waiting: for use inside the event loop."""
-        return (self._info or {}).get("owned_by") == "vllm"
+        """Whether the server is vLLM, without waiting: for use inside the event loop."""
+        return self._facts is not None and self._facts.kind == "vllm"
 
     async def _server_count(self, text: str) -> int:
-        url = f"{self.url.removesuffix('/v1')}/tokenize"
-        body = {"model": self.model, "prompt": text, "add_special_tokens": False}
-        answer = await self._api().post(url, body=body, cast_to=object)
-        return int(answer["count"])
+        facts = self._server_facts()
+        return count_in_answer(
+            await self._ask("/tokenize", tokenize_request(facts, self.model, text))
+        )
 
     def _error(self, what: str) -> BackendError:
         return BackendError(

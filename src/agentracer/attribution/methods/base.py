@@ -44,7 +44,11 @@ _MIN_SLOT_CHARS = 200  # of each slot, however small the budget is
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeOptions:
-    """Options of a judge; see `Tracer`. `defended` is False only to measure the defences."""
+    """Options of a judge; see `Tracer`.
+
+    `defended` is False only to measure the defences. `abstain` says whether the judge may blame no
+    step; None: unless the run is known to have failed.
+    """
 
     method: str = "all-at-once"
     samples: int = 1
@@ -53,6 +57,7 @@ class JudgeOptions:
     temperature: float | None = None
     defended: bool = True
     answer_tokens: int = 2_048
+    abstain: bool | None = None
 
 
 class JudgeContext:
@@ -95,6 +100,13 @@ class JudgeContext:
     def all_steps(self) -> range:
         """The indices of all steps."""
         return range(len(self.view.run.steps))
+
+    @property
+    def may_abstain(self) -> bool:
+        """Whether an answer about the whole run may blame no step."""
+        if self.options.abstain is not None:
+            return self.options.abstain
+        return self.view.run.outcome.success is not False
 
     def body(self, template: str = "trace", pieces: Sequence[StepPiece] | None = None) -> str:
         """Return the run, or pieces of it, in the frame of a prompt file."""
@@ -163,18 +175,35 @@ class JudgeContext:
         return (ChatMessage("system", prompts.source("system")), ChatMessage("user", user))
 
     def blame_request(
-        self, body: str, question: str, steps: Iterable[int], *, samples: int = 1
+        self,
+        body: str,
+        question: str,
+        steps: Iterable[int],
+        *,
+        samples: int = 1,
+        abstain: bool | None = None,
     ) -> Request:
-        """Make the request that asks which of these steps is to blame."""
-        instruction, name = answers.instruction(self.style)
-        self.prompt_names.add(name)
-        grammar = answers.blame_grammar(self.style, self.view, list(steps), room=self.answer_tokens)
+        """Make the request that asks which of these steps is to blame.
+
+        Args:
+            body: the run, or a part of it.
+            question: what is asked.
+            steps: indices of the steps that may be named.
+            samples: answers to draw.
+            abstain: whether an answer may blame no step; as `may_abstain` says if None.
+        """
+        allowed = self.may_abstain if abstain is None else abstain
+        instruction, names = answers.instruction(self.style, abstain=allowed)
+        self.prompt_names.update(names)
+        grammar = answers.blame_grammar(
+            self.style, self.view, list(steps), room=self.answer_tokens, abstain=allowed
+        )
         return Request(self.prompt(body, question, instruction), grammar, self._sampling(samples))
 
     def choice_request(self, body: str, question: str, choices: Sequence[str]) -> Request:
         """Make the request that asks for one of a few words."""
-        instruction, name = answers.instruction(self.style, choices)
-        self.prompt_names.add(name)
+        instruction, names = answers.instruction(self.style, choices)
+        self.prompt_names.update(names)
         grammar = answers.choice_grammar(self.style, choices, room=self.answer_tokens)
         return Request(self.prompt(body, question, instruction), grammar, self._sampling(1))
 
@@ -235,7 +264,10 @@ class JudgeContext:
         steps = list(steps)
         request = self.blame_request(body, question, steps, samples=samples)
         results = yield from self.ask(
-            [request], lambda _, text: answers.parse_blame(self.style, text, self.view, steps)
+            [request],
+            lambda _, text: answers.parse_blame(
+                self.style, text, self.view, steps, abstain=self.may_abstain
+            ),
         )
         return [answer for answer in results[0] if not isinstance(answer, str)]
 

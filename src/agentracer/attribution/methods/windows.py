@@ -35,7 +35,8 @@ def windowed(context: JudgeContext) -> RequestFlow:
     for number, window in enumerate(windows, start=1):
         question = context.question("ask_window", part=str(number), parts=str(len(windows)))
         body = context.body(pieces=window)
-        requests.append(context.blame_request(body, question, steps_of[number - 1]))
+        # The decisive error is in one window, so in each of the others nothing is to blame.
+        requests.append(context.blame_request(body, question, steps_of[number - 1], abstain=True))
     results = yield from context.ask(requests, partial(_parse, context, steps_of))
     answers = [samples[0] for samples in results]
     suspects = _suspects(windows, answers)
@@ -80,7 +81,9 @@ def _narrow_down(
         groups = [steps[start : start + size] for start in range(0, len(steps), size)]
         requests = [
             context.blame_request(
-                *_body_and_question(context, {step: remaining[step] for step in group}), group
+                *_body_and_question(context, {step: remaining[step] for step in group}),
+                group,
+                abstain=True,
             )
             for group in groups
         ]

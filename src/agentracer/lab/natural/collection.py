@@ -10,6 +10,7 @@ Rows have no label: `mistake_agent` and `mistake_step` are null. `find_decisive`
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import random
@@ -20,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agentracer._version import __version__
 from agentracer.errors import BackendError
@@ -29,10 +30,13 @@ from agentracer.lab.collect.worker import without_clocks
 from agentracer.lab.natural.endpoint import Endpoint
 from agentracer.lab.natural.systems import SYSTEMS, NaturalSystem, run_once
 from agentracer.lab.natural.tasks import NaturalTask, load_tasks
+from agentracer.lab.natural.text_tools import text_tools
 from agentracer.store import Store
 from agentracer.trace import Trace
 
-__all__ = ["PlannedRun", "collect_natural", "plan_runs", "server_version"]
+__all__ = ["PlannedRun", "ToolProtocol", "collect_natural", "plan_runs", "server_version"]
+
+ToolProtocol = Literal["server", "text"]
 
 JOURNAL = Path(".collect") / "natural.jsonl"
 ROWS = "natural.jsonl"
@@ -86,6 +90,7 @@ def collect_natural(
     systems: Sequence[str] = (),
     tasks: Sequence[str] = (),
     seed: int = 0,
+    tools: ToolProtocol = "server",
     progress: Callable[[int, int], None] | None = None,
 ) -> Counter[str]:
     """Make the first `n` runs of the plan, and write them to `natural.jsonl` in `out`.
@@ -97,6 +102,8 @@ def collect_natural(
         systems: names from `SYSTEMS`; all if empty.
         tasks: ids or kinds of tasks; all if empty.
         seed: decides the plan.
+        tools: how the model calls tools: by the server's own support, or as `text` (see
+            `agentracer.lab.natural.text_tools`).
         progress: called with how many runs are done, and how many there are.
 
     Returns:
@@ -118,17 +125,22 @@ def collect_natural(
         "systems": sorted(systems),
         "tasks": sorted(tasks),
         "seed": seed,
+        "tools": tools,
     }
-    with ItemJournal(folder / JOURNAL, facts) as journal:
+    with ItemJournal(folder / JOURNAL, facts) as journal, _tools(endpoint, tools) as used:
         for run in plan:
             if run.index not in journal.finished:
-                journal.add({"index": run.index, "row": _row(run, endpoint, version)})
+                journal.add({"index": run.index, "row": _row(run, used, version)})
             if progress is not None:
                 progress(len(journal.finished), n)
         rows = [journal.finished[run.index]["row"] for run in plan]
     text = "".join(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n" for row in rows)
     (folder / ROWS).write_text(text, encoding="utf-8")
     return Counter(str(row["outcome"]) for row in rows)
+
+
+def _tools(endpoint: Endpoint, tools: ToolProtocol) -> contextlib.AbstractContextManager[Endpoint]:
+    return text_tools(endpoint) if tools == "text" else contextlib.nullcontext(endpoint)
 
 
 def server_version(endpoint: Endpoint) -> str:
