@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.host_suites.compare import COLUMNS, Comparison, Outcomes, inspect_traces
-from benchmarks.host_suites.environment import ROOT, SuiteError, make_environment, obtain
-from benchmarks.host_suites.suites import SUITES, Suite
-
 from agentracer.store import Store
+
+from .compare import COLUMNS, Comparison, Outcomes, inspect_traces
+from .environment import ROOT, SuiteError, make_environment, obtain
+from .suites import SUITES, Suite
 
 BUILD = ROOT / "build" / "host-suites"
 SECONDS_PER_TEST = 180

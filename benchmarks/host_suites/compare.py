@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.host_suites.suites import Suite
-
 from agentracer.errors import AgentracerError
 from agentracer.store import Store
 from agentracer.store.fold import LOST
+
+from .suites import Suite
 
 __all__ = ["COLUMNS", "Comparison", "Outcomes", "Traces", "inspect_traces"]
 

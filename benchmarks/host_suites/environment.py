@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from benchmarks.host_suites.suites import Suite
+from .suites import Suite
 
 __all__ = ["SuiteError", "make_environment", "obtain"]
 

@@ -388,7 +388,7 @@ class _Row:
 
     def success_curve(self, trace: Trace, allowed: int) -> list[float]:
         """Compute V(k) of a run exactly, where a run succeeds with so many errors at most."""
-        counts = [0] + [int(trace.steps[i].tool_calls[0].result) for i in answer_order(trace)]
+        counts = [0] + [int(str(trace.steps[i].tool_calls[0].result)) for i in answer_order(trace)]
         return [
             sum(
                 comb(left, more) * self._error_rate**more * (1 - self._error_rate) ** (left - more)

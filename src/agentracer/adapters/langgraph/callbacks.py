@@ -120,6 +120,7 @@ class Span:
         self.root, self.parent = root, parent
         self.path = convert.node_path(metadata)
         self.agent_key: str | None = metadata.get(LANGGRAPH.agent)
+        self.agent: str
         if parent is not None and parent.path == self.path:
             self.agent = parent.agent
         else:  # a node; its parent is the graph that it is in

@@ -18,7 +18,7 @@ from agentracer.attribution.embedded.text.system_conventions import (
     REPORT_HEAD,
 )
 from agentracer.attribution.embedded.text.tokens import letter_runs, without_list_markers
-from agentracer.call_nesting import CallNesting
+from agentracer.call_nesting import CallNesting, CallRef
 from agentracer.trace import ErrorInfo, Observed, Step
 
 __all__ = ["Signals"]
@@ -116,7 +116,7 @@ class Signals:
     def _failed_inside(self, caller: int, position: int) -> bool:
         last = self.nesting.result_follows(caller, position)
         return any(
-            (caller, position) in self.nesting.calls_around(step.index)
+            CallRef(caller, position) in tuple(self.nesting.calls_around(step.index))
             and (step.error is not None or any(call.error for call in step.tool_calls))
             for step in self.run.steps[caller + 1 : last + 1]
         )
