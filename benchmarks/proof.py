@@ -197,7 +197,8 @@ def simulate(kind: str, prior: str, number: int, length: int | None = None) -> R
     except StopIteration as stop:
         found = stop.value
     test = found.confirmation
-    passed = test is not None and test.passed
+    passed = test is not None and test.passed and test.step == found.top
+    passed = passed and found.posterior[found.top] >= found.level
     return Row(
         kind=kind,
         prior=prior,

@@ -41,12 +41,13 @@ from agentracer.verdict import Verdict
 if TYPE_CHECKING:
     from agentracer.replay.session import ReplaySession
 
-__all__ = ["Run", "current_run", "inside", "open_run", "prepare", "record"]
+__all__ = ["Run", "current_run", "inside", "open_run", "prepare", "record", "score_of"]
 
 logger: Final = logging.getLogger("agentracer")
 
 Check = Callable[[Any], Any]
-"""Given the run's result, says whether it succeeded: a bool, an assertion, or an awaitable bool."""
+"""Given the run's result, says whether it succeeded: a bool, a score from 0 to 1 (a float; from 0.5
+on it is a success), an assertion, or an awaitable of one of these."""
 
 _current: contextvars.ContextVar[Run | None] = contextvars.ContextVar(
     "agentracer_run", default=None
@@ -54,6 +55,12 @@ _current: contextvars.ContextVar[Run | None] = contextvars.ContextVar(
 _live: weakref.WeakSet[Run] = weakref.WeakSet()
 _redactors: dict[Path, Redactor] = {}
 _captures = False  # whether `instrument()` was called
+
+
+def score_of(verdict: Any) -> float | None:
+    """Return what a graded check returned, a float from 0 to 1; None for any other verdict."""
+    graded = isinstance(verdict, float) and 0.0 <= verdict <= 1.0
+    return float(verdict) if graded else None
 
 
 class Run:
@@ -242,7 +249,8 @@ class Run:
 
     def _decide(self, verdict: Any) -> None:
         if verdict is not None:
-            self._success = bool(verdict)
+            score = score_of(verdict)
+            self._success = bool(verdict) if score is None else score >= 0.5
 
     def _outcome(self) -> dict[str, Any]:
         fields = {

@@ -99,6 +99,8 @@ class PrefixRate(FrozenRecord):
         successes: replays that succeeded.
         replays: replays that could be used.
         unusable: replays that did not follow the record, or were not checked.
+        mean_score: of the replays, where the check gives a score from 0 to 1. Each score then
+            counts as a success with a probability that grows with it, see `docs/proof.md`.
     """
 
     prefix: int = Field(ge=0)
@@ -106,16 +108,26 @@ class PrefixRate(FrozenRecord):
     successes: int = Field(ge=0)
     replays: int = Field(ge=0)
     unusable: int = Field(default=0, ge=0)
+    mean_score: float | None = Field(default=None, ge=0, le=1)
 
     @property
     def estimate(self) -> float:
-        """Share of the replays that succeeded, 0 to 1; 0 without replays."""
+        """Share of the replays that succeeded, or their mean score; 0 without replays."""
+        if self.mean_score is not None:
+            return self.mean_score
         return self.successes / self.replays if self.replays else 0.0
 
     @property
+    def counted(self) -> str:
+        """The counts as text: `5 of 8`, or `mean 0.62 of 8` for scores."""
+        if self.mean_score is not None:
+            return f"mean {self.mean_score:.2f} of {self.replays}"
+        return f"{self.successes} of {self.replays}"
+
+    @property
     def interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of the rate of success."""
-        return wilson(self.successes, self.replays)
+        """95 % Wilson interval of the rate of success, or of the mean score."""
+        return wilson(self.estimate * self.replays, self.replays)
 
 
 class Verification(FrozenRecord):

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 from agentracer.call_nesting import CallNesting
 from agentracer.errors import BudgetSpent, CorrectionDeclined, InvalidSystem, OracleFailed
+from agentracer.recording import score_of
 from agentracer.replay.budget import UNLIMITED, Budget
 from agentracer.replay.divergence import DivergenceKind, recorded_divergences
 from agentracer.replay.journal import ReplayJournal, replay_key
@@ -31,7 +32,7 @@ from agentracer.replay.trial import OracleRequest, ReplayRequest, ReplayResult, 
 from agentracer.trace import Observed, Step, Trace
 from agentracer.usage import Usage
 
-__all__ = ["Engine", "signature", "usage_of_steps"]
+__all__ = ["Engine", "request_of_start", "signature", "usage_of_steps"]
 
 _FAULTS = 3
 """So many replays that fail alike end a search early; one or two may be a passing trouble."""
@@ -240,7 +241,7 @@ class Engine:
         else:
             _refuse_unsupported_sampling(attempt.trace)
             self._look_for_fault(request, attempt.trace, attempt.check.error)
-            result = _result(request, attempt.trace)
+            result = _result(request, attempt.trace, attempt.check.score)
         usage = replace(result.usage, seconds=attempt.seconds)
         return self._note(request, replace(result, usage=usage))
 
@@ -395,25 +396,39 @@ def _at_once(attempts: Sequence[_Attempt]) -> _Effect:
 class _CheckProbe:
     """A check that remembers what it raised. Assertions are verdicts, not errors.
 
-    Asked several times for one result, it returns what the majority of the answers says.
+    Asked several times for one result, it returns what the majority of the answers says, or the
+    mean of scores.
+
+    Attributes:
+        error: what the check raised.
+        score: what a graded check returned.
     """
 
     def __init__(self, check: Callable[[Any], Any], repeats: int = 1) -> None:
         self._check, self._repeats = check, repeats
         self.error: Exception | None = None
+        self.score: float | None = None
 
     def __call__(self, result: Any) -> Any:
         with self._remembered():
             first = self._check(result)
             if not inspect.isawaitable(first):
-                return _majority([first, *(self._check(result) for _ in range(self._repeats - 1))])
+                answers = [first, *(self._check(result) for _ in range(self._repeats - 1))]
+                return self._noted(answers)
         return self._awaited(first, result)
 
     async def _awaited(self, first: Awaitable[Any], result: Any) -> Any:
         with self._remembered():
             answers = [await first]
             answers += [await self._check(result) for _ in range(self._repeats - 1)]
+            return self._noted(answers)
+
+    def _noted(self, answers: Sequence[Any]) -> Any:
+        scores = [score for answer in answers if (score := score_of(answer)) is not None]
+        if len(scores) != len(answers):
             return _majority(answers)
+        self.score = sum(scores) / len(scores)
+        return self.score
 
     @contextmanager
     def _remembered(self) -> Iterator[None]:
@@ -459,7 +474,17 @@ def signature(trace: Trace) -> str:
     return hashlib.blake2b("\n".join(steps).encode(), digest_size=12).hexdigest()
 
 
-def _result(request: ReplayRequest, trace: Trace) -> ReplayResult:
+def request_of_start(trace: Trace) -> str:
+    """Return who made the first model call of a run, and a hash of what it read; "" without one."""
+    first = next((step for step in trace.steps if step.kind == "llm"), None)
+    if first is None:
+        return ""
+    read = [(message.role, message.content) for message in trace.observed.reads(first)]
+    digest = hashlib.blake2b(json.dumps(read, default=str).encode(), digest_size=12)
+    return f"{first.agent} {digest.hexdigest()}"
+
+
+def _result(request: ReplayRequest, trace: Trace, score: float | None) -> ReplayResult:
     facts: Any = trace.metadata.get("replay") or {}
     divergences = recorded_divergences(trace)
     if request.purpose == "together":
@@ -475,6 +500,8 @@ def _result(request: ReplayRequest, trace: Trace) -> ReplayResult:
         trace=trace.id,
         problems=tuple(problems),
         signature=signature(trace),
+        start=request_of_start(trace),
+        score=score if trace.outcome.success is not None else None,
         usage=usage_of_steps([s for s in trace.steps if s.attributes.get("replay") == "live"]),
     )
 

@@ -116,6 +116,8 @@ def _to_json(result: ReplayResult) -> dict[str, Any]:
         "trace": result.trace,
         "problems": list(result.problems),
         "signature": result.signature,
+        "start": result.start,
+        "score": result.score,
         "usage": result.usage.to_dict(),
     }
 
@@ -130,6 +132,8 @@ def _from_json(data: dict[str, Any]) -> ReplayResult:
         trace=data["trace"],
         problems=tuple(data["problems"]),
         signature=data["signature"],
+        start=data.get("start", ""),
+        score=data.get("score"),
         usage=Usage(**usage),
         resumed=True,
     )

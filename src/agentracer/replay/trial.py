@@ -66,6 +66,8 @@ class ReplayResult:
         trace: id of the replayed trace.
         problems: why it cannot be used: divergences, refused tools, no outcome.
         signature: hash of what was written and done in it.
+        start: who made the first model call, and a hash of what it read.
+        score: what a graded check returned, 0 to 1; None for one that says yes or no.
         usage: steps, model calls and tokens of what ran live, and how long the replay took.
         resumed: taken from the journal of an earlier, interrupted search.
     """
@@ -74,6 +76,8 @@ class ReplayResult:
     trace: str = ""
     problems: tuple[str, ...] = ()
     signature: str = ""
+    start: str = ""
+    score: float | None = None
     usage: Usage = field(default_factory=Usage)
     resumed: bool = False
 

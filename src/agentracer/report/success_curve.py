@@ -68,6 +68,8 @@ def _point(rate: PrefixRate) -> dict[str, Any]:
         "step": rate.step,
         "successes": rate.successes,
         "replays": rate.replays,
+        "estimate": round(rate.estimate, 4),
+        "counted": rate.counted,
         "low": round(low, 4),
         "high": round(high, 4),
         "words": f"{_kept(rate)}: {_counts(rate)}",
@@ -83,10 +85,10 @@ def _counts(rate: PrefixRate) -> str:
         unusable = formatting.plural(rate.unusable, "replay")
         return f"not measured, {unusable} could not be used" if rate.unusable else "not measured"
     low, high = rate.interval
-    return (
-        f"{rate.successes} of {rate.replays} replays succeed, "
-        f"95 % interval {100 * low:.0f} to {100 * high:.0f} %"
-    )
+    interval = f"95 % interval {100 * low:.0f} to {100 * high:.0f} %"
+    if rate.mean_score is not None:
+        return f"mean score {rate.mean_score:.2f} in {rate.replays} replays, {interval}"
+    return f"{rate.counted} replays succeed, {interval}"
 
 
 def _loss(verdict: Verdict) -> tuple[int, int] | None:

@@ -21,7 +21,7 @@ from langgraph.graph import END, START, StateGraph
 
 import agentracer
 from agentracer.errors import InvalidSystem
-from agentracer.replay import Budget, System, afind_decisive, find_decisive
+from agentracer.replay import Budget, Override, System, afind_decisive, find_decisive, rerun
 from agentracer.store import Store
 
 pytestmark = pytest.mark.usefixtures("captured")
@@ -293,3 +293,97 @@ def test_replays_sample_at_the_temperature_of_the_system_and_the_verdict_says_so
     seeds = [seed for _, seed in model.sampled]
     assert len(set(seeds)) == sum(rate.replays for rate in search.success_curve if rate.prefix < 4)
     assert "measured at temperature 0.7; the run was at 0" in search.verdict.notes
+
+
+def test_a_graded_check_gives_mean_scores(tmp_path):
+    trace, system, _ = spoilt_by("solver", tmp_path)
+
+    def graded(result):
+        """The share of the names, less where the text was spoilt."""
+        words = result["text"].split()
+        return len([name for name in NAMES if name in words]) / 4 if words[0] == "task" else 0.1
+
+    search = find_decisive(trace, replace(system, check=graded))
+    assert search.verdict.step == 1
+    rates = {rate.prefix: rate for rate in search.success_curve}
+    assert rates[4].mean_score == pytest.approx(0.1)
+    assert rates[1].mean_score > 0.5
+    assert rates[2].mean_score < 0.2
+    assert "replays is 0.1" in search.verdict.reason
+    assert any("V is a mean score" in note for note in search.verdict.notes)
+
+
+@pytest.mark.parametrize(
+    ("score", "success"), [(0.0, False), (0.49, False), (0.5, True), (1.0, True), (2.0, True)]
+)
+def test_a_score_from_half_on_is_a_success(score, success, tmp_path):
+    with agentracer.record("x", check=lambda _: score, store=Store(tmp_path)) as run:
+        run.result = "done"
+    assert run.trace.outcome.success is success
+
+
+def leaving(memory, model):
+    """A team that keeps what it wrote, and shows it to its planner."""
+    graph = chain(model, NAMES)
+
+    def run():
+        result = graph.invoke({"text": " ".join(["task", *memory])})
+        memory.append("seen")
+        return result
+
+    return run
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_fresh_runs_that_begin_otherwise_are_said_to(reset, tmp_path):
+    memory = []
+    model = Fallible(reply=pass_on, rates={"checker": 1.0}, rng=random.Random(3))
+    run = leaving(memory, model)
+
+    def check(result):
+        return "spoilt" not in result["text"]
+
+    store = Store(tmp_path)
+    with agentracer.record("task", check=check, store=store) as record:
+        record.result = run()
+    model.rates.clear()
+    system = System(run, check, store, reset=memory.clear if reset else None)
+    search = find_decisive(record.trace, system, strategy="exhaustive", repeats=3)
+    said = [note for note in search.verdict.notes if "begin otherwise" in note]
+    assert len(said) == (not reset)
+    if said:
+        assert said[0].startswith("3 of 3 fresh runs")
+        assert "System(reset=...)" in said[0]
+
+
+def test_a_check_is_asked_as_often_as_the_system_says_and_the_majority_counts(tmp_path):
+    trace, system, _ = spoilt_by("solver", tmp_path)
+    asked = []
+
+    def moody(result):
+        asked.append(result)
+        return system.check(result) != (len(asked) % 3 == 0)
+
+    search = find_decisive(trace, replace(system, check=moody, check_repeats=3))
+    assert search.verdict.step == 1
+    assert len(asked) == 3 * search.replays
+    with pytest.raises(ValueError, match="odd number"):
+        replace(system, check_repeats=2)
+
+
+def test_a_rerun_keeps_the_first_answers_and_does_the_rest_live(tmp_path):
+    trace, system, model = spoilt_by("solver", tmp_path)
+    again = rerun(trace, system.run, keep=2, check=system.check, store=system.store)
+    assert model.calls == ["checker", "reporter"]
+    modes = [step.attributes["replay"] for step in again.steps]
+    assert modes == ["recorded", "recorded", "live", "live"]
+    assert [s.content for s in again.steps[:2]] == [s.content for s in trace.steps[:2]]
+    assert again.outcome.success is False
+    assert again.metadata["replay"]["kept"] == 2
+    whole = rerun(trace, system.run, keep=4, store=system.store)
+    assert len(model.calls) == 2
+    assert [s.content for s in whole.steps] == [s.content for s in trace.steps]
+    with pytest.raises(ValueError, match="0 to 4 can be kept"):
+        rerun(trace, system.run, keep=5, store=system.store)
+    with pytest.raises(ValueError, match="not both"):
+        rerun(trace, system.run, keep=1, override=Override(step=0, content="x"))

@@ -141,11 +141,17 @@ def _change(rates: Sequence[PrefixRate], step: int) -> str:
     before = max((r for r in rates if r.prefix <= step and r.replays), default=None, key=_length)
     after = min((r for r in rates if r.prefix > step and r.replays), default=None, key=_length)
     parts = [
-        f"{r.successes} of {r.replays} replays succeed with {where}"
+        f"{_result_of(r)} with {where}"
         for r, where in ((before, _kept(before)), (after, _kept(after)))
         if r is not None
     ]
     return ", ".join(parts)
+
+
+def _result_of(rate: PrefixRate) -> str:
+    if rate.mean_score is not None:
+        return f"the mean score of {rate.replays} replays is {rate.mean_score:.2f}"
+    return f"{rate.successes} of {rate.replays} replays succeed"
 
 
 def _length(rate: PrefixRate) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 
 from agentracer.replay.success_curve.search import PrefixSearch
 from agentracer.trace import Trace
@@ -60,8 +61,16 @@ class AgentCredit:
     gains: float
 
 
-def prefix_rates(found: PrefixSearch, order: Sequence[int]) -> tuple[PrefixRate, ...]:
-    """List the rate of success of every prefix that was tried, shortest first."""
+def prefix_rates(
+    found: PrefixSearch, order: Sequence[int], scores: Mapping[int, float] = MappingProxyType({})
+) -> tuple[PrefixRate, ...]:
+    """List the rate of success of every prefix that was tried, shortest first.
+
+    Args:
+        found: the counts.
+        order: the steps of the trace in the order of their answers.
+        scores: the mean score of each prefix, where the check is graded.
+    """
     tried = sorted({*found.counts, *found.unusable})
     return tuple(
         PrefixRate(
@@ -70,6 +79,7 @@ def prefix_rates(found: PrefixSearch, order: Sequence[int]) -> tuple[PrefixRate,
             successes=found.counts.get(prefix, (0, 0))[0],
             replays=found.counts.get(prefix, (0, 0))[1],
             unusable=found.unusable.get(prefix, 0),
+            mean_score=scores.get(prefix),
         )
         for prefix in tried
     )

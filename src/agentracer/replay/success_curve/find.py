@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentracer.errors import BudgetSpent
+from agentracer.replay.engine import request_of_start
 from agentracer.replay.prefix import answer_order, record_prefix
 from agentracer.replay.sampling import OWN_SAMPLING, SamplingParameters, sampling_notes
 from agentracer.replay.success_curve.conclusion import ToolResultTest, verdict_of_curve
@@ -50,7 +52,30 @@ class CurveSearch:
     @property
     def rates(self) -> tuple[PrefixRate, ...]:
         """The rate of success of every prefix that was tried."""
-        return prefix_rates(self.found, self.order)
+        return prefix_rates(self.found, self.order, self.scores)
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """The mean score of each prefix, where the check is graded."""
+        graded = {
+            prefix: [r.score for r in made if r.score is not None and not r.problems]
+            for prefix, made in self.results.items()
+        }
+        return {prefix: sum(scores) / len(scores) for prefix, scores in graded.items() if scores}
+
+    def outcome(self, prefix: int, result: ReplayResult) -> bool | None:
+        """Whether a replay counts as a success; None where it cannot be used.
+
+        A score counts as a success with a probability: 0 at the score of the run itself, 1 at full
+        marks. Drawn once for each replay, from the id of its trace, this leaves the mean and the
+        exact test what they are.
+        """
+        succeeded = outcome(result)
+        if succeeded is None or result.score is None or prefix == len(self.order):
+            return succeeded
+        floor = self.scores.get(len(self.order), 0.0)
+        share = (result.score - floor) / (1 - floor)
+        return random.Random(result.trace).random() < share  # noqa: S311 - no secrets
 
     @property
     def credits(self) -> tuple[Credit, ...]:
@@ -96,12 +121,33 @@ class CurveSearch:
         same = all(len(set(signatures)) == 1 for signatures in repeated)
         return count if same and count >= _ALIKE else 0
 
+    def _other_starts(self) -> int:
+        """Count the fresh runs whose first model call reads something else than the record's."""
+        recorded = request_of_start(self.trace)
+        agent = recorded.rpartition(" ")[0]
+        starts = [result.start for result in self.results.get(0, ())]
+        return sum(s != recorded and s.rpartition(" ")[0] == agent for s in starts if recorded)
+
     def _notes(self) -> list[str]:
         notes = sampling_notes(self.trace, self.sampling)
         if alike := self._alike():
             notes.append(
                 f"the system repeats itself: {alike} live replays were the same, step by step, as "
                 "others of their prefix, so more replays tell no more"
+            )
+        if differing := self._other_starts():
+            fresh = len(self.results[0])
+            notes.append(
+                f"{differing} of {fresh} fresh runs begin otherwise than the recorded run: their "
+                "first model call reads something else. Something is left over from earlier runs, "
+                "or the prompt holds a time or an id. Remedy: System(reset=...)"
+            )
+        if self.scores:
+            floor = self.scores.get(len(self.order), 0.0)
+            notes.append(
+                "the check gives scores: V is a mean score, and a replay counts as a success with "
+                f"the probability (score - {floor:.2g}) / (1 - {floor:.2g}), where {floor:.2g} is "
+                "the score of the run itself"
             )
         unusable = {rate.prefix: rate.unusable for rate in self.rates if rate.unusable}
         if unusable:
@@ -166,7 +212,10 @@ def _replayed(state: CurveSearch, batch: PrefixBatch) -> SearchProgram:
     results: Sequence[ReplayResult] = yield requests
     for prefix, result in zip(batch.prefixes, results, strict=False):
         state.results.setdefault(prefix, []).append(result)
-    return [outcome(result) for result in results]
+    return [
+        state.outcome(prefix, result)
+        for prefix, result in zip(batch.prefixes, results, strict=False)
+    ]
 
 
 def outcome(result: ReplayResult) -> bool | None:
@@ -177,7 +226,9 @@ def outcome(result: ReplayResult) -> bool | None:
 def _test_tools(state: CurveSearch, settings: SearchSettings) -> SearchProgram:
     """Where the decisive step asked for tools, replay it with its tools run again."""
     found, top = state.found, state.found.top
-    if not isinstance(top, int) or found.posterior[top] < settings.level:
+    if found.record_succeeds or not isinstance(top, int):
+        return
+    if found.posterior[top] < settings.level:
         return
     step = state.trace.steps[state.order[top]]
     kept = record_prefix(state.trace, top + 1)
@@ -187,7 +238,9 @@ def _test_tools(state: CurveSearch, settings: SearchSettings) -> SearchProgram:
         return
     request = ReplayRequest((), "prefix", record_prefix(state.trace, top + 1, tool_results=False))
     results: Sequence[ReplayResult] = yield (request,) * _TOOL_REPLAYS
-    usable = [success for result in results if (success := outcome(result)) is not None]
+    usable = [
+        success for result in results if (success := state.outcome(top + 1, result)) is not None
+    ]
     state.tool_test = ToolResultTest(tools, sum(usable), len(usable))
 
 

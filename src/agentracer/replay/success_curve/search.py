@@ -52,6 +52,7 @@ _TEST_LEVEL: Final = 0.75  # posterior probability at which a step is tested
 _FIRST_TEST: Final = 0.7  # of the level of the exact test; the second test has the rest
 _LATE_LOOKS: Final = 2  # replays of each late place
 _SURE: Final = 0.95
+_MARGIN: Final = 0.3  # of what a level leaves to certainty
 _LOOKS: Final = 4  # replays of each place that is looked at before a step is taken
 _UNUSABLE: Final = 2  # replays of one prefix that could not be used before it is given up
 _LITTLE_AMONG_NEIGHBOURS: Final = 0.03
@@ -132,7 +133,8 @@ class PrefixSearch:
         unusable: replays by prefix that did not follow the record or were not checked.
         posterior: probability of each answer, most probable first.
         sample: curves drawn from the posterior.
-        answers: the most probable answers that together reach the level.
+        answers: the most probable answers that hold the right one with at least the probability
+            `level`; together they reach a little more, see `_stop_level`.
         confirmation: the exact test, where one was made.
         ended: why it stopped.
         out_of_budget: whether that was the budget, so that it can go on.
@@ -285,7 +287,7 @@ def _find_and_test(
     A step is tested early, as the replays of the test tell most about it; if it was the wrong one,
     the search goes on and a second test is made. The two share the level.
     """
-    stages = ((_TEST_LEVEL, _FIRST_TEST), (_stop_level(settings), 1 - _FIRST_TEST))
+    stages = ((_TEST_LEVEL, _FIRST_TEST), (_stop_level(settings.level), 1 - _FIRST_TEST))
     for level, share in stages:
         yield from _narrow(found, prior, settings, live, seed, level)
         prior = doubted_prior(found.steps, prior)
@@ -333,13 +335,13 @@ def _narrow(
         _note_sample(found, sample, settings)
 
 
-def _stop_level(settings: SearchSettings) -> float:
-    """Where the search stops: half-way from the level to certainty.
+def _stop_level(level: float) -> float:
+    """Where the search stops, and what the stated answers reach together: above the level.
 
-    Answers are taken at the level itself. The margin pays for systems that behave otherwise than
-    the model of the posterior expects, and for stopping when the posterior happens to be high.
+    The margin pays for systems that behave otherwise than the model of the posterior expects, and
+    for stopping when the posterior happens to be high.
     """
-    return 1 - (1 - settings.level) / 2
+    return 1 - _MARGIN * (1 - level)
 
 
 def _reached(
@@ -351,11 +353,12 @@ def _reached(
         return None
     if top == NEVER and found.posterior[top] >= settings.level:
         return "no replay of any prefix succeeded"
-    needed = level if isinstance(top, int) else _stop_level(settings)
+    needed = level if isinstance(top, int) else _stop_level(settings.level)
     if found.posterior[top] >= needed:
         return f"one answer reached a posterior probability of {settings.level:g}"
-    if neighbouring(found.answers, _NEIGHBOURS) and bits < _LITTLE_AMONG_NEIGHBOURS:
-        return f"{len(found.answers)} neighbouring steps reached {settings.level:g} together"
+    answers = answer_set(found.posterior, settings.level)
+    if neighbouring(answers, _NEIGHBOURS) and bits < _LITTLE_AMONG_NEIGHBOURS:
+        return f"{len(answers)} neighbouring steps reached {settings.level:g} together"
     if bits < _LITTLE:
         return "no further replay would tell much"
     return None
@@ -439,7 +442,7 @@ def _draw(
 
 def _note_sample(found: PrefixSearch, sample: CurveSample, settings: SearchSettings) -> None:
     found.sample, found.posterior = sample, sample.posterior()
-    found.answers = answer_set(found.posterior, settings.level)
+    found.answers = answer_set(found.posterior, _stop_level(settings.level))
 
 
 # -- the exact test

@@ -39,12 +39,12 @@ class SuccessCurve {
 
   // A link to the last step kept, which is also what a screen reader reads.
   mark(point, i) {
-    const { step, successes, replays, words } = point;
+    const { step, counted, replays, words } = point;
     const lost = this.loss?.includes(i);
     const known = step !== null && step < this.model.steps.length;
     const name = `${words}${known ? `, ${this.model.steps[step].agent}` : ''}${this.loss?.[1] === i ? '. The decisive step: success is lost here' : ''}`;
     const mark = make(known ? 'a' : 'span', `curve-point${lost ? ' curve-lost' : ''}${replays ? '' : ' curve-unmeasured'}`,
-      make('span', 'curve-count', replays ? `${successes} of ${replays}` : 'not measured'));
+      make('span', 'curve-count', replays ? counted : 'not measured'));
     if (known) mark.href = this.model.href(step);
     else mark.setAttribute('role', 'img');
     mark.setAttribute('aria-label', escapeControlChars(name));
@@ -143,8 +143,8 @@ class SuccessCurve {
   }
 }
 
-function shareOfReplays({ successes, replays }) {
-  return replays ? successes / replays : 0;
+function shareOfReplays({ estimate, replays }) {
+  return replays ? estimate : 0;
 }
 
 if (window.agentracerReport?.data.curve) window.agentracerCurve = new SuccessCurve(window.agentracerReport);

@@ -139,8 +139,9 @@ def _print_curve_head(rates: Sequence[PrefixRate], writer: ConsoleWriter) -> Non
     writer.text(words, rows=3, style="dim")
     fresh = next((rate for rate in rates if rate.step is None and rate.replays), None)
     if fresh is not None:
-        counts = f"{fresh.successes} of {fresh.replays}"
-        writer.line(Text(block(fresh)), plain(f"      nothing kept: {counts} succeed", "dim"))
+        succeed = "" if fresh.mean_score is not None else " succeed"
+        words = f"      nothing kept: {fresh.counted}{succeed}"
+        writer.line(Text(block(fresh)), plain(words, "dim"))
 
 
 def _label(label: Label) -> Text:

@@ -38,7 +38,7 @@ def print_success_curve(verdict: Verdict, trace: Trace, writer: ConsoleWriter) -
         table.add_row(
             str(rate.prefix),
             plain(_where(rate, trace), style),
-            f"{rate.successes} of {rate.replays}",
+            rate.counted,
             f"{100 * low:.0f} to {100 * high:.0f} %" if rate.replays else "",
         )
     writer.table(table)
