@@ -1,10 +1,11 @@
-"""What capture costs: per event, and on a whole run beside OpenInference.
+"""What capture costs: per event, on a whole run beside OpenInference, on a loop, in memory.
 
-    python benchmarks/capture.py [--framework NAME ...] [--rounds N] [--json FILE]
+    python benchmarks/capture.py [--part cost] [--part loop] [--part memory]
+                                 [--framework NAME ...] [--rounds N] [--runs N] [--json FILE]
 
 Ours is durable: every event is redacted and on disk before the host goes on. OpenInference exports
 to memory. CPU time of this process; the variants take turns, so that a loaded machine hits them
-alike; what is added is against the plain run.
+alike; what is added is against the plain run. `capture_limits` says how the other parts measure.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 os.environ["AGENTRACER_HOME"] = tempfile.mkdtemp(prefix="agentracer-benchmark-")
 os.environ.setdefault("LANGSMITH_TRACING", "false")
 
+from capture_limits import CONCURRENT_RUNS, delays_on_a_loop, memory_by_runs
 from workloads import LLM_CALLS, WORKLOADS, Workload, openinference
 
 import agentracer
@@ -122,21 +124,56 @@ def report(name: str, times: dict[str, list[float]]) -> dict[str, Any]:
     return facts
 
 
+def report_loop() -> dict[str, float]:
+    """Print how late events reach the disk on a busy loop."""
+    delays = delays_on_a_loop()
+    figures = {f"p{share}": delays[len(delays) * share // 100] for share in (50, 95, 99)}
+    figures["max"] = delays[-1]
+    shown = "  ".join(f"{name} {value:.1f}" for name, value in figures.items())
+    print(f"\n{len(delays):,} events of {CONCURRENT_RUNS} runs on one loop, ms to disk: {shown}")
+    return figures
+
+
+def report_memory(runs: int) -> dict[str, float]:
+    """Print how the memory of the process develops over many runs."""
+    sizes = memory_by_runs(runs, max(1, runs // 10))
+    print(f"\nresident MB after runs, {runs:,} in all: ", end="")
+    print("  ".join(f"{number:,}: {size:.1f}" for number, size in sizes))
+    growth = (sizes[-1][1] - sizes[1][1]) / (sizes[-1][0] - sizes[1][0]) * 1e3
+    print(f"  after the first fifth {growth:+.3f} MB a 1,000 runs")
+    return {str(number): size for number, size in sizes} | {"growth_per_1000": growth}
+
+
+def report_cost(frameworks: Sequence[str], rounds: int) -> dict[str, Any]:
+    """Print what an event costs, and what capture adds to a run of each framework."""
+    per_event = microseconds_per_event()
+    print(f"durable event of {EVENT_BYTES} bytes: {per_event:.1f} µs")
+    result: dict[str, Any] = {"microseconds_per_event": per_event}
+    for name in frameworks:
+        if find_spec(MODULES[name]) is None:
+            print(f"\n{name}: not installed")
+            continue
+        result[name] = report(name, measure(name, rounds))
+    return result
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", action="append", choices=("cost", "loop", "memory"))
+    parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--framework", action="append", choices=sorted(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    per_event = microseconds_per_event()
-    print(f"durable event of {EVENT_BYTES} bytes: {per_event:.1f} µs")
-    result: dict[str, Any] = {"microseconds_per_event": per_event}
-    for name in options.framework or WORKLOADS:
-        if find_spec(MODULES[name]) is None:
-            print(f"\n{name}: not installed")
-            continue
-        result[name] = report(name, measure(name, options.rounds))
+    parts = options.part or ("cost", "loop", "memory")
+    result: dict[str, Any] = {}
+    if "cost" in parts:
+        result |= report_cost(options.framework or list(WORKLOADS), options.rounds)
+    if "loop" in parts:
+        result["loop"] = report_loop()
+    if "memory" in parts:
+        result["memory"] = report_memory(options.runs)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

@@ -204,6 +204,8 @@ def test_a_call_that_a_human_edited_has_the_arguments_that_ran():
         clerk.invoke(QUESTION, config)
         run.result = clerk.invoke(Command(resume={"decisions": [edit]}), config)
     assert calls_of(run.trace.steps[0]) == [({"a": 3, "b": 0}, "3")]
+    edit_step = next(s for s in run.trace.steps if s.kind == "node" and s.content)
+    assert edit_step.content == 'add({"a": 3, "b": 0})'
 
 
 def test_arguments_that_are_no_json_have_the_reason_as_error():

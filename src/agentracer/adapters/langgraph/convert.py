@@ -18,7 +18,7 @@ from langchain_core.tools import BaseTool
 from langgraph.types import Command
 from pydantic import BaseModel
 
-from agentracer.adapters.kit.text import advised, tool_spec
+from agentracer.adapters.kit.text import advised, tool_spec, written
 from agentracer.encoding import safe_repr
 from agentracer.frameworks.registry import LANGGRAPH
 from agentracer.replay.session import HANDOFF, ModelAnswer, ToolAnswer, recorded_error
@@ -303,10 +303,16 @@ def unsaid(outputs: Any, said: Sequence[str]) -> str:
     if said:
         new = [text for text in strings(outputs) if text.strip()]
         return "\n".join(text for text in new if not any(text in recorded for recorded in said))
-    messages = [message_text(message) for message in messages_in(outputs)]
-    if any(messages):
-        return "\n".join(messages)
+    messages = list(messages_in(outputs))
+    if messages:
+        return "\n".join(filter(None, map(_message_line, messages)))
     return _plain(outputs) if outputs else ""
+
+
+def _message_line(message: BaseMessage) -> str:
+    """What a message says; of one without text, the calls that it asks for."""
+    calls = getattr(message, "tool_calls", None) or ()
+    return message_text(message) or "\n".join(f"{c['name']}({written(c['args'])})" for c in calls)
 
 
 def task_text(inputs: Any) -> str | None:
