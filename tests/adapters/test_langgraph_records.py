@@ -204,8 +204,26 @@ def test_a_call_that_a_human_edited_has_the_arguments_that_ran():
         clerk.invoke(QUESTION, config)
         run.result = clerk.invoke(Command(resume={"decisions": [edit]}), config)
     assert calls_of(run.trace.steps[0]) == [({"a": 3, "b": 0}, "3")]
-    edit_step = next(s for s in run.trace.steps if s.kind == "node" and s.content)
-    assert edit_step.content == 'add({"a": 3, "b": 0})'
+    assert [(s.kind, s.content) for s in run.trace.steps] == [
+        *(("llm", ""), ("node", ""), ("llm", "Done.")),  # the node waits for the human
+    ]
+
+
+def test_a_node_that_changes_a_call_says_which_call_it_makes():
+    def revise(state):
+        call = {**state["messages"][-1].tool_calls[0], "args": {"a": 3, "b": 0}}
+        return {"messages": [AIMessage("", tool_calls=[call])]}
+
+    model = ScriptedChat(answers=[asks(("add", {"a": 30, "b": 0}, "c1"))])
+    steps = recorded(
+        graph_of(
+            MessagesState,
+            ask=lambda s: {"messages": [model.invoke(s["messages"])]},
+            keep=lambda s: {"messages": [s["messages"][-1]]},
+            revise=revise,
+        )
+    ).steps
+    assert [(s.kind, s.content) for s in steps] == [("llm", ""), ("node", 'add({"a": 3, "b": 0})')]
 
 
 def test_arguments_that_are_no_json_have_the_reason_as_error():

@@ -185,6 +185,11 @@ class Span:
                 )[1]
         return None
 
+    def has_asked(self, call: dict[str, Any]) -> bool:
+        """Whether a model asked for a tool call, with these very arguments."""
+        request = self.find_request(call["id"], call["name"], call["args"])
+        return request is not None and request.arguments == to_json(call["args"])
+
 
 class CaptureHandler(BaseCallbackHandler):
     """Turns LangChain callbacks into recorder events."""
@@ -231,7 +236,7 @@ class CaptureHandler(BaseCallbackHandler):
             elif span.node and (recorder := span.root.recorder):
                 answered = _answer_unrun_calls(span, recorder, outputs)
                 if span.texts is not None:
-                    text = convert.unsaid(outputs, [*span.texts, *answered])
+                    text = convert.unsaid(outputs, [*span.texts, *answered], span.has_asked)
                     if text:
                         _node_step(recorder, span, content=text)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import (
@@ -295,23 +295,28 @@ def strings(value: Any, depth: int = 6) -> Iterator[str]:
             yield from strings(item, depth - 1)
 
 
-def unsaid(outputs: Any, said: Sequence[str]) -> str:
+def unsaid(outputs: Any, said: Sequence[str], asked: Callable[[Any], bool]) -> str:
     """What a node wrote that the model calls and tools inside it did not say, as text.
 
     Empty where a node only passes on what was said: that is recorded already.
+
+    Args:
+        outputs: what the node returned.
+        said: what the model calls and tools inside it said.
+        asked: whether a tool call is one that a model asked for, unchanged.
     """
     if said:
         new = [text for text in strings(outputs) if text.strip()]
         return "\n".join(text for text in new if not any(text in recorded for recorded in said))
     messages = list(messages_in(outputs))
     if messages:
-        return "\n".join(filter(None, map(_message_line, messages)))
+        return "\n".join(filter(None, (_message_line(message, asked) for message in messages)))
     return _plain(outputs) if outputs else ""
 
 
-def _message_line(message: BaseMessage) -> str:
-    """What a message says; of one without text, the calls that it asks for."""
-    calls = getattr(message, "tool_calls", None) or ()
+def _message_line(message: BaseMessage, asked: Callable[[Any], bool]) -> str:
+    """What a message says; of one without text, the calls that no model asked for in this form."""
+    calls = [call for call in getattr(message, "tool_calls", None) or () if not asked(call)]
     return message_text(message) or "\n".join(f"{c['name']}({written(c['args'])})" for c in calls)
 
 
