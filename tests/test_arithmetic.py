@@ -67,3 +67,9 @@ def test_text_that_is_built_to_nest_deeply_has_no_value():
 
 def test_leading_zeros_of_whole_numbers_are_dropped():
     assert without_leading_zeros("007 + 010 + 10 + 0") == "7 + 10 + 10 + 0"
+
+
+@pytest.mark.parametrize(("text", "value"), [("0.05", 0.05), ("1.05 * 100", 105), ("3.007", 3.007)])
+def test_zeros_after_the_point_are_kept(text, value):
+    assert without_leading_zeros(text) == text
+    assert evaluate(text, PLAIN) == value

@@ -20,7 +20,7 @@ _OPERATIONS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
-_LEADING_ZEROS = re.compile(r"\b0+(?=\d)")
+_LEADING_ZEROS = re.compile(r"(?<![\w.])0+(?=\d)")
 _PERCENTAGE = re.compile(r"(?<![\d.])(\.*)(\d(?:[\d.]*\d)?)[ \t]*%")
 
 
@@ -59,7 +59,7 @@ class Grammar:
 
 
 def without_leading_zeros(text: str) -> str:
-    """The text with `007` written as `7`, as Python asks for."""
+    """The text with `007` written as `7`, as Python asks for; `0.05` stays as it is."""
     return _LEADING_ZEROS.sub("", text)
 
 

@@ -58,11 +58,14 @@ class FindingKind(Feature):
             tells nothing of that.
         marks_first: whether being the first step of a run with this finding is a feature of its
             own.
+        decides: whether it is a contradiction that stands in the run on both sides, so that the
+            step with it is blamed whatever its rank.
     """
 
     detail: str = ""
     content: str = ""
     marks_first: bool = True
+    decides: bool = False
 
 
 _Declared = TypeVar("_Declared", bound=Feature)
@@ -111,10 +114,13 @@ class FindingKinds(Declarations[FindingKind]):
         content: str = "",
         topic: str = "",
         marks_first: bool = True,
+        decides: bool = False,
     ) -> FindingKind:
         """Declare a finding against a step; see `FindingKind`."""
         return self.declare(
-            FindingKind(name, Sign.AGAINST, wording, prior, topic, detail, content, marks_first)
+            FindingKind(
+                name, Sign.AGAINST, wording, prior, topic, detail, content, marks_first, decides
+            )
         )
 
     def either(
@@ -136,6 +142,12 @@ class FindingKinds(Declarations[FindingKind]):
                 content=content,
                 marks_first=marks_first,
             )
+        )
+
+    def decisive(self, name: str, wording: str, *, detail: str = "") -> FindingKind:
+        """Declare a finding that decides; see `FindingKind`. Its weight in the ranking is 0."""
+        return self.declare(
+            FindingKind(name, Sign.AGAINST, wording, detail=detail, marks_first=False, decides=True)
         )
 
     def in_favour(self, name: str, *, content: str = "") -> FindingKind:

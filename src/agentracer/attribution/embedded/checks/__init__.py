@@ -6,11 +6,15 @@ A check declares the kinds of findings that it reports (`KINDS`) and returns a `
 from agentracer.attribution.embedded.checks import (
     claimed_actions,
     code_history,
+    copied_values,
+    final_answer,
     grounding,
     plan_consistency,
     step_claims,
+    unusable_results,
 )
-from agentracer.attribution.embedded.checks.findings import Finding, StepFindings, merge
+from agentracer.attribution.embedded.checks.findings import Finding, FindingLog, StepFindings, merge
+from agentracer.attribution.embedded.checks.history import Known, events
 from agentracer.attribution.embedded.kinds import FindingKinds
 from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.attribution.embedded.text.step_facts import RunFacts
@@ -24,6 +28,9 @@ KINDS = FindingKinds(
     code_history.KINDS,
     claimed_actions.KINDS,
     step_claims.KINDS,
+    copied_values.KINDS,
+    unusable_results.KINDS,
+    final_answer.KINDS,
 )
 """What all checks can report."""
 
@@ -47,5 +54,19 @@ def check_run(signals: Signals, facts: RunFacts) -> list[StepFindings]:
         code_history.check_code(run, texts),
         claimed_actions.check_actions(signals, texts, new_facts),
         step_claims.check_claims(facts),
+        *_follow(signals),
+        final_answer.check_answer(signals),
     )
     return merge(logs)
+
+
+def _follow(signals: Signals) -> tuple[FindingLog, ...]:
+    """Run the checks that follow what was known at each point of a run."""
+    checks = copied_values.ValuesCheck(signals), unusable_results.ResultsCheck(signals)
+    known = Known.at_start(signals)
+    for event in events(signals):
+        known.read(event.step)
+        for check in checks:
+            check.take(event, known)
+        known.learn(event)
+    return tuple(check.findings for check in checks)

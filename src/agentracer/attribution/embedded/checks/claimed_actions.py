@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from agentracer.attribution.embedded.checks.findings import FindingLog
 from agentracer.attribution.embedded.kinds import FindingKinds
 from agentracer.attribution.embedded.text.lexicon import WORD_CLASSES
+from agentracer.attribution.embedded.text.sentences import claims
 from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.attribution.embedded.text.system_conventions import (
     AGREEMENT_PHRASES,
@@ -167,7 +168,8 @@ class _ActionsCheck:
         """Report the claims of a step; whether it concludes."""
         lower = prose.lower().replace("’", "'")
         original = prose if len(prose) == len(lower) else lower  # lower case may be longer
-        action, conclusion = (_phrase(p, lower, original) for p in (_ACTION, _CONCLUSION))
+        action = _phrase(_ACTION, lower, original)
+        conclusion = _claimed_phrase(_CONCLUSION, lower, original)
         if action and not acts and not self.before.result:
             self.findings.add(index, _UNSUPPORTED_ACTION_CLAIM, phrase=action)
         if conclusion:
@@ -204,6 +206,17 @@ def _phrase(pattern: re.Pattern[str], lower: str, original: str) -> str | None:
     """The first match that starts a word, as it was written."""
     matches = (m for m in pattern.finditer(lower) if _starts_word(lower, m.start()))
     return next((original[match.start() : match.end()] for match in matches), None)
+
+
+def _claimed_phrase(pattern: re.Pattern[str], lower: str, original: str) -> str | None:
+    """The first match in a sentence that its author states as a fact, as it was written."""
+    if not pattern.search(lower):
+        return None
+    for sentence in claims(original):
+        phrase = _phrase(pattern, lower[sentence.start : sentence.end], sentence.text)
+        if phrase is not None:
+            return phrase
+    return None
 
 
 def _count(pattern: re.Pattern[str], lower: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agentracer.attribution.embedded.checks.history import Mention
 from agentracer.attribution.embedded.kinds import FindingKind, FindingKinds
 
 __all__ = ["Finding", "FindingLog", "StepFindings", "merge"]
@@ -20,6 +21,7 @@ class Finding:
         detail: what exactly, in words; may be empty.
         anchor: text of the step in whose line the finding is; may be empty.
         quote: text of the step that is the finding itself; may be empty.
+        source: what the step contradicts, where that stands in the run.
     """
 
     kind: FindingKind
@@ -27,6 +29,7 @@ class Finding:
     detail: str = ""
     anchor: str = ""
     quote: str = ""
+    source: Mention | None = None
 
 
 StepFindings = dict[FindingKind, Finding]
@@ -56,6 +59,7 @@ class FindingLog:
         *,
         anchor: str = "",
         quote: str = "",
+        source: Mention | None = None,
         **fields: object,
     ) -> None:
         """Report a finding, unless its amount is 0 or the step has one of this kind already.
@@ -66,6 +70,7 @@ class FindingLog:
             amount: how much of it there is.
             anchor: see `Finding`; by default the detail up to its first comma.
             quote: see `Finding`.
+            source: see `Finding`.
             fields: those of the kind's template for the detail.
 
         Raises:
@@ -77,7 +82,7 @@ class FindingLog:
         if amount and kind not in self.steps[index]:
             detail = kind.detail.format(**fields)
             anchor = anchor or detail.split(",", 1)[0]
-            self.steps[index][kind] = Finding(kind, float(amount), detail, anchor, quote)
+            self.steps[index][kind] = Finding(kind, float(amount), detail, anchor, quote, source)
 
 
 def merge(logs: Sequence[FindingLog]) -> list[StepFindings]:

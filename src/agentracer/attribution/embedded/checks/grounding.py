@@ -42,7 +42,7 @@ _SKIPS_BETTER_HIT = KINDS.against(
 _PICKS_BEST_HIT = KINDS.in_favour("picks_best_hit")
 _LACKS_QUERIED_NAMES = KINDS.against(
     "result_lacks_queried_names",
-    "reads a result without the names that were asked for",
+    "reads about another name than it asked for",
     detail="{names}",
 )
 _CLAIM_WITHOUT_LOOKUP = KINDS.against(
@@ -79,6 +79,7 @@ _SHOWN = 80  # characters of a query, hit or claim
 _SHOWN_UNSOURCED = 60
 _WORD = re.compile(r"[^\W\d_]+")
 _PROPER_NAME = re.compile(r"\b[A-Z][a-z]+\b")
+_FULL_NAME = re.compile(r"\b[A-Z][a-z]+(?: [A-Z][a-z]+)+\b")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _FUNCTION_WORDS = frozenset(
     re.findall(r"\w+", "the of a an and in to is was for with by on at from")
@@ -170,15 +171,21 @@ class _GroundingCheck:
             self.findings.add(index, _PICKS_BEST_HIT)
 
     def _compare_names(self, index: int, query: str, result: str, sources: _Sources) -> None:
-        """Whether a result contains the names that were asked for."""
+        """Whether a result is about somebody with a part of the name that was asked for.
+
+        That it lacks the name says nothing: a tool need not repeat what it was asked.
+        """
         recent = reversed([*sources.queries[-_EARLIER_QUERIES:], query])
         queries = (q for q in recent if "\n" not in q)  # several lines are code
-        named = next((q for q in queries if _PROPER_NAME.search(q)), "")
-        names = set(_PROPER_NAME.findall(named))
-        if names:
-            absent = {name for name in names if name not in result}
-            share = len(absent) / len(names)
-            self.findings.add(index, _LACKS_QUERIED_NAMES, share, names=", ".join(sorted(absent)))
+        named = next((q for q in queries if _FULL_NAME.search(q)), "")
+        lower = result.casefold()
+        for name in _FULL_NAME.findall(named):
+            parts = name.casefold().split()
+            absent = [part for part in parts if part not in lower]
+            if len(absent) == 1 and len(parts) > 1 and _other_name(parts, absent[0], result):
+                shown = ", ".join(part for part in name.split() if part.casefold() in absent)
+                self.findings.add(index, _LACKS_QUERIED_NAMES, 1 / len(parts), names=shown)
+                return
 
     def _compare_claims(self, step: Step, text: str, sources: _Sources, task: str) -> None:
         claims = self._new_claims(text)
@@ -232,6 +239,20 @@ class _GroundingCheck:
         longer = _longer_name(lookup.result, claim)
         if longer:
             self.findings.add(index, _TRUNCATED_NAME, name=longer)
+
+
+def _other_name(parts: Sequence[str], absent: str, result: str) -> bool:
+    """Whether a result holds a full name that differs from one in the absent part alone."""
+    place = list(parts).index(absent)
+    for other in _FULL_NAME.findall(result):
+        words = other.casefold().split()
+        if len(words) >= len(parts) and all(
+            word == part
+            for n, (word, part) in enumerate(zip(words, parts, strict=False))
+            if n != place
+        ):
+            return True
+    return False
 
 
 def _contains(text: str, claim: str) -> bool:

@@ -20,12 +20,13 @@ _WRONG_CALCULATION = KINDS.against(
     prior=1.5,
     detail="its left side is {value:g}",
     marks_first=False,
+    decides=True,
 )
 _MISCOPIED_RESULT = KINDS.against(
     "miscopied_result",
     "copies a figure of a result with its digits in another order",
     prior=1.0,
-    detail="it says {figure}, the result at step {source} says {original}",
+    detail="it says {figure}, the result at step {place} says {original}",
     marks_first=False,
 )
 _CHANGED_VALUE = KINDS.against(
@@ -33,13 +34,6 @@ _CHANGED_VALUE = KINDS.against(
     "states another value than before",
     prior=0.3,
     detail="'{name}' is {value}, at step {step} it was {before}",
-    marks_first=False,
-)
-_INVENTED_ARGUMENT = KINDS.against(
-    "invented_argument",
-    "calls a tool with a figure that occurs nowhere before",
-    prior=0.5,
-    detail="{figure}",
     marks_first=False,
 )
 _BEYOND_RESULT = KINDS.against(
@@ -63,7 +57,7 @@ def check_claims(facts: RunFacts) -> FindingLog:
                 _MISCOPIED_RESULT,
                 anchor=figure,
                 figure=figure,
-                source=step.source,
+                place=step.source,
                 original=original,
             )
         if step.change is not None:
@@ -77,8 +71,6 @@ def check_claims(facts: RunFacts) -> FindingLog:
                 step=change.step,
                 before=change.before,
             )
-        if step.invented_argument is not None:
-            findings.add(index, _INVENTED_ARGUMENT, figure=step.invented_argument)
         findings.add(index, _BEYOND_RESULT, step.beyond_result)
         findings.add(index, _IGNORES_RESULT, step.ignores_result)
     return findings

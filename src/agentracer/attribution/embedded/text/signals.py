@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from agentracer.attribution.embedded.text.system_conventions import (
+    BROWSER_ACTION,
     EXECUTION_REPORT,
     FAILED_EXECUTION,
     REPORT_HEAD,
@@ -68,6 +69,18 @@ class Signals:
             if code or task not in _single_spaced(step.content)
         }
         return frozenset(set(self.run.agent_names) - acting) if task else frozenset()
+
+    @cached_property
+    def quoting(self) -> frozenset[int]:
+        """Steps whose text is not an agent's own: reports of executions, users, shown pages."""
+        reporting = self.executors | self.users
+        return frozenset(
+            step.index
+            for step in self.run.steps
+            if step.agent in reporting
+            or step.kind == "tool"
+            or BROWSER_ACTION.match(step.content[:REPORT_HEAD].lower())
+        )
 
     @cached_property
     def managers(self) -> frozenset[str]:

@@ -10,12 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agentracer.attribution.embedded.text.assignments import NamedValues, ValueChange
+from agentracer.attribution.embedded.text.calculations import Calculation, wrong_calculations
 from agentracer.attribution.embedded.text.code import CodeFacts, inspect_code
-from agentracer.attribution.embedded.text.figures import (
-    Calculation,
-    miscopied_figure,
-    wrong_calculations,
-)
+from agentracer.attribution.embedded.text.figures import miscopied_figure
 from agentracer.attribution.embedded.text.lexicon import STOPWORDS, WORD_CLASSES
 from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.attribution.embedded.text.system_conventions import CHAT_END
@@ -54,7 +51,6 @@ class StepFacts:
         miscopied: a figure that it states, and the figure of that result with the same digits.
         beyond_result: share of its facts that nothing earlier supports, right after a result.
         ignores_result: whether it repeats no fact of a result right before it.
-        invented_argument: a figure in a tool call's arguments that occurs nowhere earlier.
         change: a named value that it states differently from an earlier step.
         wrong_calculations: calculations in it that are wrong.
         code: what is visible in its code.
@@ -78,7 +74,6 @@ class StepFacts:
     miscopied: tuple[str, str] | None
     beyond_result: float
     ignores_result: bool
-    invented_argument: str | None
     change: ValueChange | None
     wrong_calculations: tuple[Calculation, ...]
     code: CodeFacts
@@ -122,10 +117,12 @@ class _Memory:
         values: named values.
         result: the last result from outside, and its step.
         missing: what of the answer has not occurred yet.
+        calculations: wrong ones that were stated.
     """
 
     seen: set[str]
     missing: set[str]
+    calculations: set[str] = field(default_factory=set)
     introduced: dict[str, int] = field(default_factory=dict)
     links: set[int] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
@@ -157,7 +154,10 @@ class _Reader:
         self.answer, self.conclusion_step = self._answer()
         self.beyond_task = self.answer - task.facts - self.task_words
         self.beyond_task_size = max(len(self.beyond_task), 1)
-        self.memory = _Memory(seen=set(task.all), missing=set(self.beyond_task))
+        self.memory = _Memory(
+            seen=set(task.all),
+            missing=set(self.beyond_task),
+        )
 
     def read(self) -> RunFacts:
         return RunFacts(
@@ -193,7 +193,6 @@ class _Reader:
         new = frozenset(fact for fact in held.facts if fact not in memory.seen)
         new_words = len(held.words - memory.seen)
         before = memory.last_words.get(step.agent, _EMPTY)
-        argument = self._invented_argument(step)
         citation = _Citation()
         if not from_outside and step.index != self.signals.briefing:
             claims = held if prose == text else tokens(prose)
@@ -217,14 +216,19 @@ class _Reader:
             miscopied=citation.miscopied,
             beyond_result=citation.beyond,
             ignores_result=citation.ignores,
-            invented_argument=argument,
             change=memory.values.update(step.index, prose, from_outside=from_outside),
             # Calculations in a report from outside are those of a page or a program.
-            wrong_calculations=() if from_outside else tuple(wrong_calculations(prose)),
+            wrong_calculations=() if from_outside else self._own_mistakes(prose),
             code=inspect_code(step.content),
         )
         self._remember(step, held, new, from_outside=from_outside)
         return facts
+
+    def _own_mistakes(self, prose: str) -> tuple[Calculation, ...]:
+        """The wrong calculations that no earlier step states: who repeats one may be quoting it."""
+        wrong = [w for w in wrong_calculations(prose) if w.text not in self.memory.calculations]
+        self.memory.calculations.update(calculation.text for calculation in wrong)
+        return tuple(wrong)
 
     def _read_messages(self, step: Step) -> None:
         """Take in the messages that a step read and that are no steps themselves."""
@@ -265,14 +269,6 @@ class _Reader:
         beyond = len(new) / max(len(held.facts), 1)
         return _Citation(source, miscopied, beyond, not held.facts & result.facts)
 
-    def _invented_argument(self, step: Step) -> str | None:
-        for call in step.tool_calls:
-            held = tokens(f" {_one_line_arguments(call.arguments)} ")
-            unknown = sorted(n for n in held.numbers - self.memory.seen if len(n) > 1)
-            if unknown:
-                return unknown[0]
-        return None
-
     def _remember(
         self, step: Step, held: Tokens, new: frozenset[str], *, from_outside: bool
     ) -> None:
@@ -298,14 +294,6 @@ class _Reader:
 def _requests(step: Step) -> Iterator[str]:
     for call in step.tool_calls:
         yield f"{call.name} {call.arguments}" if call.arguments is not None else call.name
-
-
-def _one_line_arguments(arguments: object) -> object:
-    """Arguments without those of several lines: these are programs and letters, not requests."""
-    if isinstance(arguments, dict):
-        return {k: v for k, v in arguments.items() if not (isinstance(v, str) and "\n" in v)}
-    no_request = arguments is None or (isinstance(arguments, str) and "\n" in arguments)
-    return "" if no_request else arguments
 
 
 def _returned(call: ToolCall) -> str:

@@ -1,0 +1,165 @@
+"""What a run has said, asked for and got back, in the order in which it could be known.
+
+The result of a call inside which other steps ran (an agent called as a tool) comes after those
+steps: before them, nobody had read it. `Known` collects what was known at one point of a run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agentracer.attribution.embedded.text.quantities import Figure, figures, values
+from agentracer.attribution.embedded.text.signals import Signals
+from agentracer.attribution.embedded.text.unwrap import as_text
+from agentracer.trace import Step, ToolCall
+
+__all__ = ["Known", "Mention", "RunEvent", "events", "identifiers", "line_around"]
+
+_LONGEST = 40_000  # characters of one text that are read
+_LONGEST_LINE = 160
+_IDENTIFIER = re.compile(r"(?<![\w/.-])(?=\w*\d)(?=\w*[A-Za-z])\w{5,40}(?![\w/-]|\.\w)")
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_MOST_FIGURES = 2_000  # of a run that are kept with their source
+
+Kind = Literal["said", "asked", "result"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """Something that became known in a run.
+
+    Attributes:
+        kind: a step wrote its text, asked for a call, or got its result.
+        step: whose it is.
+        text: what became known.
+        call: the tool call, unless the step wrote text.
+    """
+
+    kind: Kind
+    step: Step
+    text: str
+    call: ToolCall | None = None
+
+
+def events(signals: Signals) -> Iterator[RunEvent]:
+    """What became known, in that order: results of a call after the steps that ran inside it."""
+    run, nesting = signals.run, signals.nesting
+    for step in run.steps:
+        yield RunEvent("said", step, step.content[:_LONGEST])
+        for call in step.tool_calls:
+            yield RunEvent("asked", step, as_text(call.arguments)[:_LONGEST], call)
+        for reference, call in nesting.results_after(step.index):
+            failure = f"{call.error.type}: {call.error.message}" if call.error is not None else ""
+            if failure or call.result is not None:
+                caller = run.steps[reference.step]
+                yield RunEvent("result", caller, failure or as_text(call.result)[:_LONGEST], call)
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Where something was first stated: a step, or the task (`step` is None).
+
+    Attributes:
+        step: that stated it.
+        is_result: whether a tool or an execution stated it.
+        line: the line around it, verbatim.
+        text: as it was written there.
+    """
+
+    step: int | None
+    is_result: bool
+    line: str
+    text: str
+
+    @property
+    def place(self) -> str:
+        """`the task`, `the result at step 3` or `step 3`; without the name of an agent."""
+        if self.step is None:
+            return "the task"
+        if self.is_result:
+            return f"the result at step {self.step}"
+        return f"step {self.step}"
+
+
+@dataclass
+class Known:
+    """What a run has stated so far.
+
+    Attributes:
+        values: of all numbers, in any spelling.
+        words: of three letters or more, in lower case.
+        figures: value -> where it was first stated as a figure.
+        identifiers: identifier -> where it was first stated.
+        task_figures: value -> the figure of the task.
+    """
+
+    signals: Signals
+    values: set[float] = field(default_factory=set)
+    words: set[str] = field(default_factory=set)
+    figures: dict[float, Mention] = field(default_factory=dict)
+    identifiers: dict[str, Mention] = field(default_factory=dict)
+    task_figures: dict[float, Figure] = field(default_factory=dict)
+    _links: set[int] = field(default_factory=set)
+
+    @classmethod
+    def at_start(cls, signals: Signals) -> Known:
+        """What is known before the first step: the task, and what the agents were told."""
+        known, run = cls(signals), signals.run
+        task = run.task[:_LONGEST]
+        known._learn(task, None, is_result=False)
+        known.task_figures = {figure.value: figure for figure in figures(task)}
+        for agent in run.agents:
+            known._learn_words((agent.system_prompt or "")[:_LONGEST])
+        return known
+
+    def read(self, step: Step) -> None:
+        """Take in the messages that a step read and that are no steps themselves."""
+        run, position = self.signals.run, step.reads
+        while position is not None and position not in self._links:
+            self._links.add(position)
+            link = run.contexts[position]
+            self._learn_words(run.messages[link.message].content[:_LONGEST])
+            position = link.parent
+
+    def learn(self, event: RunEvent) -> None:
+        """Take in an event."""
+        step = event.step
+        outside = event.kind == "result" or step.index in self.signals.quoting
+        self._learn(event.text, step.index, is_result=outside)
+
+    def _learn(self, text: str, step: int | None, *, is_result: bool) -> None:
+        self._learn_words(text)
+        if len(self.figures) < _MOST_FIGURES:
+            for figure in figures(text):
+                if figure.value not in self.figures:
+                    line = line_around(text, figure.start)
+                    self.figures[figure.value] = Mention(step, is_result, line, figure.text)
+        if len(self.identifiers) < _MOST_FIGURES:
+            for token, start in identifiers(text):
+                if token not in self.identifiers:
+                    line = line_around(text, start)
+                    self.identifiers[token] = Mention(step, is_result, line, token)
+
+    def _learn_words(self, text: str) -> None:
+        self.values |= values(text)
+        self.words.update(map(str.lower, _WORD.findall(text)))
+
+
+def identifiers(text: str) -> Iterator[tuple[str, int]]:
+    """The words of letters and digits in a text, such as `HAT136`, and where they begin."""
+    for match in _IDENTIFIER.finditer(text):
+        yield match[0], match.start()
+
+
+def line_around(text: str, position: int) -> str:
+    """The line around a position, verbatim; cut where it is long, but around the position."""
+    start = text.rfind("\n", 0, position) + 1
+    end = text.find("\n", position)
+    end = len(text) if end < 0 else end
+    if end - start > _LONGEST_LINE:
+        start = max(start, position - _LONGEST_LINE // 2)
+        end = min(end, start + _LONGEST_LINE)
+    return text[start:end].strip()
