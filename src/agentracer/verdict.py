@@ -14,8 +14,10 @@ from agentracer.usage import Usage
 __all__ = [
     "LIKELY_STEPS_COVERAGE",
     "LISTED_LIKELY_STEPS",
+    "Basis",
     "Candidate",
     "Evidence",
+    "Level",
     "PrefixRate",
     "Provenance",
     "Verdict",
@@ -27,6 +29,17 @@ LIKELY_STEPS_COVERAGE = 0.8
 
 LISTED_LIKELY_STEPS = 12
 """How many of `Verdict.likely_steps` a report lists; of the others it gives the number."""
+
+Basis = Literal["finding", "ranking", "judge", "replay"]
+"""What names the step of a verdict: a contradiction that stands in the run (`finding`), the order
+of a ranking (`ranking`), a language model or a function of the user's (`judge`), or replays."""
+
+Level = Literal["proved", "found", "suspected", "none"]
+"""How far a verdict is established: `proved` by replay; `found`, a checked contradiction; only
+`suspected`; `none`, where no step is blamed."""
+
+_STANDS_OUT = 0.5
+"""The calibrated confidence from which the first step of a ranking is named on its own."""
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -175,6 +188,9 @@ class Verdict(FrozenRecord):
         verification: the proof by replay, where one was made.
         success_curve: how often replays succeeded with each prefix kept that was tried, shortest
             first; empty where no prefix was replayed.
+        basis: see `Basis`.
+        outcome_known: whether the run is known to have failed; else all of this holds only if it
+            did.
     """
 
     trace_id: Text
@@ -193,6 +209,25 @@ class Verdict(FrozenRecord):
     provenance: Provenance
     verification: Verification | None = None
     success_curve: tuple[PrefixRate, ...] = ()
+    basis: Basis = "judge"
+    outcome_known: bool = True
+
+    @property
+    def level(self) -> Level:
+        """How far the verdict is established. A refuted finding is a suspicion."""
+        if self.abstained:
+            return "none"
+        status = self.verification.status if self.verification is not None else ""
+        if status == "confirmed":
+            return "proved"
+        return "found" if self.basis == "finding" and status != "refuted" else "suspected"
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether one step is named; else the candidates are an order in which to read."""
+        if self.level == "suspected" and self.basis in {"ranking", "finding"}:
+            return self.calibrated and self.confidence >= _STANDS_OUT
+        return not self.abstained
 
     @property
     def speaker(self) -> str | None:
@@ -204,15 +239,33 @@ class Verdict(FrozenRecord):
         """The verdict in one line, for `print`."""
         if self.abstained:
             return f"no verdict: {self.abstain_reason}"
+        condition = "" if self.outcome_known else "if this run failed: "
+        if not self.stands_out:
+            steps = ", ".join(f"{c.step} ({c.agent})" for c in self.candidates[:3])
+            return f"{condition}no step stands out; read these first: {steps}"
+        if self.level == "found":
+            return f"{condition}{self.agent}, step {self.step} (found): {self.reason}"
         doubt = "" if self.calibrated else ", uncalibrated"
         proof = f", {self.verification.status} by replay" if self.verification else ""
         by = f" by {self.speaker}" if self.speaker != self.agent else ""
         sure = f"{self.confidence:.0%}{doubt}{proof}"
-        return f"{self.agent}, step {self.step}{by} ({sure}): {self.reason}"
+        return f"{condition}{self.agent}, step {self.step}{by} ({sure}): {self.reason}"
 
     def _repr_html_(self) -> str:
         """The verdict in a notebook."""
         return render_html(self)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_without_basis(cls, data: Any) -> Any:
+        """Take a verdict of the embedded tracer that was written without a basis for a ranking."""
+        if not isinstance(data, dict) or "basis" in data:
+            return data
+        provenance = data.get("provenance")
+        model = provenance.get("model") if isinstance(provenance, dict) else None
+        embedded = isinstance(model, str) and model.partition(":")[0] == "embedded"
+        replayed = data.get("verification") is not None
+        return {**data, "basis": "ranking"} if embedded and not replayed else data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -236,7 +236,8 @@ def test_the_base_class_gives_a_backend_everything_but_its_judgement():
                 raise RuntimeError("it is broken")
             return Judgement(candidates=(blames("solver", 1),))
 
-    failing = RUN.model_copy(update={"steps": (Step(index=0, agent="planner", content="boom"),)})
+    steps = tuple(Step(index=index, agent="planner", content="boom") for index in range(2))
+    failing = RUN.model_copy(update={"steps": steps})
     tracer = Tracer(Own(), concurrency=2, seed=3)
     verdict, error = tracer.attribute_batch([TRACE, Trace(id="u", observed=failing)])
     assert verdict.step == 1

@@ -100,7 +100,7 @@ def test_flaky(agentracer_run):
             "bob, step 1 made this run fail",
             "Confirmed by * replays: *",
             "failed in 3 of 4 runs *",
-            "bob, step 1, is decisive in 3 of 4 runs *",
+            "bob, step 1, is named in 3 of 4 runs *",
         ]
     )
 

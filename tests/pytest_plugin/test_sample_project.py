@@ -66,7 +66,7 @@ def test_every_framework_fails_with_a_proved_verdict(sample, home, pytester, wor
             [
                 "*test_the_answer_is_right_every_time",
                 "  failed in 2 of 4 runs (50 %, *)",
-                "  planner, step 0, is decisive in 2 of 4 runs (50 %, *)",
+                "  planner, step 0, is named in 2 of 4 runs (50 %, *)",
             ]
         )
         assert told["test_langgraph_team.test_that_has_nothing_to_do_with_agents"] == {}

@@ -150,7 +150,7 @@ def with_doubt(*, success, confidence, calibrated, status=None):
 
 
 CERTAINTIES = [
-    ({"success": False, "confidence": 0.8, "calibrated": True}, "error", "failure"),
+    ({"success": False, "confidence": 0.8, "calibrated": True}, "warning", "skipped"),
     ({"success": False, "confidence": 0.3, "calibrated": True}, "warning", "skipped"),
     ({"success": False, "confidence": 0.9, "calibrated": False}, "warning", "skipped"),
     ({"success": None, "confidence": 0.9, "calibrated": True}, "notice", "skipped"),
@@ -298,7 +298,10 @@ def attribute(tmp_path, monkeypatch):
     for name, agent in (("1", "Bob"), ("2", "Zoe"), ("3", "Bob")):
         log = {
             "question": "How many?",
-            "history": [{"name": agent, "role": "user", "content": f"= {name}"}],
+            "history": [
+                {"name": agent, "role": "user", "content": f"So {name} + 12 = 28."},
+                {"name": "Ann", "role": "user", "content": "It is 28."},
+            ],
         }
         log |= {"mistake_agent": agent, "mistake_step": "0", "mistake_reason": "?"}
         (folder / f"{name}.json").write_text(json.dumps(log | {"ground_truth": "28"}))

@@ -44,11 +44,11 @@ class TestVerdict:
         first = verdict_text(verdict, trace).splitlines()[0]
         assert first == "researcher, step 2 is suspected of making this run fail"
 
-    def test_a_calibrated_likely_verdict_is_stated_as_a_fact(self):
+    def test_a_calibrated_likely_verdict_is_a_suspicion_until_it_is_proved(self):
         trace, verdict = failed_run()
         verdict = verdict.model_copy(update={"calibrated": True})
         first = verdict_text(verdict, trace).splitlines()[0]
-        assert first == "researcher, step 2 made this run fail"
+        assert first == "researcher, step 2 is suspected of making this run fail"
 
     def test_reads_from_the_decisive_step_to_the_failure(self):
         trace, verdict = failed_run()

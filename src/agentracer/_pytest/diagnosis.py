@@ -83,6 +83,7 @@ class Diagnosis:
             if verdict.speaker != verdict.agent:
                 yield "agentracer.speaker", escape_control_chars(verdict.speaker or "")
             yield "agentracer.confidence", f"{verdict.confidence:.2f}"
+            yield "agentracer.level", verdict.level
             yield "agentracer.calibrated", str(verdict.calibrated).lower()
             yield "agentracer.certainty", formatting.confidence(verdict)
         elif verdict is not None:

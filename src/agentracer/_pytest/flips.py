@@ -1,4 +1,4 @@
-"""How often a repeated test failed, in all and by decisive step."""
+"""How often a repeated test failed, in all and by the step that is named."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class FlipCounts:
     Attributes:
         runs: number of runs with a result.
         failed: number of failed runs.
-        blamed: failed runs by decisive (agent, step).
-        unexplained: failed runs without a verdict.
+        blamed: failed runs by the (agent, step) that their verdict names.
+        unexplained: failed runs in which no step stands out.
     """
 
     runs: int = 0
@@ -39,7 +39,12 @@ class FlipCounts:
             flips.runs += 1
             flips.failed += failed
             verdict = diagnosis.verdict if diagnosis is not None else None
-            if verdict is not None and verdict.agent is not None and verdict.step is not None:
+            if (
+                verdict is not None
+                and verdict.stands_out
+                and verdict.agent is not None
+                and verdict.step is not None
+            ):
                 flips.blamed[verdict.agent, verdict.step] += 1
             elif failed:
                 flips.unexplained += 1
@@ -60,13 +65,13 @@ class FlipCounts:
 
 
 def flip_lines(flips: FlipCounts) -> Iterator[str]:
-    """Yield how often a repeated test failed, in all and by decisive step."""
+    """Yield how often a repeated test failed, in all and by the step that is named."""
     yield f"failed in {_rate(flips.failed, flips.runs)}"
     for (agent, step), count in flips.blamed.most_common():
         name, rate = escape_control_chars(agent), _rate(count, flips.runs)
-        yield f"{name}, step {step}, is decisive in {rate}"
+        yield f"{name}, step {step}, is named in {rate}"
     if flips.unexplained:
-        yield f"no verdict in {_rate(flips.unexplained, flips.runs)}"
+        yield f"no step stands out in {_rate(flips.unexplained, flips.runs)}"
 
 
 def _rate(hits: int, n: int) -> str:

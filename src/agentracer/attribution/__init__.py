@@ -7,6 +7,16 @@ from agentracer.attribution.backends import (
     create_backend,
     known_models,
 )
+from agentracer.attribution.judgeability import Judgeability, judgeability
 from agentracer.attribution.tracer import Tracer
 
-__all__ = ["Backend", "Judgement", "SupportsAttribute", "Tracer", "create_backend", "known_models"]
+__all__ = [
+    "Backend",
+    "Judgeability",
+    "Judgement",
+    "SupportsAttribute",
+    "Tracer",
+    "create_backend",
+    "judgeability",
+    "known_models",
+]

@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from agentracer.errors import AgentracerError, BackendError, UnknownModel
 from agentracer.trace import GroundTruth, Observed
 from agentracer.usage import Usage
-from agentracer.verdict import LIKELY_STEPS_COVERAGE, Candidate
+from agentracer.verdict import LIKELY_STEPS_COVERAGE, Basis, Candidate
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -66,6 +66,7 @@ class Judgement:
         notes: how the result was reached: windows, retries, shortened text.
         versions: what the result depends on (weights, prompt hashes).
         usage: model calls and tokens; the `Tracer` adds the time.
+        basis: see `agentracer.verdict.Verdict`.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -80,6 +81,7 @@ class Judgement:
     notes: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    basis: Basis = "judge"
 
 
 @runtime_checkable

@@ -25,6 +25,7 @@ from agentracer.attribution.backends import (
     contract_error,
     create_backend,
 )
+from agentracer.attribution.judgeability import judgeability
 from agentracer.errors import AgentracerError, FormatError
 from agentracer.trace import GroundTruth, Observed, Trace
 from agentracer.verdict import Candidate, Provenance, Verdict
@@ -107,7 +108,7 @@ class Tracer:
         self.top_k = top_k
 
     def attribute(self, trace: Trace) -> Verdict:
-        """Attribute one run. Abstains where the run succeeded or has no steps.
+        """Attribute one run. Abstains where it cannot be judged (see `judgeability`).
 
         Raises:
             FormatError: w/ G was asked for, and the trace has no ground truth.
@@ -116,8 +117,8 @@ class Tracer:
         """
         _check_type(trace)
         started = time.perf_counter()
-        reason = _nothing_to_attribute(trace.observed)
-        judgement = Judgement(abstain_reason=reason) if reason else self._judge(trace)
+        found = judgeability(trace)
+        judgement = self._judge(trace) if found else Judgement(abstain_reason=found.problem)
         return self._verdict(trace, judgement, time.perf_counter() - started)
 
     async def aattribute(self, trace: Trace) -> Verdict:
@@ -173,9 +174,9 @@ class Tracer:
         results: dict[int, Judgement | AgentracerError] = {}
         items: dict[int, Item] = {}
         for index, trace in enumerate(traces):
-            reason = _nothing_to_attribute(trace.observed)
-            if reason:
-                results[index] = Judgement(abstain_reason=reason)
+            found = judgeability(trace)
+            if not found:
+                results[index] = Judgement(abstain_reason=found.problem)
                 continue
             try:
                 items[index] = (trace.observed, self._truth(trace))
@@ -214,7 +215,7 @@ class Tracer:
         return self._checked(trace, judgement)
 
     def _checked(self, trace: Trace, judgement: Judgement) -> Judgement:
-        if not judgement.candidates and _nothing_to_attribute(trace.observed):
+        if not judgement.candidates and not judgeability(trace):
             return judgement
         problem = next(_problems(judgement, trace.observed), None)
         if problem:
@@ -254,7 +255,9 @@ class Tracer:
             abstained=first is None,
             abstain_reason=judgement.abstain_reason,
             calibrated=judgement.calibrated,
-            notes=judgement.notes,
+            notes=(*judgement.notes, *judgeability(trace).notes),
+            basis=judgement.basis,
+            outcome_known=trace.outcome.success is not None,
             provenance=Provenance(
                 model=self.model,
                 method=self.backend.method,
@@ -280,14 +283,6 @@ def _check_type(trace: object) -> None:
     else:
         remedy = "pass an agentracer.Trace, such as run.trace after `with record() as run`"
     raise TypeError(f"Tracer attributes a Trace, not {type(trace).__name__}\n  remedy: {remedy}")
-
-
-def _nothing_to_attribute(run: Observed) -> str | None:
-    if run.outcome.success is True:
-        return "the run succeeded: there is no failure to attribute"
-    if not run.steps:
-        return "the trace has no steps"
-    return None
 
 
 def _problems(judgement: Judgement, run: Observed) -> Iterator[str]:

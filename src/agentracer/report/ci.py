@@ -62,13 +62,18 @@ class AttributedRun:
 
     @property
     def headline(self) -> str:
-        """The blamed agent and step, marked as suspected unless established; or `no verdict`."""
+        """The blamed agent and step, marked as found or suspected unless proved."""
         verdict = self.verdict
         if verdict is None or verdict.abstained:
             return NO_VERDICT
+        if not verdict.stands_out:
+            return formatting.headline(verdict, self.trace.outcome).lower()
         by = f" by {verdict.speaker}" if verdict.speaker != verdict.agent else ""
         blame = f"{verdict.agent}, step {verdict.step}{by}"
-        return blame if self.established else f"suspected: {blame}"
+        if self.established:
+            return blame
+        condition = "if this run failed: " if self.trace.outcome.success is None else ""
+        return f"{condition}{verdict.level}: {blame}"
 
     @property
     def established(self) -> bool:
@@ -80,12 +85,12 @@ class AttributedRun:
     def level(self) -> Literal["error", "warning", "notice"]:
         """How loudly CI reports the run.
 
-        `error`: the verdict is established. `warning`: a suspicion about a run that failed.
-        `notice`: no verdict, or whether the run failed is not known.
+        `error`: the verdict is proved. `warning`: a finding or a suspect in a run that failed.
+        `notice`: no step stands out, or whether the run failed is not known.
         """
         if self.established:
             return "error"
-        blamed = self.verdict is not None and not self.verdict.abstained
+        blamed = self.verdict is not None and self.verdict.stands_out
         return "warning" if blamed and self.trace.outcome.success is False else "notice"
 
     @property
@@ -97,7 +102,9 @@ class AttributedRun:
         if verdict.abstained:
             lines = [verdict.abstain_reason or ""]
         else:
-            lines = [verdict.reason, f"confidence: {formatting.confidence(verdict)}"]
+            lines = [] if verdict.stands_out else [formatting.reading_list(verdict)]
+            lines += [verdict.reason, f"confidence: {formatting.confidence(verdict)}"]
+            lines.append(formatting.settling(verdict, replayable=self.trace.replayable))
         if verdict.verification is not None:
             lines.append(formatting.verification(verdict.verification))
         if verdict.success_curve:
@@ -187,7 +194,12 @@ def _section(result: AttributedRun) -> Iterator[str]:
     if not result.established:
         yield f"- {formatting.headline(verdict, trace.outcome)}"
     yield f"- {_code(verdict.reason)}" if verdict.reason else "- no reason was stated"
+    if not verdict.stands_out:
+        yield f"- {_code(formatting.reading_list(verdict))}"
     yield f"- confidence: {formatting.confidence(verdict)}"
+    settling = formatting.settling(verdict, replayable=trace.replayable)
+    if settling:
+        yield f"- {_code(settling)}"
     if verdict.verification is not None:
         yield f"- {formatting.verification(verdict.verification)}"
     yield from _curve(verdict)
@@ -242,8 +254,8 @@ def _code(text: str) -> str:
 def junit(results: Sequence[AttributedRun]) -> str:
     """Return JUnit XML with a test case for each run.
 
-    A run with an established verdict is a failure. One with a suspicion only, or with no verdict,
-    is skipped with the reason. One whose attribution raised is an error. One that succeeded passes.
+    A run with a proved verdict is a failure. One with a finding, a suspicion or no verdict is
+    skipped with the reason. One whose attribution raised is an error. One that succeeded passes.
     """
     cases = [_case(result) for result in results]
     suite = ElementTree.Element("testsuite", {"name": "agentracer", "tests": str(len(cases))})

@@ -23,15 +23,17 @@ __all__ = [
     "percent",
     "plural",
     "provenance",
+    "reading_list",
     "run_outcome",
     "seconds",
+    "settling",
     "share",
     "summary",
     "timestamp",
     "verification",
 ]
 
-_ESTABLISHED = 0.7
+_READ_FIRST = 3
 _LIKELIHOODS = ((0.9, "very likely"), (0.7, "likely"), (0.4, "plausible"), (0.2, "weak"))
 _ENDINGS = {
     "finished": "",
@@ -146,55 +148,86 @@ def share(value: float | None, *, calibrated: bool) -> str:
 
 
 def confidence(verdict: Verdict) -> str:
-    """`likely, 72 %` where calibrated, `uncalibrated score 0.72` where not.
+    """How sure a verdict is, in words.
 
-    The score of a run's only candidate is 1 whatever the candidate did, so it is not shown.
+    `likely, 72 %` where calibrated; `checked in the run itself` for a finding; `a ranking only` for
+    an order of steps; `uncalibrated score 0.72` for a judge. The score of a run's only candidate is
+    1 whatever the candidate did, so it is not shown.
     """
+    if verdict.level == "found":
+        return "checked in the run itself; not proved by replay"
     if verdict.calibrated:
         return f"{likelihood(verdict.confidence)}, {percent(verdict.confidence)}"
+    if verdict.basis in {"ranking", "finding"}:
+        return "a ranking only, uncalibrated"
     if len(verdict.candidates) == 1 and verdict.candidates[0].probability == 1.0:
         return "uncalibrated: the only candidate"
     return f"uncalibrated score {share(verdict.confidence, calibrated=False)}"
 
 
 def is_established(verdict: Verdict, result: Outcome | None) -> bool:
-    """Whether a report may state the verdict as a fact; otherwise it names a suspect.
-
-    A verdict is stated as a fact where a replay confirmed it, or where the run is known to have
-    failed, the confidence is calibrated and at least 0.7, and replays neither refuted it nor left
-    it at *likely*, for which no exact test passed.
+    """Whether a report may state that the step made the run fail: only where a replay proved it.
 
     Args:
         verdict: a verdict that may abstain.
         result: the outcome of the run; None where the caller does not have it.
     """
-    if verdict.abstained:
-        return False
-    status = verdict.verification.status if verdict.verification is not None else ""
-    if status in ("confirmed", "likely", "refuted"):
-        return status == "confirmed"
-    failed = result is None or result.success is False
-    return failed and verdict.calibrated and verdict.confidence >= _ESTABLISHED
+    del result
+    return verdict.level == "proved"
+
+
+def _is_conditional(verdict: Verdict, result: Outcome | None) -> bool:
+    """Whether it is not known that the run failed."""
+    return not verdict.outcome_known if result is None else result.success is None
 
 
 def claim(verdict: Verdict, result: Outcome | None) -> str:
-    """Return what is stated of the blamed agent and step: `made this run fail`, or a suspicion."""
+    """Return what is stated of the blamed agent and step: `made this run fail`, or less."""
     if is_established(verdict, result):
         return "made this run fail"
-    if result is not None and result.success is None:
-        return "is suspected, if this run failed (its outcome is not known)"
-    return "is suspected of making this run fail"
+    condition = ", if this run failed (its outcome is not known)"
+    condition = condition if _is_conditional(verdict, result) else ""
+    if verdict.level == "found":
+        return f"contradicts the run{condition}"
+    return f"is suspected{condition or ' of making this run fail'}"
 
 
 def headline(verdict: Verdict, result: Outcome | None) -> str:
-    """Return a title for the verdict: a decisive error, a suspected one, or none."""
+    """Return a title for the verdict: a decisive error, a contradiction, a suspicion, or none."""
     if verdict.abstained:
         return "No step is blamed"
     if is_established(verdict, result):
         return "Decisive error"
-    if result is not None and result.success is None:
-        return "Suspected decisive error (whether the run failed is not known)"
-    return "Suspected decisive error"
+    if not verdict.stands_out:
+        condition = "If this run failed, no" if _is_conditional(verdict, result) else "No"
+        return f"{condition} step stands out"
+    title = "Contradiction found" if verdict.level == "found" else "Suspected decisive error"
+    if _is_conditional(verdict, result):
+        return f"{title} (whether the run failed is not known)"
+    return title
+
+
+def reading_list(verdict: Verdict) -> str:
+    """Return the steps to read first: `read these first: step 3 (planner), step 5 (solver)`."""
+    first = verdict.candidates[:_READ_FIRST]
+    named = ", ".join(f"step {candidate.step} ({candidate.agent})" for candidate in first)
+    return f"read {'these' if len(first) > 1 else 'this'} first: {named}"
+
+
+def settling(verdict: Verdict, *, replayable: bool | None = None) -> str:
+    """Return the command that would settle a suspicion or a finding; empty where one is proved.
+
+    Args:
+        verdict: a verdict.
+        replayable: whether the run can be replayed; None if that is not known.
+    """
+    if verdict.abstained or verdict.verification is not None:
+        return ""
+    prove = f"agentracer attribute {verdict.trace_id} --verify --system MODULE:FUNCTION"
+    judge = f"agentracer attribute {verdict.trace_id} --model openai:MODEL@URL"
+    if replayable is False:
+        return f"a language model can judge it: {judge}" if verdict.basis != "judge" else ""
+    return f"to prove it by replay: {prove}"
 
 
 def proof_status(proof: Verification) -> str:

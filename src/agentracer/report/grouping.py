@@ -20,7 +20,7 @@ class FailureLine:
 
     Attributes:
         name: of what failed: a test, or a trace.
-        agent: the blamed agent; None where there is no verdict.
+        agent: the blamed agent; None where none is.
         step: the decisive step.
         note: the confidence; without a verdict, the reason why there is none.
         page: path of the HTML report.
@@ -37,6 +37,9 @@ class FailureLine:
         """Return the failure that a verdict is about."""
         if verdict.abstained:
             return cls(name, note=verdict.abstain_reason or "", page=page)
+        if not verdict.stands_out:
+            note = f"no step stands out; {formatting.reading_list(verdict)}"
+            return cls(name, note=note, page=page)
         proof = f", {formatting.proof_status(verdict.verification)}" if verdict.verification else ""
         by = f"by {verdict.speaker}, " if verdict.speaker != verdict.agent else ""
         note = f"{by}{formatting.confidence(verdict)}{proof}"

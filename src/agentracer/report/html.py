@@ -170,7 +170,10 @@ def _verdict_words(verdict: Verdict, trace: Trace) -> dict[str, str]:
         "headline": formatting.headline(verdict, trace.outcome),
         "confidence": formatting.confidence(verdict),
         "provenance": formatting.provenance(verdict.provenance),
+        "settling": formatting.settling(verdict, replayable=trace.replayable),
     }
+    if not verdict.abstained and not verdict.stands_out:
+        words["reading_list"] = formatting.reading_list(verdict)
     if verdict.verification is not None:
         words["verification"] = formatting.verification(verdict.verification)
     return words

@@ -78,7 +78,7 @@ def write(path: str | Path, runs: Iterable[RunEntry]) -> Path:
 
 def _row(run: RunEntry) -> dict[str, Any]:
     trace, verdict = run.trace, run.verdict
-    blamed = verdict is not None and not verdict.abstained
+    blamed = verdict is not None and verdict.stands_out
     proof = verdict.verification if verdict is not None else None
     return {
         "id": trace.id,
@@ -87,9 +87,16 @@ def _row(run: RunEntry) -> dict[str, Any]:
         "steps": len(trace.steps),
         "success": trace.outcome.success,
         "kind": formatting.failure_kind(trace.outcome),
-        "agent": verdict.agent if verdict is not None else None,
-        "step": verdict.step if verdict is not None else None,
+        "agent": verdict.agent if verdict is not None and blamed else None,
+        "step": verdict.step if verdict is not None and blamed else None,
         "confidence": formatting.confidence(verdict) if verdict is not None and blamed else "",
         "status": proof.status if proof is not None else "",
-        "why": run.problem if verdict is None else verdict.abstain_reason or verdict.reason,
+        "why": run.problem if verdict is None else _why(verdict),
     }
+
+
+def _why(verdict: Verdict) -> str:
+    """Why no step is named, or why one is."""
+    if verdict.abstained or verdict.stands_out:
+        return verdict.abstain_reason or verdict.reason
+    return f"no step stands out; {formatting.reading_list(verdict)}"

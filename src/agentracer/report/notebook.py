@@ -50,6 +50,10 @@ def verdict_card(verdict: Verdict) -> str:
         confidence=formatting.confidence(verdict),
         proof=formatting.verification(proof) if proof is not None else "",
         title=formatting.headline(verdict, None),
+        reading_list=""
+        if verdict.stands_out or verdict.abstained
+        else formatting.reading_list(verdict),
+        settling=formatting.settling(verdict),
         candidates=[
             (entry, [_quoted(piece) for piece in entry.evidence]) for entry in shortlist.entries
         ],

@@ -117,11 +117,18 @@ def _entry(verdict: Verdict, candidate: Candidate, rank: int) -> ShortlistEntry:
         agent=candidate.agent,
         step=candidate.step,
         decisive=candidate.step == verdict.step,
-        share=formatting.share(candidate.probability, calibrated=verdict.calibrated),
+        share=_share(verdict, candidate),
         reason="" if _is_repeated(verdict, candidate) else candidate.reason,
         evidence=candidate.evidence[:_EVIDENCE],
         more_evidence=candidate.evidence[_EVIDENCE:],
     )
+
+
+def _share(verdict: Verdict, candidate: Candidate) -> str:
+    """A measured probability, or the score of a judge; a ranking has neither."""
+    if verdict.basis in {"ranking", "finding"} and not verdict.calibrated:
+        return ""
+    return formatting.share(candidate.probability, calibrated=verdict.calibrated)
 
 
 def _is_repeated(verdict: Verdict, candidate: Candidate) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from agentracer.attribution.backends import Backend, Judgement
-from agentracer.attribution.embedded.explanation import explain
+from agentracer.attribution.embedded.explanation import decisive_step, explain
 from agentracer.attribution.embedded.model.features import FEATURES_VERSION, Features
 from agentracer.attribution.embedded.model.model_file import (
     DEFAULT,
@@ -83,10 +83,22 @@ class EmbeddedBackend(Backend):
         versions = {"weights": self.model.name, "features": FEATURES_VERSION}
         # The model was calibrated on failed runs alone.
         calibrated = ranking.out_of_distribution is None and run.outcome.success is False
-        needed = self._needed(self.model)
-        candidates = _candidates(features, ranking)
-        unsure = ranking.confidence < needed
+        found = decisive_step(features)
+        candidates = _candidates(features, _order(ranking, found))
+        if found is not None:
+            # How often a contradiction is the decisive error was not measured on enough runs.
+            return Judgement(
+                basis="finding",
+                candidates=candidates,
+                agent=run.steps[found].agent,
+                agents=ranking.agents,
+                confidence=ranking.probabilities[found],
+                reason=candidates[0].reason,
+                abstain_reason=None if self.target_error is None else self._uncalibrated(),
+                versions=versions,
+            )
         return Judgement(
+            basis="ranking",
             candidates=candidates,
             agent=next(iter(ranking.agents)),
             agents=ranking.agents,
@@ -96,7 +108,7 @@ class EmbeddedBackend(Backend):
             likely_steps=tuple(ranking.likely) if ranking.out_of_distribution is None else (),
             coverage=self.model.calibration.coverage,
             reason=_reason(run, ranking, candidates[0]),
-            abstain_reason=self._unsure(ranking.confidence, needed) if unsure else None,
+            abstain_reason=self._abstention(ranking.confidence, calibrated=calibrated),
             versions=versions,
         )
 
@@ -112,14 +124,32 @@ class EmbeddedBackend(Backend):
             raise ValueError("the rule list has no measured error to abstain at")
         return EmbeddedBackend(self._argument, target_error=target)
 
-    def _needed(self, model: Model) -> float:
-        return 0.0 if self.target_error is None else model.calibration.threshold(self.target_error)
-
-    def _unsure(self, confidence: float, needed: float) -> str:
+    def _abstention(self, confidence: float, *, calibrated: bool) -> str | None:
+        """Why the promised error cannot be kept; None where it can, or none was promised."""
+        if self.model is None or self.target_error is None:
+            return None
+        if not calibrated:
+            return self._uncalibrated()
+        needed = self.model.calibration.threshold(self.target_error)
+        if confidence >= needed:
+            return None
         target = f"at most {self.target_error:.0%} wrong verdicts"
         if needed > 1:
             return f"no confidence was measured at which {target} remained"
         return f"the confidence of {confidence:.2f} is below the {needed:.2f} needed for {target}"
+
+    def _uncalibrated(self) -> str:
+        return (
+            f"at most {self.target_error:.0%} wrong verdicts were asked for, and the confidence of "
+            "this one is not calibrated"
+        )
+
+
+def _order(ranking: Ranking, found: int | None) -> Ranking:
+    """The ranking with a step that was found out in front."""
+    if found is None:
+        return ranking
+    return replace(ranking, order=[found, *(index for index in ranking.order if index != found)])
 
 
 def _model(argument: str) -> Model:
@@ -176,8 +206,9 @@ def _quoting(run: Observed, candidate: Candidate) -> Candidate:
 
 
 def _reason(run: Observed, ranking: Ranking, first: Candidate) -> str:
-    """Why this step is suspected, and why its confidence is uncalibrated if it is."""
-    parts = [first.reason]
+    """Why this step is ranked first, and why its confidence is uncalibrated if it is."""
+    ranked = first.reason.replace("this step", "it", 1)
+    parts = [f"no check found a contradiction; step {first.step} is ranked first: {ranked}"]
     if ranking.out_of_distribution is not None:
         parts.append(f"uncalibrated: {ranking.out_of_distribution}")
     elif run.outcome.success is None:

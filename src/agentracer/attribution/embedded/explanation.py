@@ -27,7 +27,7 @@ from agentracer.attribution.embedded.text.system_conventions import ERROR_MARKS
 from agentracer.attribution.embedded.text.tokens import tokens
 from agentracer.verdict import Evidence
 
-__all__ = ["answer_evidence", "explain"]
+__all__ = ["answer_evidence", "decisive_evidence", "decisive_step", "explain"]
 
 _EXAMPLES = 4  # facts named in one piece of evidence
 _SHOWN = 4  # pieces of evidence for a candidate
@@ -44,11 +44,13 @@ def explain(features: Features, ranking: Ranking, index: int) -> tuple[str, tupl
     Returns:
         A sentence, and what was found, the weightiest first.
     """
+    evidence = decisive_evidence(features, index)
     row = features.row(index)
     if ranking.model.is_adapted:
         row |= system_row(features, index)
-    evidence: list[Evidence] = []
-    topics: set[str] = set()
+    topics: set[str] = {
+        kind.topic or kind.name for kind in features.context.findings[index] if kind.decides
+    }
     for name, lift in ranking.contributions(row).items():
         wording, topic = _wording(name)
         # Only what the step has is shown: the lack of something lifts too, but is hard to see.
@@ -61,6 +63,36 @@ def explain(features: Features, ranking: Ranking, index: int) -> tuple[str, tupl
     if not evidence:
         return "no single observation stands out at this step", ()
     return f"this step {evidence[0].says}", tuple(evidence)
+
+
+def decisive_evidence(features: Features, index: int) -> list[Evidence]:
+    """The contradictions of a step, each quoted on both sides."""
+    run, evidence = features.context.run, []
+    for kind, finding in features.context.findings[index].items():
+        if not kind.decides:
+            continue
+        quote = finding.quote if finding.quote in run.text(index) else ""
+        says = f"{kind.wording}: {finding.detail}"
+        evidence.append(Evidence(step=index, says=says, quote=quote))
+        source = finding.source
+        if source is not None and source.step is not None:
+            line = source.line if source.line in run.text(source.step) else ""
+            evidence.append(
+                Evidence(step=source.step, says=f"what {source.place} says", quote=line)
+            )
+    return evidence
+
+
+def decisive_step(features: Features) -> int | None:
+    """The first step of a run with a contradiction; None if there is none."""
+    return next(
+        (
+            index
+            for index, findings in enumerate(features.context.findings)
+            if any(kind.decides for kind in findings)
+        ),
+        None,
+    )
 
 
 def _wording(name: str) -> tuple[str, str]:

@@ -42,6 +42,7 @@ def judge_by_rules(run: Observed) -> Judgement:
     measured = MEASURED[rule.name]
     hit_rate = measured.rate(0)
     return Judgement(
+        basis="ranking",
         candidates=candidates,
         agents=_shares(candidates),
         # Where nothing was measured, the confidence is that of a uniform guess.

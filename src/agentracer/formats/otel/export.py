@@ -78,6 +78,7 @@ def _attributes(verdict: Verdict, trace: Trace) -> dict[str, Any]:
         "agentracer.agent": verdict.agent,
         "agentracer.step": verdict.step,
         "agentracer.candidates": json.dumps(candidates, ensure_ascii=False),
+        "agentracer.level": verdict.level,
         "agentracer.calibrated": verdict.calibrated,
         "agentracer.model": verdict.provenance.model,
         "agentracer.method": verdict.provenance.method,

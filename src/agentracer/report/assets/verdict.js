@@ -22,12 +22,13 @@ class VerdictPanel {
   }
 
   blame(verdict) {
-    const parts = [
-      make('h2', '', this.words.headline),
-      make('p', 'blamed', this.link(verdict.step, make('b', '', verdict.agent), ` step ${verdict.step}${this.by(verdict)}`)),
-    ];
+    const blamed = this.words.reading_list
+      ? make('p', 'blamed abstained', this.words.reading_list)
+      : make('p', 'blamed', this.link(verdict.step, make('b', '', verdict.agent), ` step ${verdict.step}${this.by(verdict)}`));
+    const parts = [make('h2', '', this.words.headline), blamed];
     if (verdict.reason) parts.push(make('p', 'reason', verdict.reason));
     parts.push(this.confidence(verdict));
+    if (this.words.settling) parts.push(make('p', 'quiet', this.words.settling));
     if (verdict.trace_id !== this.model.trace.id) {
       parts.push(make('p', 'warning', `This verdict is about another trace: ${verdict.trace_id}`));
     }

@@ -63,21 +63,31 @@ def _print_blame(verdict: Verdict, trace: Trace, writer: ConsoleWriter) -> None:
     step, agent = verdict.step, verdict.agent
     assert step is not None  # noqa: S101 - Verdict checks it; for mypy
     assert agent is not None  # noqa: S101
-    by_agent = verdict.speaker != agent  # summed over the steps of an agent
-    name = agent if by_agent else f"{agent}, step {step}"
-    claim = formatting.claim(verdict, trace.outcome)
-    writer.line(plain(name, ACCENT), plain(f" {claim}", "bold"))
-    if by_agent:
-        writer.line(plain(f"the most suspicious step is {step}, by {verdict.speaker}"), indent=2)
+    if verdict.stands_out:
+        by_agent = verdict.speaker != agent  # summed over the steps of an agent
+        name = agent if by_agent else f"{agent}, step {step}"
+        claim = formatting.claim(verdict, trace.outcome)
+        writer.line(plain(name, ACCENT), plain(f" {claim}", "bold"))
+        if by_agent:
+            suspicious = f"the most suspicious step is {step}, by {verdict.speaker}"
+            writer.line(plain(suspicious), indent=2)
+    else:
+        writer.line(plain(f"{formatting.headline(verdict, trace.outcome)}.", "bold"))
+        writer.text(formatting.reading_list(verdict), indent=2, rows=3)
     if verdict.reason:
         writer.text(verdict.reason, indent=2, rows=8)
     writer.line(plain(f"confidence: {formatting.confidence(verdict)}"), indent=2)
+    settling = formatting.settling(verdict, replayable=trace.replayable)
+    if settling:
+        writer.text(settling, indent=2, rows=4)
     if verdict.trace_id != trace.id:
         writer.line(
             plain(f"this verdict is about another trace: {verdict.trace_id}", "bold"), indent=2
         )
+    if not verdict.stands_out:
+        return
     writer.blank()
-    writer.line(plain("From the decisive step to the failure:", "dim"))
+    writer.line(plain("From this step to the end of the run:", "dim"))
     _print_chain(verdict, trace, writer)
 
 

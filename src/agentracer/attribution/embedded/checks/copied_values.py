@@ -142,9 +142,9 @@ class ValuesCheck:
         if index != self._signals.briefing:
             self._compare_with_task(index, known, text, stated)
         if event.kind == "asked":
-            figure = _invented(event, known)
-            if figure is not None:
-                self.findings.add(index, _INVENTED_ARGUMENT, figure=figure, quote=figure)
+            invented = _invented(event, known)
+            if invented is not None:
+                self.findings.add(index, _INVENTED_ARGUMENT, figure=invented, quote=invented)
             for token, start in identifiers(text):
                 source = _near_identifier(token, known)
                 if source is not None:
