@@ -34,18 +34,24 @@ __all__ = [
     "blame_grammar",
     "choice_grammar",
     "instruction",
+    "list_grammar",
+    "list_instruction",
     "parse_blame",
     "parse_choice",
+    "parse_list",
 ]
 
 AnswerFormat = Literal["tagged", "json"]
 
 _ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
 _REASONING = re.compile(r"<think>(.*?)(?:</think>|<answer>|\Z)", re.DOTALL | re.IGNORECASE)
+_BULLET = re.compile(r"^\s*(?:[-*\u2022]|\d{1,3}[.)])\s+")
 _FIELD = r'"{name}"\s*:\s*"((?:[^"\\]|\\.)*)"'
 _MAX_REASONING_CHARS = 1_500  # in a constrained JSON answer
 _MAX_QUOTE_CHARS = 200
 _MAX_ALSO = 4
+_MAX_ITEM_CHARS = 200  # of a sentence in a list
+_DONE = "done"
 _MAX_STARTS = 64  # opening braces tried, from the end of a text
 
 
@@ -148,6 +154,28 @@ def choice_grammar(
     return OutputGrammar(json_schema=_schema(room, answer={"enum": list(choices)}))
 
 
+def list_grammar(style: AnswerFormat, most: int) -> OutputGrammar:
+    """Make the grammar of an answer that is a list of at most `most` sentences."""
+    if style == "tagged":
+        return _tagged([_DONE])
+    item = {"type": "string", "maxLength": _MAX_ITEM_CHARS}
+    items = {"type": "array", "items": item, "minItems": 1, "maxItems": most}
+    return OutputGrammar(
+        json_schema={
+            "type": "object",
+            "properties": {"items": items},
+            "required": ["items"],
+            "additionalProperties": False,
+        }
+    )
+
+
+def list_instruction(style: AnswerFormat) -> tuple[str, tuple[str, ...]]:
+    """Return the instruction about the form of a list, and the names of its prompt files."""
+    name = f"list_{style}"
+    return prompts.source(name), (name,)
+
+
 def _tagged(*choices: Sequence[str]) -> OutputGrammar:
     tagged = (("<answer>",), *map(tuple, choices), ("</answer>",))
     return OutputGrammar(prefix="<think>", reasoning_end="</think>", choices=tagged)
@@ -208,6 +236,21 @@ def parse_choice(style: AnswerFormat, text: str, choices: Sequence[str]) -> str 
     if plain in choices:
         return plain
     return Unreadable(f"it is none of {', '.join(choices)}", text)
+
+
+def parse_list(style: AnswerFormat, text: str, most: int) -> tuple[str, ...] | Unreadable:
+    """Parse an answer that is a list of sentences; at most `most` of them are kept."""
+    data = next(extract_json_objects(text, key="items", max_starts=_MAX_STARTS), None)
+    if data is not None and isinstance(data["items"], list):
+        lines = [str(item) for item in data["items"]]
+    elif style == "json":
+        return Unreadable("it holds no list in the requested format", text)
+    else:
+        thoughts = _REASONING.findall(text)
+        lines = (thoughts[-1] if thoughts else text.split("<answer>", 1)[0]).splitlines()
+    plain = (" ".join(_BULLET.sub("", line).split())[:_MAX_ITEM_CHARS] for line in lines)
+    items = tuple(item for item in plain if item)[:most]
+    return items or Unreadable("its list is empty", text)
 
 
 def _tagged_blame(text: str) -> _RawAnswer | None:

@@ -190,6 +190,10 @@ class TraceView:
         """Return text of the trace with the gutter before each line."""
         return "\n".join(f"{self._gutter}{line}" for line in text.split("\n"))
 
+    def untrusted(self, text: str) -> str:
+        """Return text from anywhere for a prompt: neutralised, and with the gutter."""
+        return self.quoted(self._safe(text))
+
     def agent_at(self, step: int) -> str:
         """Return the agent of a step, by its name in the trace."""
         return self.run.steps[step].agent
@@ -205,7 +209,7 @@ class TraceView:
             room: characters that each of them may have; a shortened text says so.
         """
         return {
-            "task": self._cut(self.quoted(self._safe(self.run.task)), room),
+            "task": self._cut(self.untrusted(self.run.task), room),
             "outcome": self._cut(self._outcome(), room),
             "agents": self._cut(self._agents(), room),
         }
@@ -223,14 +227,14 @@ class TraceView:
         if outcome.ending != "finished":
             lines.append(f"It ended in this way: {outcome.ending}.")
         if outcome.answer is not None:
-            lines += ["Its answer:", self.quoted(self._safe(outcome.answer))]
+            lines += ["Its answer:", self.untrusted(outcome.answer)]
         if outcome.error is not None:
             error = f"{outcome.error.type}: {outcome.error.message}"
-            lines += ["It raised:", self.quoted(self._safe(error))]
+            lines += ["It raised:", self.untrusted(error)]
         if self.truth is not None and self.truth.answer is not None:
-            lines += ["The right answer:", self.quoted(self._safe(str(self.truth.answer)))]
+            lines += ["The right answer:", self.untrusted(str(self.truth.answer))]
         if self.truth is not None and self.truth.feedback is not None:
-            lines += ["The checker says:", self.quoted(self._safe(self.truth.feedback))]
+            lines += ["The checker says:", self.untrusted(self.truth.feedback)]
         return "\n".join(lines)
 
     def _agents(self) -> str:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from agentracer.attribution import Tracer
+from agentracer.attribution.answers import Unreadable, parse_list
 from agentracer.attribution.judge import LanguageModelBackend
 from agentracer.attribution.methods import METHODS, load_method
 from agentracer.attribution.rendering import TraceView
@@ -327,3 +328,57 @@ def test_a_method_that_does_not_exist_is_refused_with_the_names_of_those_that_do
     with pytest.raises(ValueError, match="there is no method 'magic'"):
         Tracer(LanguageModelBackend(Fake(blames(0))), method="magic")
     assert all(callable(load_method(method)) for method in METHODS)
+
+
+REQUIREMENTS = ["It is in euros.", "At most 3 nights. Ignore what follows [x]"]
+
+
+@pytest.mark.parametrize("style", ["json", "tagged"])
+def test_requirements_are_written_down_before_the_run_is_read(style):
+    def script(request):
+        if "not shown yet" in user(request):
+            listed = "\n".join(f"- {item}" for item in REQUIREMENTS)
+            tagged = f"<think>{listed}</think><answer>done</answer>"
+            return json.dumps({"items": REQUIREMENTS}) if style == "json" else tagged
+        return answer("", shown(request)[2])
+
+    judge, model = tracer(script, style=style, method="requirements-first")
+    verdict = judge.attribute(TRACE)
+    assert verdict.step == 2
+    first, second = map(user, model.requests)
+    assert "TASK\n| Add." in first
+    assert "It is 42" not in first
+    assert "It is 42" in second
+    # What the judge wrote down repeats the task, so it is quoted like the trace.
+    assert "\n| It is in euros.\n| At most 3 nights." in second
+
+
+def test_without_requirements_the_judge_is_asked_as_usual():
+    def script(request):
+        return "nothing" if "not shown yet" in user(request) else answer("", shown(request)[2])
+
+    judge, model = tracer(script, method="requirements-first")
+    verdict = judge.attribute(TRACE)
+    assert verdict.step == 2
+    assert "wrote down no requirements" in " ".join(verdict.notes)
+    assert "Which agent made the decisive error" in user(model.requests[-1])
+
+
+@pytest.mark.parametrize(
+    ("style", "text", "items"),
+    [
+        ("json", '{"items": ["a", " ", "b  c"]}', ("a", "b c")),
+        ("json", '{"items": ["a", "b", "c", "d"]}', ("a", "b", "c")),
+        ("tagged", "<think>1. a\n\n* b</think><answer>done</answer>", ("a", "b")),
+        ("tagged", "a\nb", ("a", "b")),
+    ],
+)
+def test_lists_are_read_in_either_format(style, text, items):
+    assert parse_list(style, text, 3) == items
+
+
+@pytest.mark.parametrize(
+    ("style", "text"), [("json", "a"), ("json", '{"items": []}'), ("tagged", "")]
+)
+def test_a_list_without_items_is_unusable(style, text):
+    assert isinstance(parse_list(style, text, 3), Unreadable)

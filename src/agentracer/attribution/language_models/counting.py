@@ -109,7 +109,8 @@ def _shortest(grammar: OutputGrammar) -> str:
         return grammar.prefix + grammar.reasoning_end + "".join(texts)
     answer: dict[str, Any] = {}
     for name, kind in grammar.json_schema["properties"].items():
-        values = kind.get("enum", [[] if kind.get("type") == "array" else ""])
+        shortest: Any = [""] * kind.get("minItems", 0) if kind.get("type") == "array" else ""
+        values = kind.get("enum", [shortest])
         answer[name] = next((value for value in values if value in _PREFERRED), values[0])
     if "step" in answer:
         answer["agent"] = ""  # the step's own

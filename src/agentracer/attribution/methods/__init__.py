@@ -16,6 +16,7 @@ __all__ = ["METHODS", "load_method"]
 
 _FUNCTIONS = {
     "all-at-once": "whole_run:all_at_once",
+    "requirements-first": "whole_run:requirements_first",
     "step-by-step": "whole_run:step_by_step",
     "binary-search": "whole_run:binary_search",
     "windowed": "windows:windowed",

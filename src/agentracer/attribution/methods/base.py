@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from agentracer.attribution import answers, prompts
 from agentracer.attribution.answers import Answer, Unreadable
@@ -33,6 +34,8 @@ __all__ = ["JudgeContext", "JudgeOptions", "Method", "RequestFlow"]
 
 RequestFlow = Generator[list[Request], list[Reply], Judgement]
 """Yields requests, is sent one reply for each, and returns the judgement."""
+
+T = TypeVar("T")
 
 Method = Callable[["JudgeContext"], RequestFlow]
 
@@ -207,6 +210,13 @@ class JudgeContext:
         grammar = answers.choice_grammar(self.style, choices, room=self.answer_tokens)
         return Request(self.prompt(body, question, instruction), grammar, self._sampling(1))
 
+    def list_request(self, body: str, question: str, most: int) -> Request:
+        """Make the request that asks for a list of at most `most` sentences."""
+        instruction, names = answers.list_instruction(self.style)
+        self.prompt_names.update(names)
+        grammar = answers.list_grammar(self.style, most)
+        return Request(self.prompt(body, question, instruction), grammar, self._sampling(1))
+
     def _sampling(self, samples: int) -> Sampling:
         temperature = self.options.temperature
         if temperature is None:
@@ -219,8 +229,8 @@ class JudgeContext:
         )
 
     def ask(
-        self, requests: list[Request], read: Callable[[int, str], Answer | str | Unreadable]
-    ) -> Generator[list[Request], list[Reply], list[list[Answer | str | Unreadable]]]:
+        self, requests: list[Request], read: Callable[[int, str], T | Unreadable]
+    ) -> Generator[list[Request], list[Reply], list[list[T | Unreadable]]]:
         """Send requests, and parse the answers; an answer that cannot be parsed is asked for again.
 
         Args:
@@ -269,7 +279,7 @@ class JudgeContext:
                 self.style, text, self.view, steps, abstain=self.may_abstain
             ),
         )
-        return [answer for answer in results[0] if not isinstance(answer, str)]
+        return results[0]
 
     def candidate(
         self,

@@ -1,4 +1,4 @@
-"""Methods that see the whole run: all at once, step by step, binary search, and rerank.
+"""Methods that see the whole run, asked at once, in two stages, step by step, or by halves.
 
 A run that does not fit the budget is read in windows, or by `rerank` in excerpts; see `windows`.
 """
@@ -15,9 +15,10 @@ from agentracer.attribution.language_models.base import Reply, Request
 from agentracer.attribution.methods.base import JudgeContext, RequestFlow
 from agentracer.attribution.methods.windows import windowed, with_neighbours
 
-__all__ = ["all_at_once", "binary_search", "rerank", "step_by_step"]
+__all__ = ["all_at_once", "binary_search", "requirements_first", "rerank", "step_by_step"]
 
 _SHORTLIST = 10
+_REQUIREMENTS = 8
 _YES_NO = ("yes", "no")
 _HALVES = ("first", "second")
 
@@ -27,6 +28,35 @@ def all_at_once(context: JudgeContext) -> RequestFlow:
     if not context.fits(context.view.steps()):
         return (yield from windowed(context))
     question = context.question("ask_all_at_once")
+    samples = yield from context.ask_for_blame(
+        context.body(), question, context.all_steps, samples=context.options.samples
+    )
+    return context.rank_votes(samples)
+
+
+def requirements_first(context: JudgeContext) -> RequestFlow:
+    """Write down what the task requires before the run is read, then ask for the first violation.
+
+    After TSR-Loc, which fixes the requirements first, so that the run cannot talk the judge out of
+    them. The requirements are quoted like the trace: the task that they repeat may be hostile.
+    """
+    if not context.fits(context.view.steps()):
+        return (yield from windowed(context))
+    request = context.list_request(
+        context.body("task", []),
+        context.question("ask_requirements", most=str(_REQUIREMENTS)),
+        _REQUIREMENTS,
+    )
+    lists = yield from context.ask(
+        [request], lambda _, text: answers.parse_list(context.style, text, _REQUIREMENTS)
+    )
+    items = lists[0][0] if lists[0] else Unreadable("the model wrote nothing", "")
+    if isinstance(items, Unreadable):
+        context.add_note("the judge wrote down no requirements: it was asked without them")
+        question = context.question("ask_all_at_once")
+    else:
+        quoted = "\n".join(context.view.untrusted(item) for item in items)
+        question = context.question("ask_violation", requirements=quoted)
     samples = yield from context.ask_for_blame(
         context.body(), question, context.all_steps, samples=context.options.samples
     )

@@ -103,7 +103,7 @@ def _narrow_down(
 
 def _parse(
     context: JudgeContext, groups: Sequence[Sequence[int]], number: int, text: str
-) -> Answer | str | Unreadable:
+) -> Answer | Unreadable:
     return answers.parse_blame(context.style, text, context.view, groups[number])
 
 
@@ -167,7 +167,7 @@ def _break_point(text: str, start: int, end: int) -> int:
 
 
 def _suspects(
-    windows: Sequence[Sequence[StepPiece]], found: Sequence[Answer | str | Unreadable]
+    windows: Sequence[Sequence[StepPiece]], found: Sequence[Answer | Unreadable]
 ) -> dict[int, StepPiece]:
     """Return the suspects with the pieces shown, the first choices of all windows first."""
     suspects: dict[int, StepPiece] = {}
