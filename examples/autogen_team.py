@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import random
 import re
 from contextlib import nullcontext
 from typing import Any
@@ -63,13 +64,25 @@ def build_team(base_url: str, model: str = "scripted") -> RoundRobinGroupChat:
 
 
 class CarelessModel:
-    """Plays all three roles; the planner takes the 4 for a 5."""
+    """Plays all three roles; the planner takes the 4 for a 5.
+
+    Args:
+        error_rate: how often it does so, after the first time.
+    """
+
+    def __init__(self, error_rate: float = 1.0) -> None:
+        self._error_rate, self._rng, self._plans = error_rate, random.Random(0), 0
+
+    def _plan(self) -> str:
+        self._plans += 1
+        errs = self._plans == 1 or self._rng.random() < self._error_rate
+        return f"PLAN: add 3 and {5 if errs else 4}, then times 10."
 
     def reply(self, request: ChatRequest) -> ChatReply:
         """Answer from the conversation alone."""
         said = "\n".join(text_of(message) for message in request.messages)
         if "You are the planner" in request.system:
-            return ChatReply("PLAN: add 3 and 5, then times 10.")
+            return ChatReply(self._plan())
         if "You are the solver" in request.system:
             results = [text_of(m) for m in request.messages if m["role"] == "tool"]
             if results:

@@ -14,6 +14,7 @@ import contextlib
 import io
 import json
 import os
+import random
 import re
 from contextlib import nullcontext
 from typing import Any
@@ -73,7 +74,19 @@ def build_team(base_url: str, model: str = "scripted") -> Workforce:
 
 
 class CarelessModel:
-    """Plays all roles; the planner takes the 4 for a 5."""
+    """Plays all roles; the planner takes the 4 for a 5.
+
+    Args:
+        error_rate: how often it does so, after the first time.
+    """
+
+    def __init__(self, error_rate: float = 1.0) -> None:
+        self._error_rate, self._rng, self._plans = error_rate, random.Random(0), 0
+
+    def _plan(self) -> str:
+        self._plans += 1
+        errs = self._plans == 1 or self._rng.random() < self._error_rate
+        return f"PLAN: add 3 and {5 if errs else 4}, then times 10."
 
     def reply(self, request: ChatRequest) -> ChatReply:
         """Answer from the conversation alone."""
@@ -82,7 +95,7 @@ class CarelessModel:
             return ChatReply(self._manage(asked))
         results = [text_of(m) for m in request.messages if m["role"] == "tool"]
         if "You are the planner" in request.system:
-            said = "PLAN: add 3 and 5, then times 10."
+            said = self._plan()
         elif "You are the reporter" in request.system:
             total = re.findall(r"The sum is (\d+)", asked)[-1]
             said = f"ANSWER: {int(total) * 10}"

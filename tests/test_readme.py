@@ -20,7 +20,7 @@ def example(monkeypatch, captured):
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     import langgraph_team
 
-    with langgraph_team.ModelServer(langgraph_team.CarelessModel()) as server:
+    with langgraph_team.ModelServer(langgraph_team.CarelessModel(error_rate=0.2)) as server:
         yield {
             "team": langgraph_team.build_team(server.base_url),
             "QUESTION": langgraph_team.QUESTION,

@@ -23,22 +23,25 @@ import agentracer
 from agentracer.attribution import Tracer
 from agentracer.errors import MissingExtra
 from agentracer.replay import find_decisive
-from agentracer.report import html, replays
+from agentracer.report import formatting, html, replays
+from agentracer.report.success_curve import block
 from agentracer.report.terminal import print_verdict
 from agentracer.store import Store
 from agentracer.trace import Trace
-from agentracer.verdict import Verdict, Verification
+from agentracer.verdict import Verdict
 
 try:
     from agentracer.lab.testbed.coding_policy import CodingPolicy, Mistake
     from agentracer.lab.testbed.coding_team import build, check, solve
     from agentracer.lab.testbed.demo_runs import DemoRun, demo_runs
-    from agentracer.lab.testbed.rebuild import coding_oracle, coding_system, rebuild_metadata
+    from agentracer.lab.testbed.rebuild import fallible_coding_system, rebuild_metadata
     from agentracer.lab.testbed.server import ModelServer
 except ModuleNotFoundError as error:
     raise MissingExtra("demo", needed_for=f"the demo (no module {error.name!r})") from error
 
 __all__ = ["run_demo"]
+
+_ERROR_RATE = 0.2  # share of the replays in which the scripted model errs as it did in the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def run_demo(
             raise AssertionError("failed runs have a verdict")
         _explain(first, verdict, console)
         if server is not None:
-            verdict = _prove(team, first, verdict, server, console)
+            verdict = _prove(team, first, server, console)
             Store().save_verdict(verdict)
             _compare(first, verdict, console)
     _summarise(failures, console)
@@ -155,38 +158,26 @@ def _explain(run: _Finished, verdict: Verdict, console: Console) -> None:
     print_verdict(verdict, run.trace, console)
 
 
-def _prove(
-    team: Any, run: _Finished, verdict: Verdict, server: ModelServer, console: Console
-) -> Verdict:
-    """Find the decisive error by replay, looking first where the tracer points."""
-    server.model = run.scenario.policy
-    system = coding_system(team, run.scenario, Store())
+def _prove(team: Any, run: _Finished, server: ModelServer, console: Console) -> Verdict:
+    """Find the decisive step with nothing but the check: keep the first steps, redo the rest."""
     console.print(
-        "\nReplaying the run with suspicious steps corrected, and with them as they were:"
+        f"\nThe proof: the first steps are kept, the team does the rest again, and errs in "
+        f"{_ERROR_RATE:.0%} of the runs."
     )
-
-    def show(step: int, proof: Verification | None) -> None:
-        console.print(_trial_line(run.trace, step, proof))
-
-    search = find_decisive(
-        run.trace,
-        system,
-        coding_oracle(run.scenario.policy),
-        strategy="ranked",
-        ranking={c.step: c.probability or 0.0 for c in verdict.candidates},
-        progress=show,
-    )
-    return search.verdict
-
-
-def _trial_line(trace: Trace, step: int, proof: Verification | None) -> Text:
-    line = Text(f"  step {step}, {trace.steps[step].agent:<8} ")
-    if proof is None:
-        return line.append("nothing to correct", style="dim")
-    line.append(f"{proof.flips} of {proof.replays} replays succeed")
-    if proof.control_replays:
-        line.append(f", {proof.control_flips} of {proof.control_replays} without the correction")
-    return line.append(f": {proof.status}", style="bold")
+    system = fallible_coding_system(team, run.scenario, server, Store(), error_rate=_ERROR_RATE)
+    search = find_decisive(run.trace, system)
+    verdict = search.verdict
+    console.print(f"{search.replays} replays; successes with the first k steps kept:")
+    for rate in search.success_curve:
+        kept = "nothing kept" if rate.step is None else f"through step {rate.step}"
+        agent = "" if rate.step is None else f", {run.trace.steps[rate.step].agent}"
+        console.print(Text(f"  {block(rate)} {rate.counted:>8}  {kept}{agent}"))
+    if verdict.abstained:
+        console.print(Text(verdict.abstain_reason or ""))
+    elif verdict.verification is not None:
+        line = Text(f"{verdict.agent}, step {verdict.step}: ", style="bold")
+        console.print(line.append(formatting.verification(verdict.verification)))
+    return verdict
 
 
 def _compare(run: _Finished, verdict: Verdict, console: Console) -> None:
@@ -194,9 +185,9 @@ def _compare(run: _Finished, verdict: Verdict, console: Console) -> None:
     if run.truth is None:
         return
     truth = f"{run.truth.agent}, step {run.true_step} ({run.truth.mistake})"
-    blamed = f"{verdict.agent}, step {verdict.step}" if not verdict.abstained else "nobody"
+    blamed = "no step" if verdict.abstained else f"{verdict.agent}, step {verdict.step}"
     right = verdict.agent == run.truth.agent and verdict.step == run.true_step
-    console.print(Text(f"\nverified verdict  {blamed}", style="bold"))
+    console.print(Text(f"\nproved            {blamed}", style="bold"))
     console.print(Text(f"really went wrong {truth}"))
     console.print(Text("The verdict is right." if right else "The verdict is wrong."))
 

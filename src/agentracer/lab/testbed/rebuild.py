@@ -6,6 +6,7 @@ again with the same scripted model, and to compute the right reply of each step.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, get_args
@@ -20,7 +21,13 @@ from agentracer.replay import OracleFunction, Override, System
 from agentracer.store import Store
 from agentracer.trace import Trace
 
-__all__ = ["coding_oracle", "coding_system", "rebuild_metadata", "rebuild_system"]
+__all__ = [
+    "coding_oracle",
+    "coding_system",
+    "fallible_coding_system",
+    "rebuild_metadata",
+    "rebuild_system",
+]
 
 KEY = "demo"
 """In a trace's metadata: which run of the demo it is."""
@@ -68,6 +75,29 @@ def coding_system(team: Any, scenario: DemoRun, store: Store) -> System:
         store=store,
         deterministic=True,  # as the scripted model is
     )
+
+
+def fallible_coding_system(
+    team: Any, scenario: DemoRun, server: ModelServer, store: Store, *, error_rate: float
+) -> System:
+    """One task of the coding team, to be replayed with a model that errs at random.
+
+    Args:
+        team: asks the model of `server`.
+        scenario: the run; where the model errs, it does so as it did there.
+        server: gets the model of each run.
+        store: where replayed traces go.
+        error_rate: share of the runs in which it errs.
+    """
+    rng = random.Random(scenario.policy.seed)  # noqa: S311 - no secrets
+
+    def run() -> Any:
+        seed, kind = scenario.policy.seed, scenario.error_kind
+        errs = rng.random() < error_rate
+        server.model = CodingPolicy(seed, error_kind=kind if errs else "none")
+        return solve(team, scenario.task)
+
+    return System(run=run, check=lambda code: check(scenario.task, code), store=store)
 
 
 def coding_oracle(policy: CodingPolicy) -> OracleFunction:
