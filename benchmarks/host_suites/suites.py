@@ -96,12 +96,20 @@ SUITES = {
                 "tests/unit_tests/tracers",
             ),
             omit=_TOOLS,
+            ignore=("tests/unit_tests/language_models/chat_models/test_benchmark.py",),
         ),
         Suite(
             distribution="langchain",
             environment="langgraph",
             tests="tests/unit_tests",
-            quick=("tests/unit_tests/agents",),
+            quick=(
+                "tests/unit_tests/agents/middleware/core",
+                "tests/unit_tests/agents/test_agent_name.py",
+                "tests/unit_tests/agents/test_injected_runtime_create_agent.py",
+                "tests/unit_tests/agents/test_invalid_tool_calls.py",
+                "tests/unit_tests/agents/test_response_format.py",
+                "tests/unit_tests/agents/test_subagent_streaming.py",
+            ),
             omit=_TOOLS,
         ),
         Suite(

@@ -69,7 +69,7 @@ class TestLangGraph:
             yield world
 
     def team(self, world):
-        from tests.adapters.test_langgraph_replay import pipeline
+        from tests.adapters.langgraph_teams import pipeline
 
         graph = pipeline(world)
 
