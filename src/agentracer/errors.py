@@ -16,6 +16,7 @@
     ├── OracleFailed                 an oracle raised, or proposed what does not fit the trace
     │   └── CorrectionDeclined       it corrected what is no action of the step
     ├── ContainerUnavailable (OSError) Docker was asked for, and does not answer
+    ├── SandboxUnavailable (OSError) bubblewrap was asked for, and cannot run here
     ├── CollectionMismatch           a folder holds another collection, or is in use
     └── WorkerLost                   a process that makes a collection ended too early
 
@@ -48,6 +49,7 @@ __all__ = [
     "MissingLaboratory",
     "OracleFailed",
     "ReplayDiverged",
+    "SandboxUnavailable",
     "StoreError",
     "ToolRefused",
     "TraceNotFound",
@@ -170,6 +172,21 @@ class ContainerUnavailable(AgentracerError, OSError):
         super().__init__(
             f"cannot run code in a container: {problem}\n"
             "  remedy: start Docker and pull the image, or ask for no container"
+        )
+
+
+class SandboxUnavailable(AgentracerError, OSError):
+    """Code was to run inside bubblewrap, which cannot run here. The code was not run.
+
+    Args:
+        problem: what is missing, or what bwrap said.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"cannot run code inside bubblewrap: {problem}\n"
+            "  remedy: install bubblewrap (Debian, Fedora: package bubblewrap) and allow "
+            "unprivileged user namespaces, or ask for a container or no boundary"
         )
 
 

@@ -7,6 +7,7 @@ out why is what the command is for.
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import sys
@@ -29,6 +30,10 @@ from agentracer.cli._io import BAD_INPUT, PARTLY_DONE, SKIPPED_FILES, fail
 from agentracer.errors import AgentracerError
 
 __all__ = ["BAD_INPUT", "PARTLY_DONE", "cli", "main"]
+
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""Errors of a disk that is full, over quota or closed to the user: no fault of the program."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,3 +88,7 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        fail(f"{error.filename or 'the output'}: {error.strerror}")

@@ -25,8 +25,9 @@ user that exists for this run only and may still read every file. Not covered:
   meanwhile shift it (root's worker is counted alone);
 * anything that a kernel bug allows.
 
-Use a container (`image=`, see `agentracer.lab.containers`) or a virtual machine for code that may
-be hostile rather than merely wrong.
+Use bubblewrap (`boundary="bubblewrap"`, see `agentracer.lab.bubblewrap`), a container (`image=`,
+see `agentracer.lab.containers`) or a virtual machine for code that may be hostile rather than
+merely wrong.
 """
 
 from __future__ import annotations
@@ -42,12 +43,22 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+from agentracer.lab.bubblewrap import command as bubblewrap_command
+from agentracer.lab.bubblewrap import find_bwrap
 from agentracer.lab.containers import run_in_container
 from agentracer.lab.execution import DEFAULT_LIMITS, Execution, ExecutionLimits
 
-__all__ = ["DEFAULT_LIMITS", "IMAGE_VARIABLE", "Execution", "ExecutionLimits", "run_python"]
+__all__ = [
+    "BOUNDARY_VARIABLE",
+    "DEFAULT_LIMITS",
+    "IMAGE_VARIABLE",
+    "Boundary",
+    "Execution",
+    "ExecutionLimits",
+    "run_python",
+]
 
 IMAGE_VARIABLE = "AGENTRACER_SANDBOX_IMAGE"
 """Names the Docker image in which code runs, where no other is asked for."""
@@ -57,8 +68,21 @@ _READ_BYTES = 1 << 16
 _LAUNCHER = Path(__file__).resolve().with_name("sandbox_launcher.py")
 
 
+BOUNDARY_VARIABLE = "AGENTRACER_SANDBOX"
+"""Names the boundary around code, where no other is asked for: `bubblewrap`, or `none`."""
+
+Boundary = Literal["bubblewrap", "none"]
+
+_PROGRAM_INSIDE = "/sandbox/main.py"
+_LAUNCHER_INSIDE = "/sandbox/launcher.py"
+
+
 def run_python(
-    source: str, *, limits: ExecutionLimits = DEFAULT_LIMITS, image: str | None = None
+    source: str,
+    *,
+    limits: ExecutionLimits = DEFAULT_LIMITS,
+    image: str | None = None,
+    boundary: Boundary | None = None,
 ) -> Execution:
     """Run `source` as a program of its own and wait for its end.
 
@@ -71,17 +95,27 @@ def run_python(
         image: Run it in a Docker container of this local image instead, such as
             `python:3.11-slim`; if None, that of the environment variable AGENTRACER_SANDBOX_IMAGE,
             if it is set.
+        boundary: `bubblewrap` runs it in namespaces of its own, without network and other files; if
+            None, that of the environment variable AGENTRACER_SANDBOX, if it is set. A container
+            that is asked for as well is used instead.
 
     Raises:
         OSError: The system cannot start a process or make a temporary directory, or is not POSIX.
         ContainerUnavailable: A container was asked for, and Docker does not start it.
+        SandboxUnavailable: bubblewrap was asked for, and cannot run here.
+        ValueError: There is no such boundary.
     """
-    container_image = image or os.environ.get(IMAGE_VARIABLE)
+    container_image = image or ("" if boundary else os.environ.get(IMAGE_VARIABLE))
+    around = boundary or os.environ.get(BOUNDARY_VARIABLE) or "none"
+    if around not in get_args(Boundary):
+        known = " or ".join(get_args(Boundary))
+        raise ValueError(f"there is no boundary {around!r}; use {known} ({BOUNDARY_VARIABLE})")
     if container_image:
         return run_in_container(source, container_image, limits)
     if os.name != "posix":  # pragma: no cover
         msg = "agentracer.lab.sandbox needs a POSIX system: it limits code with setrlimit"
         raise OSError(msg)
+    bwrap = find_bwrap() if around == "bubblewrap" else None
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="agentracer-", ignore_cleanup_errors=True) as folder:
         program = Path(folder) / "main.py"
@@ -91,7 +125,10 @@ def run_python(
         home.mkdir()
         report_read, report_write = os.pipe()
         try:
-            with _start_launcher(program, home, limits, report_write) as launcher:
+            order = {"program": str(program), "report_fd": report_write, "wrapper": None}
+            if bwrap is not None:
+                order |= _bubblewrap_order(bwrap, program, limits)
+            with _start_launcher(order, home, limits) as launcher:
                 os.close(report_write)
                 report_write = -1
                 streams = _collect(launcher, report_read, limits)
@@ -120,12 +157,20 @@ class _Streams:
     truncated: bool = False
 
 
+def _bubblewrap_order(bwrap: str, program: Path, limits: ExecutionLimits) -> dict[str, Any]:
+    files = {_PROGRAM_INSIDE: program, _LAUNCHER_INSIDE: _LAUNCHER}
+    return {
+        "wrapper": bubblewrap_command(bwrap, limits, files),
+        "program_inside": _PROGRAM_INSIDE,
+        "launcher_inside": _LAUNCHER_INSIDE,
+    }
+
+
 def _start_launcher(
-    program: Path, home: Path, limits: ExecutionLimits, report_fd: int
+    order: dict[str, Any], home: Path, limits: ExecutionLimits
 ) -> subprocess.Popen[bytes]:
-    order = {"program": str(program), "report_fd": report_fd, **asdict(limits)}
     # -S: the launcher needs no site-packages; the worker gets them, as any program would
-    command = [sys.executable, "-I", "-S", "-B", str(_LAUNCHER), json.dumps(order)]
+    command = [sys.executable, "-I", "-S", "-B", str(_LAUNCHER), json.dumps(order | asdict(limits))]
     environment = {
         "PATH": os.defpath,
         "HOME": str(home),
@@ -140,7 +185,7 @@ def _start_launcher(
         cwd=home,
         env=environment,
         start_new_session=True,
-        pass_fds=(report_fd,),
+        pass_fds=(order["report_fd"],),
     )
 
 

@@ -1,8 +1,12 @@
 """Run a program in a worker process with limits, watch it, and end everything that it started.
 
 `sandbox` starts this file as a script of its own (`python -I -S sandbox_launcher.py ORDER`), so it
-imports the standard library only. ORDER is a JSON object: `program` (path), `report_fd`, and the
-fields of `execution.ExecutionLimits`. The report is one JSON object: `exit_code` and `stopped_by`.
+imports the standard library only. ORDER is a JSON object: `program` (path), `report_fd`, `wrapper`,
+and the fields of `execution.ExecutionLimits`. The report is one JSON object: `exit_code` and
+`stopped_by`.
+
+A `wrapper` is the command line of bubblewrap. The worker then becomes bubblewrap, which starts this
+file once more inside (`sandbox_launcher.py ORDER inside`) to set the limits there.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 _GRACE_SECONDS = 2.5  # how long processes that resist being killed are waited for
+_SIGNALLED = 128
+_WRAPPER_PROCESSES = 2  # bubblewrap itself, inside and outside
 _PR_SET_PDEATHSIG = 1
 _PR_SET_KEEPCAPS = 8
 _PR_SET_CHILD_SUBREAPER = 36
@@ -35,6 +41,9 @@ def _launch(order: dict[str, Any]) -> None:
     if sys.platform == "linux":
         # Orphans of the worker become children of this process, so they can be found and ended.
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    order["launcher"] = os.getpid()
+    if order["wrapper"]:
+        order["wrapper"] = _wrapped(order)
     worker = os.fork()
     if worker == 0:
         _become_worker(order, libc)
@@ -44,12 +53,22 @@ def _launch(order: dict[str, Any]) -> None:
         report.write(json.dumps({"exit_code": exit_code, "stopped_by": reason}).encode())
 
 
+def _wrapped(order: dict[str, Any]) -> list[str]:
+    """The command line that runs this file inside the wrapper, with the paths as they are there."""
+    inside = {**order, "wrapper": None, "program": order["program_inside"]}
+    python = [sys.executable, "-I", "-S", "-B", order["launcher_inside"]]
+    return [*order["wrapper"], *python, json.dumps(inside), "inside"]
+
+
 def _become_worker(order: dict[str, Any], libc: Any) -> None:
     """Limit this process and turn it into the interpreter that runs the program; never returns."""
     try:
         os.setpgid(0, 0)
         os.close(order["report_fd"])
         os.nice(5)  # the launcher has to get the CPU even when the program wants all of it
+        if order["wrapper"]:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            os.execv(order["wrapper"][0], order["wrapper"])  # noqa: S606
         if os.geteuid() == 0 and sys.platform == "linux":
             # The kernel limits the processes of every user but root. The launcher's id is unique
             # as long as it lives, so each run is counted for itself.
@@ -57,6 +76,23 @@ def _become_worker(order: dict[str, Any], libc: Any) -> None:
         if sys.platform == "linux":
             # After the change of user, which clears it: the worker dies with its launcher.
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _limit_self(order)
+        python = [sys.executable, "-I", "-B", "-X", "utf8", order["program"]]
+        os.execv(sys.executable, python)  # noqa: S606
+    except OSError as error:
+        os.write(2, f"agentracer.lab.sandbox: the code was not run: {error}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _run_inside(order: dict[str, Any]) -> None:
+    """Inside bubblewrap: limit this process and turn it into the interpreter; never returns."""
+    try:
+        if os.geteuid() == 0:
+            user = _FIRST_SPARE_UID + order["launcher"]  # unique, so each run is counted for itself
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)  # leaves no capability
         _limit_self(order)
         python = [sys.executable, "-I", "-B", "-X", "utf8", order["program"]]
         os.execv(sys.executable, python)  # noqa: S606
@@ -137,6 +173,10 @@ def _watch(worker: int, order: dict[str, Any]) -> tuple[int, str | None]:
         pid, status, usage = os.wait4(-1, os.WNOHANG)
         if pid == worker:
             exit_code = os.waitstatus_to_exitcode(status)
+            if order["wrapper"] and exit_code > _SIGNALLED:
+                exit_code = (
+                    _SIGNALLED - exit_code
+                )  # how bubblewrap passes on that a signal ended it
             used = usage.ru_utime + usage.ru_stime
             out_of_cpu = exit_code == -signal.SIGXCPU or (
                 exit_code == -signal.SIGKILL and used >= order["cpu_seconds"]
@@ -146,7 +186,8 @@ def _watch(worker: int, order: dict[str, Any]) -> tuple[int, str | None]:
             continue
         if time.monotonic() > deadline:
             return -signal.SIGKILL, "wall"
-        if len(_descendants(os.getpid(), enough=order["processes"] + 1)) > order["processes"]:
+        most = order["processes"] + (_WRAPPER_PROCESSES if order["wrapper"] else 0)
+        if len(_descendants(os.getpid(), enough=most + 1)) > most:
             return -signal.SIGKILL, "processes"
         time.sleep(pause)
         pause = min(pause * 1.5, 0.01)
@@ -190,4 +231,6 @@ def _load_libc() -> Any:
 
 
 if __name__ == "__main__":
+    if sys.argv[2:] == ["inside"]:
+        _run_inside(json.loads(sys.argv[1]))
     _launch(json.loads(sys.argv[1]))
