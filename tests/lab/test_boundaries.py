@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -148,8 +149,8 @@ def test_no_connection_reaches_this_machine(inside):
         assert outside(source).stdout == "connected\n"
         server.accept()[0].close()
         run = inside(source)
-        assert run.exit_code == 1
         assert "connected" not in run.stdout
+        assert "Connection refused" in run.stderr
         with pytest.raises(TimeoutError):
             server.accept()
 
@@ -319,9 +320,9 @@ def test_a_program_that_sleeps_is_ended(inside, monkeypatch):
     assert run.seconds < 30
 
 
-def test_a_crash_is_a_result(inside, boundary):
-    run = inside("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    assert run.exit_code == (-11 if boundary == "bubblewrap" else 139)
+def test_a_crash_is_a_result(inside):
+    run = inside("import ctypes; ctypes.string_at(0)")
+    assert run.exit_code == -signal.SIGSEGV
 
 
 class TestChoice:

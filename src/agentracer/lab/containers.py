@@ -12,6 +12,7 @@ import math
 import os
 import secrets
 import selectors
+import signal
 import subprocess
 import time
 
@@ -24,27 +25,30 @@ _UNPRIVILEGED_USER = "65534:65534"
 _START_SECONDS = 20.0  # a container that has not begun by then is given up
 _READ_BYTES = 1 << 16
 _CLIENT_FAILED = 125  # the exit status of `docker run` where docker itself failed
-_KILLED = 137
+_SIGNALLED = 128  # to which docker adds the signal that ended the program
+# Not the working directory of the container: Docker would make that beforehand, closed to others.
+_SCRATCH = "/agentracer-scratch"
 # The program comes through stdin, so that nothing of the host has to be mounted, and then finds
 # an empty stdin, as it does in the sandbox.
 _LOADER = (
-    "import os,sys;code=sys.stdin.buffer.read();os.dup2(os.open(os.devnull,os.O_RDONLY),0);"
+    "import os,sys;os.chdir(os.environ['HOME']);"
+    "code=sys.stdin.buffer.read();os.dup2(os.open(os.devnull,os.O_RDONLY),0);"
     "exec(compile(code,'main.py','exec'),{'__name__':'__main__'})"
 )
 
 
 def command(image: str, name: str, limits: ExecutionLimits) -> list[str]:
     """The `docker run` command line for one program."""
-    scratch = f"/work:rw,size={limits.file_bytes},mode=1777"
+    scratch = f"{_SCRATCH}:rw,size={limits.file_bytes},mode=1777"
     return [
         *("docker", "run", "--rm", "--interactive", "--name", name, "--pull", "never"),
-        *("--network", "none", "--read-only", "--tmpfs", scratch, "--workdir", "/work"),
+        *("--network", "none", "--read-only", "--tmpfs", scratch),
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", _UNPRIVILEGED_USER),
         *("--memory", str(limits.memory_bytes), "--memory-swap", str(limits.memory_bytes)),
         *("--cpus", "1", "--pids-limit", str(limits.processes)),
         *("--ulimit", f"cpu={math.ceil(limits.cpu_seconds)}"),
         *("--ulimit", f"fsize={limits.file_bytes}"),
-        *("--env", "HOME=/work", "--env", "TMPDIR=/work", "--env", "LANG=C.UTF-8"),
+        *("--env", f"HOME={_SCRATCH}", "--env", f"TMPDIR={_SCRATCH}", "--env", "LANG=C.UTF-8"),
         *(image, "python", "-I", "-B", "-c", _LOADER),
     ]
 
@@ -80,8 +84,13 @@ def run_in_container(source: str, image: str, limits: ExecutionLimits) -> Execut
     stdout, stderr = (bytes(stream).decode("utf-8", "replace") for stream in kept)
     if client.returncode == _CLIENT_FAILED:
         raise ContainerUnavailable(stderr.strip() or "`docker run` failed")
+    status = client.returncode
+    if late:
+        status = -signal.SIGKILL
+    elif status > _SIGNALLED:
+        status = _SIGNALLED - status
     return Execution(
-        exit_code=_KILLED - 256 if late else client.returncode,
+        exit_code=status,
         stdout=stdout,
         stderr=stderr,
         timed_out=late,
