@@ -14,7 +14,7 @@ DATA ?= ../shared/data
 WHOWHEN ?= $(DATA)/whowhen
 TRACERTRAJ ?= build/tracertraj
 
-.PHONY: help demo test test-slow test-llm test-vllm test-train test-deepagents train-tiny coverage \
+.PHONY: help demo test test-versions test-slow test-llm test-vllm test-train test-deepagents train-tiny coverage \
 	lint format hooks host-suites host-suites-quick api-check api-snapshot docs docs-frameworks screenshots bench dist release-check clean
 
 help: ## this list; PYTHON=… chooses the interpreter, `make clean` removes the environments
@@ -67,6 +67,9 @@ format: $(TEST)/ready ## write the code as the linters want it
 
 hooks: $(HOOKS)/ready $(TEST)/ready ## what runs before a commit, on all files
 	$(HOOKS)/bin/pre-commit run --all-files
+
+test-versions: ## the adapters with other versions of their frameworks, in build/versions: VERSIONS=
+	$(PYTHON) -m scripts.test_versions $(VERSIONS)
 
 api-check: $(TEST)/ready ## public names and signatures against the last release
 	$(TEST)/bin/python -m scripts.api check
