@@ -225,6 +225,14 @@ def test_tool_operators(tooled):
         assert applied(name, tooled, step=5) is None
 
 
+def test_what_recorded_steps_made_is_no_result_of_a_tool():
+    call = ToolCall(id="c", name="ask", arguments={}, result="It lies at 570 m.", ended_at=2.0)
+    inner = says("It lies at 570 m.", index=1, agent="reader", parent=0)
+    trace = trace_of(says("", tool_calls=(call,)), inner)
+    for name in ("tool_result.error", "tool_result.truncated"):
+        assert applied(name, trace) is None
+
+
 def test_orchestration_operators(tooled):
     stop = applied("orchestration.premature_stop", tooled, step=1).override
     assert stop.content == "It lies at 571 m."

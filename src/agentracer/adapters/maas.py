@@ -27,21 +27,21 @@ import inspect
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from agentracer._guard import guard
-from agentracer.adapters.kit.calls import replay_mode
+from agentracer.adapters.kit.calls import ModelStep, ToolStep, replay_mode
 from agentracer.adapters.kit.patching import Patches
 from agentracer.adapters.kit.scope import RunScope
 from agentracer.adapters.kit.wrapping import Call, ReplayedOutput, around
-from agentracer.encoding import to_json
 from agentracer.frameworks.base import AppliedAdvice
 from agentracer.recorder import RunRecorder, describe_error
 from agentracer.recording import Run, current_run
-from agentracer.replay.session import ModelAnswer, ToolAnswer, recorded_error
+from agentracer.replay.session import ToolAnswer, recorded_error
+from agentracer.trace import ErrorInfo
 
 __all__ = ["adapter"]
 
@@ -96,17 +96,11 @@ class _Call(Call):
         self.agent, self.path = (scope.agent, scope.path) if scope is not None else (name, name)
         return self.run.recorder if self.run is not None else None
 
-    def begin_step(self, recorder: RunRecorder, kind: Any, reads: Sequence[str] | None) -> int:
-        """Begin a step at this call's place."""
+    def place(self) -> dict[str, Any]:
+        """Fields of the step that this call is."""
         operator = self.around(_OperatorCall)
-        place: dict[str, Any] = {"path": self.path}
-        if operator is not None:
-            place |= {"call": operator.call, "layer": operator.layer}
-        recorder.agent(self.agent)
-        self.step = recorder.begin_step(
-            self.agent, kind=kind, reads=reads, started_at=self.started, attributes=place
-        )
-        return self.step
+        facts = {"call": operator.call, "layer": operator.layer} if operator is not None else {}
+        return {"attributes": facts, "started_at": self.started}
 
     def wrote(self, error: BaseException | None, *texts: str) -> Any:
         """Note that a step accounts for these texts and this error; gives the error's record."""
@@ -116,14 +110,10 @@ class _Call(Call):
                 call.errors += [error] if error is not None else []
         return describe_error(error) if isinstance(error, Exception) else None
 
-    def answered(self, answer: ModelAnswer | ToolAnswer | None, give: Callable[[], Any]) -> None:
-        """Note how a replay answers, and give that instead of calling."""
-        if self.run is not None and self.step is not None:
-            self.run.recorder.update_step(self.step, attributes=replay_mode(self.run, answer))
-        if answer is not None and answer.error is not None:
-            self.output = ReplayedOutput(error=recorded_error(answer.error))
-        elif answer is not None:
-            self.output = ReplayedOutput(give())
+    def answered(self, error: ErrorInfo | None, give: Callable[[], Any]) -> None:
+        """Give what a replay answers instead of calling."""
+        failure = recorded_error(error) if error is not None else None
+        self.output = ReplayedOutput(error=failure) if failure else ReplayedOutput(give())
 
 
 class _WorkflowCall(_Call):
@@ -192,9 +182,13 @@ class _OperatorCall(_Call):
         if own or (error is None and self.last_step is None):
             lines = [f"{name}: {_text(value)}" for name, value in self.inputs.items()]
             reads = [recorder.message("user", "\n".join(lines))] if lines else None
-            step, text = self.begin_step(recorder, "node", reads), _text(self.result)
+            recorder.agent(self.agent)
+            place = self.place()
+            place["attributes"]["path"] = self.path
+            self.step = recorder.begin_step(self.agent, kind="node", reads=reads, **place)
             failure = self.wrote(error, *_strings(self.result))
-            recorder.end_step(step, content=None if own else text, error=failure)
+            text = None if own else _text(self.result)
+            recorder.end_step(self.step, content=text, error=failure)
         elif error is None and self.last_step is not None:
             said = "\n".join(self.said)
             if any(text not in said for text in _strings(self.result)):
@@ -209,14 +203,14 @@ class _AskCall(_Call):
         self._advise()
         if recorder is None or self.run is None:
             return
-        reads = self._reads(recorder)
-        step = self.begin_step(recorder, "llm", reads)
+        recorder.agent(self.agent)
         name = getattr(self.owner, "model", None)
-        recorder.update_step(step, model={"name": name} if isinstance(name, str) else None)
-        if self.run.replay is not None:
-            read_shapes = recorder.shapes(reads)
-            answer = self.run.replay.model_call(self.agent, read_shapes, path=self.path)
-            self.answered(answer, lambda: answer.content if answer is not None else None)
+        model = {"name": name} if isinstance(name, str) else None
+        reads = self._reads(recorder)
+        asked = ModelStep(self.run, self.agent, reads, path=self.path, model=model, **self.place())
+        self.step = asked.index
+        if (answer := asked.answer) is not None:
+            self.answered(answer.error, lambda: answer.content)
 
     def end(self, error: BaseException | None) -> None:
         if self.run is not None and self.step is not None:
@@ -257,23 +251,20 @@ class _ToolCall(_Call):
         recorder = self.act_as()
         if recorder is None or self.run is None:
             return
-        step, self.id = self.begin_step(recorder, "tool", None), f"{self.name}-{time.time_ns()}"
-        call = {"arguments": self.inputs, "started_at": self.started}
-        recorder.tool_call(step, id=self.id, name=self.name, **call)
-        if self.run.replay is not None:
-            arguments = to_json(self.inputs)
-            answer = self.run.replay.tool_call(self.agent, self.name, arguments, path=self.path)
-            usable = self.usable(answer)
-            self.answered(usable, lambda: self.restored(usable) if usable is not None else None)
+        recorder.agent(self.agent)
+        place = self.place()
+        self.call = ToolStep(self.run, self.agent, self.name, self.inputs, path=self.path, **place)
+        self.step = self.call.index
+        if (answer := self.usable(self.call.answer)) is not None:
+            self.answered(answer.error, lambda: self.restored(answer))
+        elif self.call.answer is not None:
+            recorder.update_step(self.step, attributes=replay_mode(self.run, None))
 
     def end(self, error: BaseException | None) -> None:
         if self.run is None or self.step is None:
             return
         result = self.stored() if error is None else None
-        recorder, texts = self.run.recorder, _strings(self.result)
-        fields = {"result": result, "error": self.wrote(error, *texts)}
-        recorder.tool_call(self.step, id=self.id, ended_at=time.time(), **fields)
-        recorder.end_step(self.step)
+        self.call.end(result, self.wrote(error, *_strings(self.result)))
 
     def usable(self, answer: ToolAnswer | None) -> ToolAnswer | None:
         """The replay's answer, if it is one for this call."""

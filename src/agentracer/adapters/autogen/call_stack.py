@@ -51,7 +51,6 @@ class Root(RunScope):
         closed: whether it has ended.
         prompts: what each agent read last; those of clients that put names in front apart.
         tools: what each agent was offered so far.
-        described: what was recorded of each agent last.
     """
 
     def __init__(self, run: Run | None = None) -> None:
@@ -67,7 +66,6 @@ class Root(RunScope):
             for prefix in (False, True)
         }
         self.tools: dict[str, dict[str, dict[str, Any]]] = {}
-        self.described: dict[str, Any] = {}
 
     @property
     def recorder(self) -> RunRecorder:

@@ -144,12 +144,9 @@ def describe_agent(
 ) -> None:
     """Say who an agent is, and the tools that it was offered so far."""
     offered = root.tools.setdefault(name, {})
-    fresh = [tool for tool in tools if convert.tool_name(tool) not in offered]
-    if not fresh and root.described.get(name) == (system,):
-        return
-    for tool in fresh:
-        offered[convert.tool_name(tool)] = convert.tool_spec(tool)
-    root.described[name] = (system,)
+    for tool in tools:
+        if convert.tool_name(tool) not in offered:
+            offered[convert.tool_name(tool)] = convert.tool_spec(tool)
     root.recorder.agent(
         name,
         role=getattr(owner, "description", None) or None,

@@ -8,13 +8,13 @@ record is which id now, and the recorded answer is given with the ids of now.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import threading
 import weakref
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -144,12 +144,12 @@ def _same_but_for_ids(recorded: Sequence[str], live: Sequence[str]) -> dict[str,
 
 def recorded_stream(response: ChatCompletion, *, structured: bool) -> Any:
     """An answer as what a streaming backend returns."""
-    return _RecordedManager(response) if structured else _chunks(response)
+    return _events(response) if structured else _chunks(response)
 
 
 def recorded_stream_async(response: ChatCompletion, *, structured: bool) -> Any:
     """As `recorded_stream`, for an async backend."""
-    return _RecordedAsyncManager(response) if structured else _achunks(response)
+    return _async_events(response) if structured else _achunks(response)
 
 
 def _chunks(response: ChatCompletion) -> Iterator[ChatCompletionChunk]:
@@ -191,17 +191,15 @@ def _chunk(
     )
 
 
-class _RecordedManager(contextlib.AbstractContextManager[Any]):
+@contextmanager
+def _events(response: ChatCompletion) -> Iterator[_RecordedEvents]:
     """Stands in for OpenAI's stream of structured output."""
+    yield _RecordedEvents(response)
 
-    def __init__(self, response: ChatCompletion) -> None:
-        self._response = response
 
-    def __enter__(self) -> Any:
-        return _RecordedEvents(self._response)
-
-    def __exit__(self, *_: object) -> None:
-        return None
+@asynccontextmanager
+async def _async_events(response: ChatCompletion) -> AsyncIterator[_RecordedAsyncEvents]:
+    yield _RecordedAsyncEvents(response)
 
 
 class _RecordedEvents:
@@ -216,17 +214,6 @@ class _RecordedEvents:
 
     def get_final_completion(self) -> ChatCompletion:
         return self._response
-
-
-class _RecordedAsyncManager(contextlib.AbstractAsyncContextManager[Any]):
-    def __init__(self, response: ChatCompletion) -> None:
-        self._response = response
-
-    async def __aenter__(self) -> Any:
-        return _RecordedAsyncEvents(self._response)
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
 
 
 class _RecordedAsyncEvents:

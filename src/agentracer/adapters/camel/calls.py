@@ -15,11 +15,10 @@ from typing import Any, Final
 from agentracer.adapters.camel import answers, convert
 from agentracer.adapters.camel.capture import (
     Capture,
-    Entry,
+    EnteredCall,
     OpenModelCall,
     describe,
     place_of_call,
-    read_ids,
 )
 from agentracer.adapters.camel.scope import Scope, current_scope
 from agentracer.adapters.camel.streams import observed
@@ -64,27 +63,6 @@ class _BackendCall(Call):
         self._capture.end_call(self._call, error=error)
 
 
-class _StreamedTurn(Call):
-    """A turn of an agent whose stream is read."""
-
-    variable = current_scope
-
-    def __init__(
-        self,
-        capture: Capture,
-        entry: Entry,
-        agent: Any,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-    ) -> None:
-        super().__init__(agent, args, kwargs)
-        self._capture, self._entry, self.value = capture, entry, entry.place
-
-    def close(self, result: Any, error: BaseException | None) -> None:
-        """It was read to its end, or not."""
-        self._capture.end_turn(self._entry, result, error)
-
-
 class Calls:
     """Begins what happens around the methods that call models."""
 
@@ -116,7 +94,7 @@ class Calls:
         response_format = bound.get("response_format")
         tools = convert.offered_tools(backend, bound.get("tools"))
         name, path = place_of_call(place, backend)
-        reads = read_ids(place, name, sent)
+        reads = place.state.prompts.ids(place.run.recorder, name, sent)
         systems = [convert.message_fields(m).get("content") for m in sent if m["role"] == "system"]
         offered = describe(place, name, "\n".join(filter(None, systems)) or None, tools or ())
         config = backend.model_config_dict
@@ -153,7 +131,7 @@ class Calls:
         message = args[0] if args else kwargs.get("input_message")
         context = self._created_in.pop(agent, None) or contextvars.copy_context()
         entry = context.run(self.capture.begin_turn, agent, message)
-        return _StreamedTurn(self.capture, entry, agent, args, kwargs)
+        return EnteredCall(entry, self.capture.end_turn, agent, args, kwargs)
 
 
 # -- small pieces

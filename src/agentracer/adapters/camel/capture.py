@@ -12,25 +12,27 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from agentracer.adapters.camel import convert
 from agentracer.adapters.camel.scope import RunState, Scope, current_scope
 from agentracer.adapters.kit.calls import ModelStep, ToolStep
 from agentracer.adapters.kit.scope import RunScope
 from agentracer.adapters.kit.text import tool_spec
+from agentracer.adapters.kit.wrapping import Call
 from agentracer.recording import Run, current_run
 from agentracer.replay.session import ModelAnswer
 
 __all__ = [
     "Capture",
+    "End",
+    "EnteredCall",
     "Entry",
     "OpenModelCall",
     "ToolRun",
     "Turn",
     "describe",
     "place_of_call",
-    "read_ids",
 ]
 
 
@@ -71,6 +73,26 @@ class Entry:
     subject: Any = None
 
 
+End: TypeAlias = Callable[[Entry, Any, BaseException | None], None]
+"""Told how what was entered has ended: with a result or an error."""
+
+
+class EnteredCall(Call):
+    """A call of a method that enters something of the framework."""
+
+    variable = current_scope
+
+    def __init__(
+        self, entry: Entry, end: End, owner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        super().__init__(owner, args, kwargs)
+        self._entry, self._end, self.value = entry, end, entry.place
+
+    def close(self, result: Any, error: BaseException | None) -> None:
+        """It is left."""
+        self._end(self._entry, result, error)
+
+
 @dataclasses.dataclass(slots=True)
 class OpenModelCall:
     """One model call."""
@@ -80,6 +102,13 @@ class OpenModelCall:
     turn: Turn | None
     ended: bool = False
     text: list[str] = dataclasses.field(default_factory=list)
+
+    def close(self) -> bool:
+        """Note that it has ended; False if it had before."""
+        ended, self.ended = self.ended, True
+        if self.turn is not None and self.turn.open_call is self:
+            self.turn.open_call = None
+        return not ended
 
     @property
     def answer(self) -> ModelAnswer | None:
@@ -168,12 +197,8 @@ class Capture:
         self, call: OpenModelCall, response: Any = None, error: BaseException | None = None
     ) -> None:
         """It has answered, raised, or its stream is read no further."""
-        if call.ended:
+        if not call.close():
             return
-        call.ended = True
-        turn = call.turn
-        if turn is not None and turn.open_call is call:
-            turn.open_call = None
         if isinstance(error, Exception):
             call.step.end(error, content="".join(call.text))
             return
@@ -205,10 +230,7 @@ class Capture:
         self, call: OpenModelCall, text: str, requests: Sequence[Mapping[str, Any]], thought: str
     ) -> None:
         """A stream has said all; its token counts may follow."""
-        if not call.ended:
-            call.ended = True
-            if call.turn is not None and call.turn.open_call is call:
-                call.turn.open_call = None
+        if call.close():
             attributes = {"reasoning": thought} if thought else None
             self._close_call(call, text, requests, attributes=attributes)
 
@@ -251,20 +273,12 @@ def place_of_call(place: Scope, backend: Any) -> tuple[str, str]:
 
 
 def describe(place: Scope, name: str, system: str | None, tools: Sequence[Any]) -> list[str]:
-    """Describe an agent where it says something new; the names of the tools offered."""
+    """Describe an agent; gives the names of the tools that it is offered."""
     specs = [tool_spec(tool) for tool in tools]
     names, recorder = [spec["name"] for spec in specs], place.run.recorder
-    fingerprint = (recorder.generation, system, *names)
-    if place.state.described.get(name) != fingerprint:
-        place.state.described[name] = fingerprint
-        role = getattr(place.turn.agent, "role_name", None) if place.turn is not None else None
-        recorder.agent(name, role=role, system_prompt=system, tools=specs)
+    role = getattr(place.turn.agent, "role_name", None) if place.turn is not None else None
+    recorder.agent(name, role=role, system_prompt=system, tools=specs)
     return names
-
-
-def read_ids(place: Scope, name: str, sent: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The ids of a prompt; what the agent read before in the same words is only compared."""
-    return place.state.prompts.ids(place.run.recorder, name, sent)
 
 
 # -- small pieces

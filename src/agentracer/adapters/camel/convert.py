@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +16,7 @@ from openai.types.chat.chat_completion_message_tool_call import (
     Function,
 )
 
-from agentracer.adapters.kit.text import written
+from agentracer.adapters.kit.text import parsed_arguments, written
 from agentracer.recorder import describe_error
 from agentracer.replay.session import ModelAnswer, recorded_error
 from agentracer.trace import ErrorInfo, Step
@@ -25,7 +24,6 @@ from agentracer.trace import ErrorInfo, Step
 __all__ = [
     "accepts_parameter",
     "answer_error",
-    "arguments",
     "completion",
     "mark",
     "message_fields",
@@ -103,18 +101,8 @@ def _request(call: Any) -> dict[str, Any]:
     return {
         "id": call.get("id") or "",
         "name": function.get("name") or "",
-        "arguments": arguments(function.get("arguments")),
+        "arguments": parsed_arguments(function.get("arguments")),
     }
-
-
-def arguments(written: Any) -> Any:
-    """The arguments of a tool call as data; the text itself where that is not JSON."""
-    if not isinstance(written, str):
-        return written
-    try:
-        return json.loads(written)
-    except ValueError:
-        return written
 
 
 # -- models

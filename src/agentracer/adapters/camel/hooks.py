@@ -7,12 +7,12 @@ Each wrapper asks `Capture` what to do inside a guard, and calls the original in
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from agentracer._guard import guard
 from agentracer.adapters.camel.calls import Calls, streams
-from agentracer.adapters.camel.capture import Capture, Entry
+from agentracer.adapters.camel.capture import Capture, End, EnteredCall, Entry
 from agentracer.adapters.camel.scope import current_scope
 from agentracer.adapters.camel.societies import Societies
 from agentracer.adapters.camel.tools import Tools, begin_function
@@ -23,7 +23,6 @@ from agentracer.adapters.kit.wrapping import Call, around
 __all__ = ["CamelHooks"]
 
 Begin = Callable[..., Entry | None]
-End = Callable[[Entry, Any, BaseException | None], None]
 
 _ALWAYS: Final = (
     "camel.models.base_model",
@@ -177,27 +176,11 @@ def _nothing(entry: Entry, result: Any, error: BaseException | None) -> None:
     """There is nothing to note at the end."""
 
 
-class _EntryCall(Call):
-    """A call of a method that enters something of the framework."""
-
-    variable = current_scope
-
-    def __init__(
-        self, entry: Entry, end: End, owner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> None:
-        super().__init__(owner, args, kwargs)
-        self._entry, self._end, self.value = entry, end, entry.place
-
-    def close(self, result: Any, error: BaseException | None) -> None:
-        """It is left."""
-        self._end(self._entry, result, error)
-
-
 def _entered(where: str, begin: Begin, end: End) -> Callable[[Any], Any]:
     """Wrap a method: `begin` and `end` around it, and the entry's place inside it."""
 
     def start(owner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         entry = begin(owner, *args, **kwargs)
-        return None if entry is None else _EntryCall(entry, end, owner, args, kwargs)
+        return None if entry is None else EnteredCall(entry, end, owner, args, kwargs)
 
     return around(start, where)

@@ -83,7 +83,6 @@ class RunState:
         self._by_id: dict[str, str] = {}
         # Marks are copies: a backend may yet write how it wants the output into the last message.
         self.prompts = PromptCache(lambda message: [convert.message_fields(message)], convert.mark)
-        self.described: dict[str, Hashable] = {}
         self.steps: dict[tuple[Any, Any], int] = {}
         self.finished = False
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentracer._guard import guard
 from agentracer.adapters.camel import convert
+from agentracer.adapters.kit.text import parsed_arguments
 
 if TYPE_CHECKING:
     from agentracer.adapters.camel.capture import Capture, OpenModelCall
@@ -77,7 +78,7 @@ class _Watch:
 
     def _finish(self) -> None:
         requests: list[Mapping[str, Any]] = [
-            {**request, "arguments": convert.arguments(request["arguments"])}
+            {**request, "arguments": parsed_arguments(request["arguments"])}
             for request in self._requests.values()
         ]
         text = "".join(self._call.text)
@@ -92,7 +93,33 @@ class _Proxy:
         return getattr(self._stream, name)
 
 
-class _Stream(_Proxy):
+class _Manager(_Proxy):
+    """OpenAI's stream of structured output: a context that gives events."""
+
+    def entered(self, stream: Any) -> Any:
+        return _Events(stream, self._watch)
+
+    def __enter__(self) -> Any:
+        return self.entered(self._stream.__enter__())
+
+    def __exit__(self, *details: Any) -> Any:
+        self._watch.end(details[1] if details else None)
+        return self._stream.__exit__(*details)
+
+
+class _AsyncManager(_Proxy):
+    def entered(self, stream: Any) -> Any:
+        return _AsyncEvents(stream, self._watch)
+
+    async def __aenter__(self) -> Any:
+        return self.entered(await self._stream.__aenter__())
+
+    async def __aexit__(self, *details: Any) -> Any:
+        self._watch.end(details[1] if details else None)
+        return await self._stream.__aexit__(*details)
+
+
+class _Stream(_Manager):
     def __iter__(self) -> Any:
         return self
 
@@ -108,16 +135,11 @@ class _Stream(_Proxy):
         self._watch.chunk(chunk)
         return chunk
 
-    def __enter__(self) -> Any:
-        self._stream.__enter__()
+    def entered(self, stream: Any) -> Any:
         return self
 
-    def __exit__(self, *details: Any) -> Any:
-        self._watch.end(details[1] if details else None)
-        return self._stream.__exit__(*details)
 
-
-class _AsyncStream(_Proxy):
+class _AsyncStream(_AsyncManager):
     def __aiter__(self) -> Any:
         return self
 
@@ -133,24 +155,8 @@ class _AsyncStream(_Proxy):
         self._watch.chunk(chunk)
         return chunk
 
-    async def __aenter__(self) -> Any:
-        await self._stream.__aenter__()
+    def entered(self, stream: Any) -> Any:
         return self
-
-    async def __aexit__(self, *details: Any) -> Any:
-        self._watch.end(details[1] if details else None)
-        return await self._stream.__aexit__(*details)
-
-
-class _Manager(_Proxy):
-    """OpenAI's stream of structured output: a context that gives events."""
-
-    def __enter__(self) -> Any:
-        return _Events(self._stream.__enter__(), self._watch)
-
-    def __exit__(self, *details: Any) -> Any:
-        self._watch.end(details[1] if details else None)
-        return self._stream.__exit__(*details)
 
 
 class _Events(_Proxy):
@@ -163,15 +169,6 @@ class _Events(_Proxy):
         response = self._stream.get_final_completion()
         self._watch.end(response=response)
         return response
-
-
-class _AsyncManager(_Proxy):
-    async def __aenter__(self) -> Any:
-        return _AsyncEvents(await self._stream.__aenter__(), self._watch)
-
-    async def __aexit__(self, *details: Any) -> Any:
-        self._watch.end(details[1] if details else None)
-        return await self._stream.__aexit__(*details)
 
 
 class _AsyncEvents(_Proxy):

@@ -13,6 +13,7 @@ from typing import Any
 from agentracer.adapters.camel import answers, convert
 from agentracer.adapters.camel.capture import Capture
 from agentracer.adapters.camel.scope import Scope, current_scope
+from agentracer.adapters.kit.text import parsed_arguments
 from agentracer.adapters.kit.wrapping import Call, ReplayedOutput
 from agentracer.replay.session import ToolAnswer
 
@@ -42,7 +43,7 @@ class Tools:
         data = args[0] if args else kwargs["tool_call_data"]
         function = data["function"]
         described = (
-            *(function["name"], convert.arguments(function["arguments"]), data["id"]),
+            *(function["name"], parsed_arguments(function["arguments"]), data["id"]),
             data.get("extra_content"),
         )
         return self._begin(agent, described, args, kwargs)

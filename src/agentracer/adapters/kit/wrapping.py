@@ -143,20 +143,17 @@ def _coroutine(original: Any, begin: Begin, where: str) -> Any:
         call = _begin(begin, where, owner, args, kwargs)
         if call is None:
             return await original(owner, *args, **kwargs)
-        try:
-            with call.inside():
-                if call.output is not None:
-                    if call.output.wait is not None:
-                        await call.output.wait()
-                    result = call.output.take()
-                else:
-                    result = await original(call.owner, *call.args, **call.kwargs)
-        except BaseException as error:
-            _close(call, where, None, error)
-            raise
-        return _returned(call, where, result)
+        return await _awaited(call, where, _made(call, original))
 
     return coroutine
+
+
+async def _made(call: Call, original: Any) -> Any:
+    if call.output is None:
+        return await original(call.owner, *call.args, **call.kwargs)
+    if call.output.wait is not None:
+        await call.output.wait()
+    return call.output.take()
 
 
 def _generator(original: Any, begin: Begin, where: str) -> Any:

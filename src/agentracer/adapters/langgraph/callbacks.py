@@ -118,7 +118,6 @@ class Span:
 
     def __init__(self, root: _Root, parent: Span | None, metadata: dict[str, Any]) -> None:
         self.root, self.parent = root, parent
-        self.agent: str
         self.path = convert.node_path(metadata)
         self.agent_key: str | None = metadata.get(LANGGRAPH.agent)
         self.agent: str

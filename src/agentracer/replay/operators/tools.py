@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from typing import Any, Final
 
+from agentracer.call_nesting import CallNesting
 from agentracer.replay.operators.base import Corruption, operator
 from agentracer.replay.operators.places import requests
 from agentracer.replay.operators.text import another_figure
@@ -89,7 +90,7 @@ def omitted_call(trace: Trace, step: int, rng: random.Random) -> Corruption | No
 @operator("tool_result.error", says="a tool fails")
 def failing_tool(trace: Trace, step: int, rng: random.Random) -> Corruption | None:
     """Let one call fail, as calls of this run failed if any did."""
-    for position, call in _shuffled(_answered(trace.steps[step]), rng):
+    for position, call in _shuffled(_answered(trace, step), rng):
         errors = [c.error for s in trace.steps for c in s.tool_calls if c.error is not None]
         error = rng.choice(errors or list(_FAILURES))
         override = Override(step=step, call=position, error=error)
@@ -100,7 +101,7 @@ def failing_tool(trace: Trace, step: int, rng: random.Random) -> Corruption | No
 @operator("tool_result.stale", says="a tool returns an outdated result")
 def stale_result(trace: Trace, step: int, rng: random.Random) -> Corruption | None:
     """Return what the same tool returned at another call of the run."""
-    for position, call in _shuffled(_answered(trace.steps[step]), rng):
+    for position, call in _shuffled(_answered(trace, step), rng):
         others = [
             other.result
             for s in trace.steps
@@ -116,7 +117,7 @@ def stale_result(trace: Trace, step: int, rng: random.Random) -> Corruption | No
 @operator("tool_result.truncated", says="a tool's result is cut off")
 def truncated_result(trace: Trace, step: int, rng: random.Random) -> Corruption | None:
     """Cut a text or a list off somewhere in its second half or before."""
-    for position, call in _shuffled(_answered(trace.steps[step]), rng):
+    for position, call in _shuffled(_answered(trace, step), rng):
         result = call.result
         if isinstance(result, (str, list)) and len(result) >= 2:
             cut = result[: rng.randrange(max(1, len(result) // 4), len(result))]
@@ -148,8 +149,14 @@ def _calls(step: Step) -> list[tuple[int, ToolCall]]:
     return [(i, call) for i, call in enumerate(step.tool_calls) if not _hands_over(call)]
 
 
-def _answered(step: Step) -> list[tuple[int, ToolCall]]:
-    return [(i, c) for i, c in _calls(step) if c.error is None and not never_ran(c)]
+def _answered(trace: Trace, step: int) -> list[tuple[int, ToolCall]]:
+    """The calls that a tool answered; what recorded steps made is no tool's result."""
+    nesting = CallNesting(trace.observed)
+    return [
+        (i, c)
+        for i, c in _calls(trace.steps[step])
+        if c.error is None and not never_ran(c) and not nesting.has_inner_steps(step, i)
+    ]
 
 
 def _hands_over(call: ToolCall) -> bool:
