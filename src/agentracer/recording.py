@@ -7,6 +7,7 @@ decides success, and hands failed runs on to `agentracer.failures`.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import inspect
 import logging
@@ -24,6 +25,7 @@ from agentracer._guard import guard, report_swallowed
 from agentracer.encoding import safe_repr
 from agentracer.errors import StoreError
 from agentracer.event_writer import EventWriter, on_event_loop
+from agentracer.nondeterminism import DrawRecorder, Draws, exact_draws
 from agentracer.recorder import (
     LineSink,
     MemorySink,
@@ -41,7 +43,16 @@ from agentracer.verdict import Verdict
 if TYPE_CHECKING:
     from agentracer.replay.session import ReplaySession
 
-__all__ = ["Run", "current_run", "inside", "open_run", "prepare", "record", "score_of"]
+__all__ = [
+    "Run",
+    "current_draws",
+    "current_run",
+    "inside",
+    "open_run",
+    "prepare",
+    "record",
+    "score_of",
+]
 
 logger: Final = logging.getLogger("agentracer")
 
@@ -69,6 +80,7 @@ class Run:
     Attributes:
         answer: the final answer as text; the framework's own unless the user sets it.
         replay: set while this run replays another one; adapters ask it at their seams.
+        draws: set where time, random numbers and UUIDs are recorded, or given back.
     """
 
     def __init__(
@@ -85,6 +97,7 @@ class Run:
     ) -> None:
         self.answer: Any = None
         self.replay: ReplaySession | None = None
+        self.draws: Draws | None = None
         self._result: Any = None
         self._result_is_users = False
         self._check, self._answer_of = check, answer
@@ -288,6 +301,12 @@ def current_run() -> Run | None:
     return None if run is None or run.is_finished else run
 
 
+def current_draws() -> Draws | None:
+    """What the draws of the calling code go through, if its run records or replays them."""
+    run = current_run()
+    return run.draws if run is not None else None
+
+
 @contextmanager
 def inside(run: Run) -> Iterator[None]:
     """Let what the block runs belong to `run`; it neither starts nor ends the run."""
@@ -315,6 +334,8 @@ class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task
         store: where to; the default store if None.
         parent: the id of the trace that this run replays or continues; that of the enclosing
             `record()` block if None.
+        exact: whether to record time, random numbers and UUIDs too, so that a replay of the run's
+            prefix draws the same; see `agentracer.nondeterminism` for what that covers.
 
     An exception inside the block makes the run a failure and is raised on, unchanged.
 
@@ -334,6 +355,7 @@ class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task
         metadata: dict[str, Any] | None = None,
         store: Store | None = None,
         parent: str | None = None,
+        exact: bool = False,
     ) -> None:
         for name, function in (("check", check), ("answer", answer)):
             if function is not None and not callable(function):
@@ -341,7 +363,8 @@ class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task
                     f"record({name}=...) is {safe_repr(function, 80)}, which cannot be called\n"
                     f"  remedy: give a function of the run's result"
                 )
-        self._parent = parent
+        self._parent, self._exact = parent, exact
+        self._draws = contextlib.ExitStack()
         self._facts: dict[str, Any] = {
             "task": task,
             "ground_truth": ground_truth,
@@ -357,6 +380,9 @@ class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task
         outer = _current.get()
         parent = self._parent or (outer.id if outer else None)
         self._run = Run(**self._facts, parent=parent)
+        if self._exact:
+            self._run.draws = DrawRecorder()
+            self._draws.enter_context(exact_draws(current_draws))
         self._token = _current.set(self._run)
         return self._run
 
@@ -399,6 +425,10 @@ class record:  # noqa: N801 - reads as a statement: `with agentracer.record(task
         except ValueError:  # entered in another context: a generator or fixture that was resumed
             if _current.get() is self._run:
                 _current.set(None)
+        with guard("record.draws"):
+            if isinstance(self._run.draws, DrawRecorder):
+                self._run.annotate(exact=self._run.draws.to_json())
+        self._draws.close()
         return self._run
 
 

@@ -341,20 +341,20 @@ def controls(folder: Path, count: int, seed: int) -> Iterator[Case]:
 def _decided_by_chance(rng: random.Random, store: Store) -> Case:
     """The check tosses a coin, whatever the agents wrote."""
     rate = rng.uniform(0.2, 0.7)
-    row = _Row(rng, length=rng.choice((6, 9)), error_rate=0.5)
+    row = _AgentRow(rng, length=rng.choice((6, 9)), error_rate=0.5)
     return Case("control", "decided by chance", *row.failed(lambda _: rng.random() < rate, store))
 
 
 def _never(rng: random.Random, store: Store) -> Case:
     """No run is ever right."""
-    row = _Row(rng, length=rng.choice((6, 9)), error_rate=0.5)
+    row = _AgentRow(rng, length=rng.choice((6, 9)), error_rate=0.5)
     return Case("control", "never succeeds", *row.failed(lambda _: False, store))
 
 
 def _slow_decline(rng: random.Random, store: Store) -> Case:
     """Each error lowers the chance a little: the run fails if there are too many of them."""
-    length, allowed = 12, rng.choice((4, 5))
-    row = _Row(rng, length=length, error_rate=0.45)
+    allowed = rng.choice((3, 4))
+    row = _AgentRow(rng, length=9, error_rate=0.45)
     while True:
         trace, system = row.failed(lambda errors: errors <= allowed, store)
         curve = row.success_curve(trace, allowed)
@@ -363,7 +363,7 @@ def _slow_decline(rng: random.Random, store: Store) -> Case:
             return Case("control", "slow decline", trace, system)
 
 
-class _Row:
+class _AgentRow:
     """Agents in a row, each of which errs at random; what they hand on is the number of errors."""
 
     def __init__(self, rng: random.Random, *, length: int, error_rate: float) -> None:

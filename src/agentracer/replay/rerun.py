@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from agentracer.errors import InvalidSystem, ReplayDiverged
-from agentracer.recording import Run, record
+from agentracer.nondeterminism import DrawReplay, exact_draws
+from agentracer.recording import Run, current_draws, record
 from agentracer.replay.override import Override, to_facts
 from agentracer.replay.policy import LIVE, ToolPolicy
 from agentracer.replay.prefix import RecordPrefix, record_prefix
@@ -67,7 +69,8 @@ def rerun(
         handle.replay = session
         try:
             try:
-                handle.result = _not_awaitable(run())
+                with _same_draws(handle, session):
+                    handle.result = _not_awaitable(run())
             finally:
                 _note(handle, session, override)
         except InvalidSystem:
@@ -95,7 +98,8 @@ async def arerun(
         handle.replay = session
         try:
             try:
-                handle.result = await _awaitable(run())
+                with _same_draws(handle, session):
+                    handle.result = await _awaitable(run())
             finally:
                 _note(handle, session, override)
         except InvalidSystem:
@@ -103,6 +107,18 @@ async def arerun(
         except Exception as error:  # noqa: BLE001 - how the rerun ended, not an error of ours
             handle.finish(error=error)
     return _conclude(handle, session, on_divergence)
+
+
+@contextmanager
+def _same_draws(handle: Run, session: ReplaySession) -> Iterator[None]:
+    """Give back time, random numbers and UUIDs in the prefix of a run that recorded them."""
+    recorded: Any = session.trace.metadata.get("exact")
+    if not isinstance(recorded, dict):
+        yield
+        return
+    handle.draws = DrawReplay(recorded, lambda: session.in_prefix)
+    with exact_draws(current_draws):
+        yield
 
 
 def _not_awaitable(result: Any) -> Any:
@@ -163,8 +179,14 @@ def _note(handle: Run, session: ReplaySession, override: Overrides) -> None:
         "override": changes[0] if changes else None,
         "answered": session.answered,
         "live": session.live,
+        "receipt": session.receipt,
         "divergences": [divergence.to_json() for divergence in session.finish()],
     }
+    if isinstance(handle.draws, DrawReplay):
+        facts["receipt"] |= {
+            "draws": handle.draws.given,
+            "draws_without_record": handle.draws.missing,
+        }
     if session.kept is not None:
         facts["kept"] = session.kept
     if len(changes) > 1:

@@ -133,6 +133,8 @@ class ReplaySession:
         self.divergences: list[Divergence] = []
         self.refused: list[str] = []
         self.answered = self.live = 0
+        self._receipt_calls = 0
+        self._different: list[dict[str, Any]] = []
         for step in trace.steps:
             self._index(step)
 
@@ -140,6 +142,32 @@ class ReplaySession:
     def kept(self) -> int | None:
         """How many answers of the record are kept; None for a replay with or without overrides."""
         return None if self._keep is None else self._keep.length
+
+    @property
+    def in_prefix(self) -> bool:
+        """Whether answers that are to be given from the record are still outstanding."""
+        if self._keep is not None:
+            return bool(self._unanswered)
+        return not self._target_reached
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        """How many calls of the prefix were answered, and which of them asked for something else.
+
+        Returns:
+            `calls`, `identical`, and `different`: the step of each call whose prompt or arguments
+            are not the recorded ones, and for a tool its name.
+        """
+        return {
+            "calls": self._receipt_calls,
+            "identical": self._receipt_calls - len(self._different),
+            "different": list(self._different),
+        }
+
+    def _note_receipt(self, step: int, tool: str | None, identical: bool) -> None:
+        self._receipt_calls += 1
+        if not identical:
+            self._different.append({"step": step} if tool is None else {"step": step, "tool": tool})
 
     def model_call(self, agent: str, reads: Sequence[str], *, path: str = "") -> ModelAnswer | None:
         """Answer a model call, or None to let it run.
@@ -176,6 +204,8 @@ class ReplaySession:
                 )
             self.answered += 1
             self._unanswered.discard(step.index)
+            if step.index < self._target:
+                self._note_receipt(step.index, None, list(reads) == self.reads(step))
             if override is None:
                 calls = tuple(_request(call) for call in step.tool_calls)
                 return ModelAnswer(step.index, "recorded", step.content, calls, step.error)
@@ -327,6 +357,7 @@ class ReplaySession:
             )
             return self._live_tool(unrestorable, name, arguments)
         self.answered += 1
+        self._note_receipt(turn.step.index, name, call.arguments == arguments)
         return ToolAnswer(turn.step.index, "recorded", call.result, call.error)
 
     def _live_tool(
