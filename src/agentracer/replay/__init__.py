@@ -18,7 +18,14 @@ from agentracer.replay.budget import Budget
 from agentracer.replay.counterfactual import Search, afind_decisive, find_decisive
 from agentracer.replay.divergence import Divergence, DivergenceKind
 from agentracer.replay.inject import LabelledFailure, ainject, inject
-from agentracer.replay.oracles import FunctionOracle, HumanOracle, LLMOracle, ReferenceOracle, chat
+from agentracer.replay.oracles import (
+    FunctionOracle,
+    HumanOracle,
+    LLMOracle,
+    ReferenceOracle,
+    StrongerModel,
+    chat,
+)
 from agentracer.replay.override import Override
 from agentracer.replay.policy import ToolPolicy, ToolRefused
 from agentracer.replay.rerun import arerun, rerun
@@ -44,6 +51,7 @@ __all__ = [
     "SamplingParameters",
     "Search",
     "Spectrum",
+    "StrongerModel",
     "System",
     "ToolPolicy",
     "ToolRefused",

@@ -37,7 +37,7 @@ from agentracer.replay.system import AsyncOracle, OracleFunction, System
 from agentracer.replay.trial import SearchProgram
 from agentracer.statistics import ALPHA, smallest_sample
 from agentracer.store import Store
-from agentracer.trace import Trace
+from agentracer.trace import Label, Trace
 from agentracer.usage import Usage
 from agentracer.verdict import Candidate, PrefixRate, Verdict, Verification
 
@@ -90,6 +90,28 @@ class Search:
     success_curve: tuple[PrefixRate, ...] = ()
     posterior: dict[int | str, float] = field(default_factory=dict)
     credits: tuple[Credit, ...] = ()
+
+    def label(self) -> Label | None:
+        """Return the confirmed step as a label of the trace, with the probability of each step.
+
+        Returns:
+            None where no step is confirmed. `attributes["probabilities"]` holds the posterior of a
+            search without an oracle; other searches give the confirmed step alone.
+        """
+        verdict = self.verdict
+        proof = verdict.verification
+        if verdict.agent is None or verdict.step is None or proof is None:
+            return None
+        if proof.status != "confirmed":
+            return None
+        shares = {str(k): p for k, p in self.posterior.items() if isinstance(k, int)}
+        return Label(
+            agent=verdict.agent,
+            step=verdict.step,
+            reason=verdict.reason or None,
+            source="replay",
+            attributes={"probabilities": shares or {str(verdict.step): 1.0}},
+        )
 
     @property
     def replays(self) -> int:

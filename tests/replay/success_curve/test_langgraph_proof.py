@@ -21,7 +21,15 @@ from langgraph.graph import END, START, StateGraph
 
 import agentracer
 from agentracer.errors import InvalidSystem
-from agentracer.replay import Budget, Override, System, afind_decisive, find_decisive, rerun
+from agentracer.replay import (
+    Budget,
+    Override,
+    StrongerModel,
+    System,
+    afind_decisive,
+    find_decisive,
+    rerun,
+)
 from agentracer.store import Store
 
 pytestmark = pytest.mark.usefixtures("captured")
@@ -387,3 +395,32 @@ def test_a_rerun_keeps_the_first_answers_and_does_the_rest_live(tmp_path):
         rerun(trace, system.run, keep=5, store=system.store)
     with pytest.raises(ValueError, match="not both"):
         rerun(trace, system.run, keep=1, override=Override(step=0, content="x"))
+
+
+def test_a_confirmed_step_becomes_a_label_with_the_probability_of_each_step(tmp_path):
+    trace, system, _ = spoilt_by("solver", tmp_path)
+    search = find_decisive(trace, system)
+    label = search.label()
+    assert (label.agent, label.step, label.source) == ("solver", 1, "replay")
+    assert label.attributes["probabilities"]["1"] == search.posterior[1] >= 0.9
+    never = find_decisive(trace, replace(system, check=lambda _: False), resume=False)
+    assert never.label() is None
+
+
+def test_a_stronger_model_says_which_agent_needs_it(tmp_path):
+    trace, system, _ = spoilt_by("solver", tmp_path)
+    asked = []
+
+    def stronger(messages):
+        asked.append(messages)
+        return pass_on(messages[0]["content"], [AIMessage(messages[-1]["content"])], errs=False)
+
+    search = find_decisive(
+        trace, replace(system, deterministic=True), StrongerModel(stronger), strategy="sequential"
+    )
+    assert (search.verdict.agent, search.verdict.step) == ("solver", 1)
+    assert search.label().attributes["probabilities"] == {"1": 1.0}
+    assert asked[0] == [
+        {"role": "system", "content": "planner"},
+        {"role": "user", "content": "task"},
+    ]
