@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from camel.societies import RolePlaying
 from camel.societies.workforce import RolePlayingWorker, SingleAgentWorker, Workforce
 from camel.tasks import Task
 from camel.toolkits import FunctionTool
+from packaging.version import Version
 from pydantic import BaseModel
 
 import agentracer
@@ -64,10 +66,14 @@ def world(captured):
         yield world
 
 
+BEFORE_0_2_90 = Version(metadata.version("camel-ai")) < Version("0.2.90")
+
+
 class Scripted(CamelModel):
     """A model whose answer is a function given by the test."""
 
     def __init__(self, answer: Any) -> None:
+        super().__init__()
         self._answer = answer
 
     def reply(self, request: ChatRequest) -> ChatReply:
@@ -344,10 +350,12 @@ def test_a_tool_that_raises_is_an_error_of_its_own_type(world, is_async, config)
     solver = agent(world, "solver", [failing(KeyError("b"))], **config)
     with agentracer.record() as run:
         said = _step(solver, f"{WRONG_PLAN}", is_async)
-    assert said == "no sum: the tool failed"
     (call,) = run.trace.steps[0].tool_calls
     assert (call.error.type, call.error.message) == ("KeyError", "'b'")
     assert "Error executing" in str(call.result)  # what the agent read
+    if BEFORE_0_2_90 and config and not is_async:
+        return  # CAMEL's next request is refused there, so there is nothing more to compare
+    assert said == "no sum: the tool failed"
     assert_reads_match_server(run.trace, world)
 
 
@@ -504,6 +512,8 @@ class Plan(BaseModel):
 @pytest.mark.parametrize("config", [{}, {"stream": True}], ids=["plain", "streaming"])
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_structured_output_is_captured_answered_and_overridden(captured, config, is_async):
+    if BEFORE_0_2_90 and config:
+        pytest.skip("CAMEL itself fails here")
     with camel_world(Scripted(lambda request: ChatReply('{"a": 3, "b": 5}'))) as world:
 
         def once():
@@ -534,6 +544,7 @@ def test_structured_output_is_captured_answered_and_overridden(captured, config,
     assert results == [Plan(a=3, b=4), Plan(a=3, b=5)]
 
 
+@pytest.mark.skipif(BEFORE_0_2_90, reason="CAMEL leaves the marks of thoughts in the text")
 def test_thoughts_are_an_attribute_and_are_played_back(captured):
     with camel_world(Scripted(lambda request: ChatReply("<think>hm</think>done"))) as world:
 
