@@ -26,6 +26,7 @@ from typing import Any, Final, Literal
 
 import agentracer
 from agentracer.adapters.functions import act
+from agentracer.lab.testbed.rosters import Topology
 from agentracer.lab.testbed.scenarios import Scenario, scenario
 from agentracer.lab.testbed.systems import FRAMEWORKS, TeamHost, load_domain
 from agentracer.replay import System, find_decisive, inject
@@ -50,7 +51,7 @@ MOST_CONFIRMED_CONTROLS: Final = 1
 _MODULES: Final = {"langgraph": "langgraph", "autogen": "autogen_agentchat", "camel": "camel"}
 _ERROR_RATE: Final = 0.1  # share of the replays in which the scripted model makes a mistake
 _MOST_GOALS: Final = 3  # short runs, so that the whole takes less than a minute
-_SEEDS: Final = 40  # problems tried until an operator of a family applies
+_SEEDS: Final = 12  # problems tried until an operator of a family applies
 
 Kind = Literal["fault", "control"]
 
@@ -260,15 +261,21 @@ def _domain_of(family: str) -> str:
     return "coding" if family == "code" else "math"
 
 
+def _topology_of(family: str) -> Topology:
+    return "hub" if family == "orchestration" else "pipeline"  # a manager hands the work over
+
+
 def _planted(host: TeamHost, framework: str, family: str, store: Store, seed: int) -> Case | None:
     """The first run that fails once an operator of the family has corrupted a step of it."""
     problems = [p for p in host.domain.problems() if len(p.goals) <= _MOST_GOALS]
+    topology = _topology_of(family)
     for number in range(seed, seed + _SEEDS):
         rng = random.Random(f"{framework} {family} {number}")  # noqa: S311 - no secrets
-        clean = scenario(host.domain, "pipeline", rng.choice(problems), number, "clean", framework)
+        problem = rng.choice(problems)
+        clean = scenario(host.domain, topology, problem, number, "clean", framework)
         if clean is None:
             continue
-        team = _Team(host, clean, number, store)
+        team = _Team(host, topology, clean, number, store)
         made = inject(
             team.record(),
             team.system(error_rate=0.0),
@@ -288,12 +295,14 @@ def _planted(host: TeamHost, framework: str, family: str, store: Store, seed: in
 class _Team:
     """A team at one problem, with a model that may err at random."""
 
-    def __init__(self, host: TeamHost, clean: Scenario, seed: int, store: Store) -> None:
+    def __init__(
+        self, host: TeamHost, topology: Topology, clean: Scenario, seed: int, store: Store
+    ) -> None:
         self._host, self._clean, self._seed, self._store = host, clean, seed, store
-        self._team = host.team("pipeline", 0)
+        self._team = host.team(topology, 0)
         self._rng = random.Random(seed)  # noqa: S311 - no secrets
         mistakes = (
-            scenario(host.domain, "pipeline", clean.problem, other, "single", host.framework)
+            scenario(host.domain, topology, clean.problem, other, "single", host.framework)
             for other in range(seed, seed + 4)
         )
         self._mistakes = [mistake for mistake in mistakes if mistake is not None]

@@ -109,7 +109,8 @@ def _test_note(test: Confirmation | None) -> str:
     )
     if test.passed:
         return f"{counts} (exact test, p = {test.p_value:.3g})"
-    return f"{counts}: the exact test does not pass (p = {test.p_value:.3g}, needed: below 0.05)"
+    p_value = f"p = {test.p_value:.3g}, needed: below {test.alpha:.3g}"
+    return f"{counts}: the exact test does not pass ({p_value})"
 
 
 def _reasons(
