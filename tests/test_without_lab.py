@@ -154,6 +154,7 @@ def test_the_pytest_plugin_works_without_the_laboratory(site, home):
     "arguments",
     [
         ("demo",),
+        ("validate",),
         ("collect", "--n", "1", "--out", "rows"),
         ("bench", "whowhen", "."),
         ("bench", "tracertraj", "rows.jsonl"),
