@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import agentracer
 from agentracer.event_writer import EventWriter, write_pending
@@ -68,11 +69,11 @@ def _timed() -> Iterator[list[float]]:
         delays.append((time.perf_counter() - recorded.pop(id(line))) * 1e3)
         return result
 
-    EventWriter.append, Journal.append = noted_append, noted_write  # type: ignore[method-assign]
-    try:
+    with (
+        mock.patch.object(EventWriter, "append", noted_append),
+        mock.patch.object(Journal, "append", noted_write),
+    ):
         yield delays
-    finally:
-        EventWriter.append, Journal.append = append, write  # type: ignore[method-assign]
 
 
 def memory_by_runs(runs: int, every: int) -> list[tuple[int, float]]:
