@@ -27,7 +27,7 @@ WIDTH, HEADS, LAYERS, INNER = 32, 4, 2, 64
 
 
 def write_gguf(path, *, template=TEMPLATE):
-    """A tiny Qwen2 of random weights, whose tokens are bytes, one pair of them, and special ones."""
+    """A tiny Qwen2 of random weights; its tokens are bytes, one pair of bytes, special ones."""
     alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
     tokens = [*alphabet, "ab", *SPECIAL]
     kinds = [gguf.TokenType.NORMAL] * 257 + [gguf.TokenType.CONTROL] * len(SPECIAL)
