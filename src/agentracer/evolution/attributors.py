@@ -141,6 +141,10 @@ class Attributor:
 def as_attributor(tracer: Attributor | Tracer | Callable[[Trace], Verdict] | None) -> Attributor:
     """Return an attributor as it is, or one made of a `Tracer` or of a function of a trace.
 
+    Of a `Tracer`, only findings count: where it merely suspects a step, the attributor abstains, so
+    that no guess becomes a sentence in a prompt. A function such as `tracer.attribute` is taken at
+    its word.
+
     Raises:
         TypeError: it is none of these.
     """
@@ -148,7 +152,7 @@ def as_attributor(tracer: Attributor | Tracer | Callable[[Trace], Verdict] | Non
         return tracer
     if tracer is None or isinstance(tracer, Tracer):
         tracer = tracer or Tracer()
-        return _FunctionAttributor(tracer.attribute, tracer.model)
+        return _TracerAttributor(tracer.attribute, tracer.model)
     judge = getattr(tracer, "attribute", tracer)  # a tracer of the user's own, or a function
     if callable(judge):
         return _FunctionAttributor(judge, getattr(judge, "__name__", type(judge).__name__))
@@ -169,6 +173,19 @@ class _FunctionAttributor(Attributor):
     def attribute(self, failure: FailedRun) -> Attribution:
         verdict = self._judge(failure.trace)
         return Attribution(failure, verdict, usage_of_verdict(verdict))
+
+
+class _TracerAttributor(_FunctionAttributor):
+    """An attributor made of a tracer; abstains where the verdict is only a suspicion."""
+
+    def attribute(self, failure: FailedRun) -> Attribution:
+        attribution = super().attribute(failure)
+        verdict = attribution.verdict
+        if verdict.level != "suspected":
+            return attribution
+        why = f"a step is only suspected ({verdict.reason}); nothing is learned from a suspicion"
+        doubt = {"agent": None, "step": None, "abstained": True, "abstain_reason": why}
+        return replace(attribution, verdict=verdict.model_copy(update=doubt))
 
 
 class Verified(Attributor):

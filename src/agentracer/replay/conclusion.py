@@ -47,6 +47,7 @@ def verdict_of(state: SearchState) -> Verdict:
         confidence=1.0 - luck,
         candidates=(Candidate(agent=agent, step=step, reason=reason),),
         calibrated=not open_points,
+        basis="replay",
         provenance=provenance,
         verification=_verification(proof, untried),
     )

@@ -221,7 +221,8 @@ def _in_short(attribution: Attribution) -> str:
     """The reason, what was done, and what would have helped."""
     verdict, trace = attribution.verdict, attribution.failure.trace
     reason = verdict.reason.strip() or "no reason was given"
-    lines = [f"In an earlier run this agent's step made the run fail: {reason}"]
+    what = "made the run fail" if verdict.level != "found" else "contradicted what it had got"
+    lines = [f"In an earlier run this agent's step {what}: {reason}"]
     if verdict.step is not None and (text := _did(trace, verdict.step)):
         lines.append(f"What it did there: {text}")
     if attribution.correction is not None and attribution.correction.content:

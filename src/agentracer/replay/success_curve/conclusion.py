@@ -77,6 +77,7 @@ def verdict_of_curve(
         reason=reason,
         confidence=min(1.0, share),
         calibrated=True,
+        basis="replay",
         verification=_verification(found, top, traces),
         **common,
     )

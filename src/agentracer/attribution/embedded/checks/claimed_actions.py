@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentracer.attribution.embedded.checks.findings import FindingLog
+from agentracer.attribution.embedded.checks.history import line_around
 from agentracer.attribution.embedded.kinds import FindingKinds
 from agentracer.attribution.embedded.text.lexicon import WORD_CLASSES
 from agentracer.attribution.embedded.text.sentences import claims
@@ -58,6 +59,11 @@ _ADMITS_MANUAL_WORK = KINDS.against(
     prior=0.0,
     detail="{phrase}",
 )
+_INVENTS_DATA = KINDS.decisive(
+    "invents_data",
+    "works with data that it says are not real",
+    detail="'{phrase}'",
+)
 _AGREES = KINDS.in_favour("agrees")
 _ONLY_ANNOUNCES = KINDS.in_favour("only_announces")
 _ONLY_CLOSES = KINDS.in_favour("only_closes")
@@ -95,6 +101,20 @@ _CONCLUSION = re.compile(
 )
 _MANUAL = re.compile(r"manual(?:ly)?\b|by hand\b")
 _INVENTION = re.compile(rf"(?:{'|'.join(sorted(WORD_CLASSES['invents']))})\b")
+_DATA = (
+    r"(?:data(?:set)?s?|numbers?|values?|figures?|prices?|results?|records?|entries|lists?|"
+    r"representations?|statistics|reviews?|responses?|tables?)"
+)
+_NOT_REAL = re.compile(
+    rf"(?:hypothetical|simulated|mock|dummy|fictional|fictitious|synthetic|made-up|invented|"
+    rf"placeholder|sample|illustrative) (?:\w+ )?{_DATA}\b|dummy (?:list|version)\b"
+    rf"|simulate (?:the|some|a) (?:\w+ ){{0,4}}{_DATA}\b"
+    rf"|assum(?:e|ing) the following (?:\w+ ){{0,3}}{_DATA}\b"
+)
+_REJECTION = re.compile(
+    r"(?:\bnot?\b|n't|\bwithout\b|\binstead of\b|\brather than\b|\bavoid|\breplac|\bremov|\breal\b"
+    r"|\bactual\b|\bif\b|\bused\b|\buses\b)[^.\n]{0,60}\Z"
+)
 _AGREEMENT = re.compile(
     r"agree with\b|i agree\b|seems? (?:to be )?(?:correct|accurate|right|sound)\b"
     r"|(?:is|are) (?:all )?(?:correct|accurate|consistent|valid)\b"
@@ -135,6 +155,7 @@ class _ActionsCheck:
         self.findings = FindingLog(KINDS, len(texts))
         self.failures, self.task = frozenset(signals.failures), signals.run.task.lower()
         self.before = _Before()
+        self.invented_data = False
         for step, text, new in zip(signals.run.steps, texts, new_facts, strict=True):
             contributes = new >= _NEW_FACTS
             if step.agent in signals.users:
@@ -159,6 +180,8 @@ class _ActionsCheck:
             acts = self.signals.code[step.index] or browsed
             prose = without_code_and_logs(text[:_LONGEST])
             concludes = self._compare_claims(step.index, prose, acts=acts)
+            if not browsed:
+                self._report_invented_data(step, text[:_LONGEST])
             if (contributes or concludes) and not browsed:
                 self._read_admissions(step.index, text[:_LONGEST].lower())
         before.result = result
@@ -186,6 +209,24 @@ class _ActionsCheck:
             intentions = _WORDS_PER_INTENTION * _count(_INTENTION, lower)
             self.findings.add(index, _ONLY_ANNOUNCES, min(intentions / (words + _SHORT_STEP), 1))
         return bool(conclusion)
+
+    def _report_invented_data(self, step: Step, text: str) -> None:
+        """Report the first step of the run that says its data are invented.
+
+        Later ones may speak of that step. Words of the task do not count, nor what is rejected.
+        """
+        lower = text.lower()
+        for match in () if self.invented_data else _NOT_REAL.finditer(lower):
+            before = lower[max(match.start() - 70, 0) : match.start()]
+            if (
+                _starts_word(lower, match.start())
+                and match[0] not in self.task
+                and not _REJECTION.search(before)
+            ):
+                self.invented_data = True
+                line = line_around(text, match.start()) if len(lower) == len(text) else ""
+                self.findings.add(step.index, _INVENTS_DATA, quote=line, phrase=match[0])
+                return
 
     def _read_admissions(self, index: int, lower: str) -> None:
         """Report a step that brings something it says it assumed, or found by hand.

@@ -29,19 +29,17 @@ _MISCOPIED_RESULT = KINDS.against(
     detail="it says {figure}, the result at step {place} says {original}",
     marks_first=False,
 )
+# These three are signals of the ranking and no evidence: a name may have several values, and a step
+# may go beyond a result, or use none of it, with good reason.
 _CHANGED_VALUE = KINDS.against(
     "changed_value",
-    "states another value than before",
-    prior=0.3,
+    "",
+    prior=0.0,
     detail="'{name}' is {value}, at step {step} it was {before}",
     marks_first=False,
 )
-_BEYOND_RESULT = KINDS.against(
-    "beyond_result", "claims more than the result before it holds", prior=0.0, marks_first=False
-)
-_IGNORES_RESULT = KINDS.against(
-    "ignores_result", "uses nothing of the result before it", prior=0.0, marks_first=False
-)
+_BEYOND_RESULT = KINDS.against("beyond_result", "", prior=0.0, marks_first=False)
+_IGNORES_RESULT = KINDS.against("ignores_result", "", prior=0.0, marks_first=False)
 
 
 def check_claims(facts: RunFacts) -> FindingLog:

@@ -20,7 +20,7 @@ from agentracer.trace import Observed
 
 __all__ = ["CONTENT", "FEATURES_VERSION", "FIRST", "MANAGED", "SHAPE", "Features", "Row"]
 
-FEATURES_VERSION = "6"
+FEATURES_VERSION = "7"
 """Changes whenever the same run may get other numbers: weights name the version they need."""
 
 MANAGED = "managed:"
@@ -59,9 +59,7 @@ _AGAINST, _EITHER, _FOR = Sign.AGAINST, Sign.EITHER, Sign.FOR
 
 # Who acts.
 _IS_ROLE = {
-    Role.WORKER: _declare(
-        "is_worker", _AGAINST, "is a worker's own contribution", prior=1.0, topic="worker"
-    ),
+    Role.WORKER: _declare("is_worker", _AGAINST, prior=1.0, topic="worker"),
     Role.INSTRUCTION: _declare(
         "is_instruction", _EITHER, "gives another agent its instruction", topic="instruction"
     ),

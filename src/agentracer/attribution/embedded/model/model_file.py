@@ -23,6 +23,8 @@ DEFAULT = "transfer"
 
 _FORMAT = "agentracer-embedded"
 _FORMAT_VERSION = 2
+_READABLE_FEATURES = frozenset({"6", FEATURES_VERSION})
+"""Version 6 had the same features; its checks read some figures and names that were none."""
 _LARGEST_FILE = 5_000_000  # bytes
 _REMEDY = "give a file written by `agentracer adapt` or training/embedded.py of this version"
 
@@ -102,7 +104,7 @@ def _parse(text: str, source: str | Path) -> Model:
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
         raise FormatError("not a model of the embedded tracer", source=source, remedy=_REMEDY)
     version, features = data.get("format_version"), data.get("features")
-    if version not in {1, _FORMAT_VERSION} or features != FEATURES_VERSION:
+    if version not in {1, _FORMAT_VERSION} or features not in _READABLE_FEATURES:
         problem = (
             f"made for format {version} and features {features!r}; "
             f"this version reads formats 1 and {_FORMAT_VERSION} and features {FEATURES_VERSION!r}"

@@ -73,7 +73,7 @@ class Signals:
     @cached_property
     def quoting(self) -> frozenset[int]:
         """Steps whose text is not an agent's own: reports of executions, users, shown pages."""
-        reporting = self.executors | self.users
+        reporting = self.executors | self.users | self._people
         return frozenset(
             step.index
             for step in self.run.steps
@@ -81,6 +81,13 @@ class Signals:
             or step.kind == "tool"
             or BROWSER_ACTION.match(step.content[:REPORT_HEAD].lower())
         )
+
+    @property
+    def _people(self) -> frozenset[str]:
+        """Agents that only ever say something, in a run in which models are called for others."""
+        called = {step.agent for step in self.run.steps if step.kind == "llm"}
+        speaking = {step.agent for step in self.run.steps if step.kind == "message"}
+        return frozenset(speaking - called if called else ())
 
     @cached_property
     def managers(self) -> frozenset[str]:
