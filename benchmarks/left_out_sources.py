@@ -24,7 +24,7 @@ from agentracer.formats import whowhen
 from agentracer.statistics import wilson
 from agentracer.trace import Trace
 
-PENALTY = 10.0
+PENALTIES = (10.0, 0.3)
 CONTENT_SCALE = 1.0
 POSITION = frozenset(
     feature.name
@@ -94,25 +94,24 @@ def candidates(others: Sequence[Example]) -> dict[str, Order]:
     """The models, as far as they are fitted, to the other sources alone."""
     shipped = shipped_model("transfer").weights
     shape = frozenset(feature.name for feature in SHAPE)
-    fitted = fit_path(others, [PENALTY], None, CONTENT_SCALE)[PENALTY]
-    placeless = [without(example, POSITION) for example in others]
-    shapeless = [without(example, shape) for example in others]
     orders = {
         "shipped weights": by_weights(shipped),
         "shipped weights, no position": by_weights(dropped(shipped, POSITION)),
         "shipped weights, no shape": by_weights(dropped(shipped, shape)),
-        "fitted to the other sources": by_weights(fitted),
-        "fitted, no position": by_weights(
-            fit_path(placeless, [PENALTY], None, CONTENT_SCALE)[PENALTY]
-        ),
-        "fitted, no shape": by_weights(
-            fit_path(shapeless, [PENALTY], None, CONTENT_SCALE)[PENALTY]
-        ),
     }
+    for label, names in (
+        ("", frozenset[str]()),
+        (", no position", POSITION),
+        (", no shape", shape),
+    ):
+        seen = [without(example, names) for example in others]
+        for penalty, weights in fit_path(seen, PENALTIES, None, CONTENT_SCALE).items():
+            name = f"fitted to the others{label}, penalty {penalty:g}"
+            orders[name] = by_weights(dropped(weights, names))
     first = {
         f"findings first, then {name}": findings_first(order) for name, order in orders.items()
     }
-    return {**orders, **first}
+    return {**orders, **{name: first[name] for name in list(first)[:2]}}
 
 
 def without(example: Example, names: frozenset[str]) -> Example:

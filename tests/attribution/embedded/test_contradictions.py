@@ -43,7 +43,7 @@ def decisive(findings):
     kinds = {
         "swapped_digits", "changed_identifier", "replaced_figure", "misreported_result",
         "drops_answer", "changes_answer", "states_after_failure", "states_after_empty_result",
-        "wrong_calculation",
+        "wrong_calculation", "invents_data",
     }  # fmt: skip
     return {(index, name) for index, step in enumerate(findings) for name in step if name in kinds}
 
@@ -147,6 +147,39 @@ def test_a_figure_after_a_failed_or_empty_result_is_found():
         assert found[1], result
         honest = said("I could not look it up; from memory it is 285601.")
         assert not decisive(findings_of(looked, honest, task="Bergen?"))
+
+
+# --- data that are made up
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "First, let's create a sample dataset and process it.",
+        "The site is down; we can simulate the red and green numbers for now.",
+        "Assuming the following prices: 3, 5 and 8.",
+        "# Dummy list of eateries\neateries = ['a', 'b']",
+    ],
+)
+def test_data_that_a_step_says_are_not_real_are_found_where_they_first_occur(text):
+    plan, wrong = said("Collect the data.", "planner"), said(text, "analyst")
+    quoted = said("The analyst's sample dataset gives 7.", "writer")
+    found = findings_of(plan, wrong, quoted, task="Which country had fewest athletes?")
+    assert decisive(found) == {(1, "invents_data")}
+    assert found[1]["invents_data"].quote in text
+
+
+@pytest.mark.parametrize(
+    ("text", "task"),
+    [
+        ("Do not use placeholder values; take real data.", "?"),
+        ("We replaced the mock data with what the page says.", "?"),
+        ("Draw a random number from the sample data.", "Use the sample data to test it."),
+        ("The sample size was 20 and the sample mean 3.", "?"),
+    ],
+)
+def test_data_that_are_rejected_or_given_by_the_task_are_not_invented(text, task):
+    assert not decisive(findings_of(said("Go.", "planner"), said(text), task=task))
 
 
 # --- what is no finding

@@ -30,6 +30,10 @@ SHIPPED = {"": DEFAULT, "transfer": "transfer", "in-domain": "in_domain"}
 """The arguments that ask for weights in the package, and what those are called there."""
 
 _EXPLAINED = 10  # candidates with evidence; the rest of the ranking goes without
+_UNMEASURED = (
+    "uncalibrated: how often such a contradiction is what made a run fail was measured on too few "
+    "runs"
+)
 _LISTED = 1_000  # candidates of a very long run
 _MOST_CHARACTERS = 5_000_000
 """Characters of a run that are read, which takes a few seconds. Of a larger run the longest texts
@@ -86,7 +90,6 @@ class EmbeddedBackend(Backend):
         found = decisive_step(features)
         candidates = _candidates(features, _order(ranking, found))
         if found is not None:
-            # How often a contradiction is the decisive error was not measured on enough runs.
             return Judgement(
                 basis="finding",
                 candidates=candidates,
@@ -95,6 +98,7 @@ class EmbeddedBackend(Backend):
                 confidence=ranking.probabilities[found],
                 reason=candidates[0].reason,
                 abstain_reason=None if self.target_error is None else self._uncalibrated(),
+                notes=(_UNMEASURED,),
                 versions=versions,
             )
         return Judgement(

@@ -58,7 +58,7 @@ def explain(features: Features, ranking: Ranking, index: int) -> tuple[str, tupl
             continue
         topics.add(topic)
         evidence.append(_evidence(features, index, name, wording))
-        if len(evidence) == _SHOWN:
+        if len(evidence) >= _SHOWN:
             break
     if not evidence:
         return "no single observation stands out at this step", ()
