@@ -73,7 +73,7 @@ _TECHNICAL_PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _SHORTEST_SWAP = 3  # digits; below it, a swap is another number
-_MOST_CANDIDATES = 40  # figures of one length, above which a swap may be chance
+_MOST_CANDIDATES = 40  # figures with the same digits that are looked at
 _LONGEST_REPORT = 80  # words of a text that reports one result
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _YEAR = re.compile(r"(?:19|20)\d\d\Z")
@@ -127,20 +127,19 @@ class ValuesCheck:
         if scalar is None or event.call is None or event.call.error is not None:
             return
         value = float(scalar[1].replace(",", ""))
-        source = Mention(event.step.index, True, event.text.strip(), scalar[1])
+        source = Mention(event.step.index, True, scalar[1], event.text.strip())
         self._scalars[agent] = _Scalar(value, scalar[1], event.call.name, source)
 
     def _compare(self, event: RunEvent, known: Known, text: str) -> None:
-        index = event.step.index
-        stated = [figure for figure in figures(text) if rounded(figure.value) not in known.values]
-        for figure in stated:
+        index, own = event.step.index, known.figures_of(text)
+        for figure in own:
             original = _swapped(figure, known, text)
             if original is not None and (
                 event.kind == "asked" or _is_alike(text, figure, original)
             ):
                 self._report(index, _SWAPPED_DIGITS, text, figure.start, figure.text, original)
         if index != self._signals.briefing:
-            self._compare_with_task(index, known, text, stated)
+            self._compare_with_task(index, known, text, own)
         if event.kind == "asked":
             invented = _invented(event, known)
             if invented is not None:
@@ -150,7 +149,7 @@ class ValuesCheck:
                 if source is not None:
                     self._report(index, _CHANGED_IDENTIFIER, text, start, token, source)
         elif text.strip():
-            self._compare_with_result(event, known, text, stated)
+            self._compare_with_result(event, known, text, own)
 
     def _report(
         self, index: int, kind: FindingKind, text: str, start: int, own: str, source: Mention
@@ -166,48 +165,50 @@ class ValuesCheck:
         )
 
     def _compare_with_task(
-        self, index: int, known: Known, text: str, stated: Sequence[Figure]
+        self, index: int, known: Known, text: str, own: Sequence[Figure]
     ) -> None:
         """Report a text that repeats all figures of the task but one, and has another instead."""
         task = known.task_figures
-        if len(task) <= _FEWEST_REPEATED or len({figure.value for figure in stated}) != 1:
+        others = {figure.value: figure for figure in own if figure.value not in task}
+        if len(task) <= _FEWEST_REPEATED or len(others) != 1:
             return
+        (foreign,) = others.values()
         held = values(text)
         missing = [figure for value, figure in task.items() if rounded(value) not in held]
-        if len(missing) != 1 or is_derived(stated[0].value, set(task)):
+        if len(missing) != 1 or rounded(foreign.value) in known.values:
             return
-        if not {figure.value for figure in figures(text)} - {stated[0].value} <= set(task):
-            return
-        self.findings.add(
-            index,
-            _REPLACED_FIGURE,
-            quote=line_around(text, stated[0].start),
-            figure=stated[0].text,
-            original=missing[0].text,
-        )
+        if not is_derived(foreign.value, set(task)):
+            self.findings.add(
+                index,
+                _REPLACED_FIGURE,
+                quote=line_around(text, foreign.start),
+                figure=foreign.text,
+                original=missing[0].text,
+            )
 
     def _compare_with_result(
-        self, event: RunEvent, known: Known, text: str, stated: Sequence[Figure]
+        self, event: RunEvent, known: Known, text: str, own: Sequence[Figure]
     ) -> None:
         """Report a short text with one figure that is not what its agent just got from a tool."""
         scalar = self._scalars.pop(event.step.agent, None)
         if scalar is None or text.count(" ") > _LONGEST_REPORT:
             return
-        if any(_rounds(f, scalar.value) for f in figures(text)) or _holds(text, scalar):
+        if any(_rounds(f, scalar.value) for f in own) or _holds(text, scalar):
             return
-        new = {figure.value for figure in stated}
-        own = {f.value for sentence in claims(text) for f in figures(sentence.text)} & new
-        if len(own) != 1 or len(new) != 1:
+        new = {f.value: f for f in own if rounded(f.value) not in known.values}
+        claimed = {f.value for sentence in claims(text) for f in figures(sentence.text)}
+        if len(new) != 1 or not claimed >= set(new):
             return
+        (figure,) = new.values()
         others = {*known.task_figures, *list(known.figures)[-20:], scalar.value}
-        if any(_follows(stated[0].value, scalar.value, other) for other in others):
+        if any(_follows(figure.value, scalar.value, other) for other in others):
             return
         self.findings.add(
             event.step.index,
             _MISREPORTED_RESULT,
-            quote=line_around(text, stated[0].start),
+            quote=line_around(text, figure.start),
             source=scalar.source,
-            figure=stated[0].text,
+            figure=figure.text,
             place=scalar.source.place,
             tool=scalar.tool,
             original=scalar.text,
@@ -217,21 +218,19 @@ class ValuesCheck:
 def _swapped(figure: Figure, known: Known, text: str) -> Mention | None:
     """The known figure of which this one is the same with two digits swapped."""
     digits = figure.text.replace(",", "")
-    if len(digits.replace(".", "")) < _SHORTEST_SWAP or _YEAR.match(digits):
+    if figure.value in known.figures or _YEAR.match(digits):
         return None
-    alike = [
-        source
-        for source in known.figures.values()
-        if len(source.text.replace(",", "")) == len(digits)
-    ]
-    if len(alike) > _MOST_CANDIDATES:
+    alike = known.by_digits.get(figure.digits)
+    if alike is None or len(digits.replace(".", "")) < _SHORTEST_SWAP:
         return None
-    stated = values(text)
-    for source in alike:
+    for source in alike[:_MOST_CANDIDATES]:
         original = source.text.replace(",", "")
-        if _YEAR.match(original) or float(original) in stated or not _is_swap(digits, original):
+        if _YEAR.match(original) or not _is_swap(digits, original):
             continue
-        return None if is_derived(figure.value, _recent(known)) else source
+        known_otherwise = rounded(figure.value) in known.values or float(original) in values(text)
+        if known_otherwise or is_derived(figure.value, _recent(known)):
+            return None
+        return source
     return None
 
 
@@ -290,7 +289,7 @@ def _recent(known: Known) -> set[float]:
 
 def _near_identifier(token: str, known: Known) -> Mention | None:
     """The only known identifier that differs from an unknown one in one or two characters."""
-    if token in known.identifiers or token.lower() in known.words:
+    if token in known.identifiers:
         return None
     folded = token.casefold()
     near = []

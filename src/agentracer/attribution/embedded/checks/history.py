@@ -20,8 +20,10 @@ __all__ = ["Known", "Mention", "RunEvent", "events", "identifiers", "line_around
 
 _LONGEST = 40_000  # characters of one text that are read
 _LONGEST_LINE = 160
-_IDENTIFIER = re.compile(r"(?<![\w/.-])(?=\w*\d)(?=\w*[A-Za-z])\w{5,40}(?![\w/-]|\.\w)")
-_WORD = re.compile(r"[^\W\d_]{3,}")
+_IDENTIFIER = re.compile(
+    r"(?<![\w/.-])(?:[A-Za-z_]++\d|\d++[A-Za-z_])\w*+(?![\w/-]|\.\w)", re.ASCII
+)
+_IDENTIFIER_LENGTHS = range(5, 41)
 _MOST_FIGURES = 2_000  # of a run that are kept with their source
 
 Kind = Literal["said", "asked", "result"]
@@ -65,23 +67,28 @@ class Mention:
     Attributes:
         step: that stated it.
         is_result: whether a tool or an execution stated it.
-        line: the line around it, verbatim.
         text: as it was written there.
+        context: the text that holds it.
+        start: where in it.
     """
 
     step: int | None
     is_result: bool
-    line: str
     text: str
+    context: str
+    start: int = 0
+
+    @property
+    def line(self) -> str:
+        """The line around it, verbatim."""
+        return line_around(self.context, self.start)
 
     @property
     def place(self) -> str:
         """`the task`, `the result at step 3` or `step 3`; without the name of an agent."""
         if self.step is None:
             return "the task"
-        if self.is_result:
-            return f"the result at step {self.step}"
-        return f"step {self.step}"
+        return f"the result at step {self.step}" if self.is_result else f"step {self.step}"
 
 
 @dataclass
@@ -89,31 +96,49 @@ class Known:
     """What a run has stated so far.
 
     Attributes:
-        values: of all numbers, in any spelling.
-        words: of three letters or more, in lower case.
+        signals: of the run.
+        has_calls: whether the run has tool calls: without one, identifiers are not compared.
         figures: value -> where it was first stated as a figure.
+        by_digits: the digits of a figure in order -> those figures.
         identifiers: identifier -> where it was first stated.
         task_figures: value -> the figure of the task.
     """
 
     signals: Signals
-    values: set[float] = field(default_factory=set)
-    words: set[str] = field(default_factory=set)
+    has_calls: bool
     figures: dict[float, Mention] = field(default_factory=dict)
+    by_digits: dict[str, list[Mention]] = field(default_factory=dict)
     identifiers: dict[str, Mention] = field(default_factory=dict)
     task_figures: dict[float, Figure] = field(default_factory=dict)
+    _values: set[float] = field(default_factory=set)
+    _unread: list[str] = field(default_factory=list)
     _links: set[int] = field(default_factory=set)
+    _last: tuple[str, list[Figure]] = ("", [])
 
     @classmethod
     def at_start(cls, signals: Signals) -> Known:
         """What is known before the first step: the task, and what the agents were told."""
-        known, run = cls(signals), signals.run
+        run = signals.run
+        known = cls(signals, any(step.tool_calls for step in run.steps))
         task = run.task[:_LONGEST]
-        known._learn(task, None, is_result=False)
         known.task_figures = {figure.value: figure for figure in figures(task)}
-        for agent in run.agents:
-            known._learn_words((agent.system_prompt or "")[:_LONGEST])
+        known._learn(task, None, is_result=False)
+        known._unread += [(agent.system_prompt or "")[:_LONGEST] for agent in run.agents]
         return known
+
+    @property
+    def values(self) -> set[float]:
+        """All numbers that are known, in any spelling. Texts are read for them when first asked."""
+        for text in self._unread:
+            self._values |= values(text)
+        self._unread.clear()
+        return self._values
+
+    def figures_of(self, text: str) -> list[Figure]:
+        """The figures of a text; those of the last one are kept."""
+        if self._last[0] is not text:
+            self._last = text, list(figures(text))
+        return self._last[1]
 
     def read(self, step: Step) -> None:
         """Take in the messages that a step read and that are no steps themselves."""
@@ -121,7 +146,7 @@ class Known:
         while position is not None and position not in self._links:
             self._links.add(position)
             link = run.contexts[position]
-            self._learn_words(run.messages[link.message].content[:_LONGEST])
+            self._unread.append(run.messages[link.message].content[:_LONGEST])
             position = link.parent
 
     def learn(self, event: RunEvent) -> None:
@@ -131,27 +156,24 @@ class Known:
         self._learn(event.text, step.index, is_result=outside)
 
     def _learn(self, text: str, step: int | None, *, is_result: bool) -> None:
-        self._learn_words(text)
+        self._unread.append(text)
         if len(self.figures) < _MOST_FIGURES:
-            for figure in figures(text):
+            for figure in self.figures_of(text):
                 if figure.value not in self.figures:
-                    line = line_around(text, figure.start)
-                    self.figures[figure.value] = Mention(step, is_result, line, figure.text)
-        if len(self.identifiers) < _MOST_FIGURES:
+                    mention = Mention(step, is_result, figure.text, text, figure.start)
+                    self.figures[figure.value] = mention
+                    self.by_digits.setdefault(figure.digits, []).append(mention)
+        if self.has_calls and len(self.identifiers) < _MOST_FIGURES:
             for token, start in identifiers(text):
                 if token not in self.identifiers:
-                    line = line_around(text, start)
-                    self.identifiers[token] = Mention(step, is_result, line, token)
-
-    def _learn_words(self, text: str) -> None:
-        self.values |= values(text)
-        self.words.update(map(str.lower, _WORD.findall(text)))
+                    self.identifiers[token] = Mention(step, is_result, token, text, start)
 
 
 def identifiers(text: str) -> Iterator[tuple[str, int]]:
     """The words of letters and digits in a text, such as `HAT136`, and where they begin."""
     for match in _IDENTIFIER.finditer(text):
-        yield match[0], match.start()
+        if len(match[0]) in _IDENTIFIER_LENGTHS:
+            yield match[0], match.start()
 
 
 def line_around(text: str, position: int) -> str:
