@@ -19,7 +19,6 @@ def trace_of(*contents, success=False, kind="message", agents=("a", "b"), **fact
     [
         (trace_of("x", "y", success=True), "the run succeeded"),
         (trace_of(), "the trace has no steps"),
-        (trace_of("x"), "the run has a single step"),
         (trace_of("", " "), "no step has any content: record the texts of the messages"),
     ],
 )
@@ -79,3 +78,10 @@ def test_a_call_alone_is_content():
     other = Step(index=1, agent="b", content="")
     trace = Trace(id="t", observed=Observed(steps=(step, other), outcome=Outcome(success=False)))
     assert judgeability(trace)
+
+
+def test_a_run_of_one_step_is_not_blamed_on_it():
+    verdict = Tracer().attribute(trace_of("x"))
+    assert not verdict.stands_out
+    assert "the run has a single step" in verdict.reason
+    assert "the run has a single step: there is none to tell it from" in verdict.notes

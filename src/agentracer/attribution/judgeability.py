@@ -77,8 +77,6 @@ def _problem(trace: Trace) -> str:
         return "the trace has no steps"
     if not any(_has_content(step) for step in run.steps):
         return f"no step has any content: {_switch(trace)}, and record the run again"
-    if len(run.steps) == 1:
-        return "the run has a single step: there is none to tell it from"
     return ""
 
 
@@ -103,7 +101,9 @@ def _notes(trace: Trace) -> Iterator[str]:
 
 
 def _run_notes(run: Observed) -> Iterator[str]:
-    if len(run.agent_names) == 1:
+    if len(run.steps) == 1:
+        yield "the run has a single step: there is none to tell it from"
+    elif len(run.agent_names) == 1:
         yield "the trace names a single agent: steps are ranked, agents cannot be told apart"
     calls = [step for step in run.steps if step.kind == "llm"]
     if calls and all(step.reads is None for step in calls):

@@ -155,7 +155,7 @@ def confidence(verdict: Verdict) -> str:
     1 whatever the candidate did, so it is not shown.
     """
     if verdict.level == "found":
-        return "checked in the run itself; not proved by replay"
+        return "checked in the run itself; not proved"
     if verdict.calibrated:
         return f"{likelihood(verdict.confidence)}, {percent(verdict.confidence)}"
     if verdict.basis in {"ranking", "finding"}:
@@ -227,7 +227,7 @@ def settling(verdict: Verdict, *, replayable: bool | None = None) -> str:
     judge = f"agentracer attribute {verdict.trace_id} --model openai:MODEL@URL"
     if replayable is False:
         return f"a language model can judge it: {judge}" if verdict.basis != "judge" else ""
-    return f"to prove it by replay: {prove}"
+    return f"to prove it: {prove}"
 
 
 def proof_status(proof: Verification) -> str:

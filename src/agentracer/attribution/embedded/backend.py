@@ -211,6 +211,8 @@ def _quoting(run: Observed, candidate: Candidate) -> Candidate:
 
 def _reason(run: Observed, ranking: Ranking, first: Candidate) -> str:
     """Why this step is ranked first, and why its confidence is uncalibrated if it is."""
+    if len(run.steps) == 1:
+        return "uncalibrated: the run has a single step, there is none to tell it from"
     ranked = first.reason.replace("this step", "it", 1)
     parts = [f"no check found a contradiction; step {first.step} is ranked first: {ranked}"]
     if ranking.out_of_distribution is not None:

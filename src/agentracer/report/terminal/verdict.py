@@ -84,9 +84,10 @@ def _print_blame(verdict: Verdict, trace: Trace, writer: ConsoleWriter) -> None:
         writer.line(
             plain(f"this verdict is about another trace: {verdict.trace_id}", "bold"), indent=2
         )
-    if not verdict.stands_out:
-        return
     writer.blank()
+    if not verdict.stands_out:
+        _print_end(trace, writer)
+        return
     writer.line(plain("From this step to the end of the run:", "dim"))
     _print_chain(verdict, trace, writer)
 
@@ -110,6 +111,11 @@ def _print_chain(verdict: Verdict, trace: Trace, writer: ConsoleWriter) -> None:
         else:
             lead.pad_right(wide - lead.cell_len + 2)
             writer.text(quote, indent=2, rows=2, lead=lead)
+    _print_end(trace, writer)
+
+
+def _print_end(trace: Trace, writer: ConsoleWriter) -> None:
+    """Print how the run ended, its answer and the expected one."""
     outcome = trace.outcome
     writer.line(plain("end, ", "bold"), outcome_of(formatting.outcome(outcome)), indent=2)
     if outcome.error is not None:
