@@ -317,6 +317,21 @@ def test_an_agent_called_as_a_tool_knows_the_step_it_runs_in(world):
     assert trace.steps[-1].parent is None
 
 
+def test_a_team_that_a_plain_function_starts_in_its_thread_runs_inside_the_call(world):
+    def team(task: str) -> str:
+        """Solve it."""
+        result = asyncio.run(teams.round_robin(world).run(task=task))
+        return str(result.messages[-1].to_text())
+
+    trace = recorded(teams.agent(world, "supervisor", tools=[team], max_tool_iterations=9))
+    call = trace.steps[0].tool_calls[0]
+    inner = [step for step in trace.steps if step.agent != "supervisor"]
+    assert {step.agent for step in inner} == {"planner", "solver", "reporter"}
+    places = {(step.parent, step.attributes["inside_call"]) for step in inner}
+    assert places == {(0, call.id)}
+    assert len(Store().ids()) == 1
+
+
 def test_handoffs_say_to_whom(world):
     trace = recorded(teams.swarm(world))
     assert [step.to for step in trace.steps] == ["solver", None, "reporter", None]
