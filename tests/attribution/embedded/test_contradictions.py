@@ -108,7 +108,14 @@ def test_another_value_than_the_only_one_the_tool_returned_is_found():
     assert (
         found[1]["misreported_result"].detail == "it states 9; the result at step 0, of add, is 7"
     )
-    for report in ("The sum is 7.", "7 * 10 = 70", "That makes 70.", "seven", "Then 3 more: 10."):
+    for report in (
+        "{'run_tool_call_count': {'__all__': 2}}",
+        "The sum is 7.",
+        "7 * 10 = 70",
+        "That makes 70.",
+        "seven",
+        "Then 3 more: 10.",
+    ):
         assert not decisive(findings_of(added, said(report), task=TASK)), report
 
 

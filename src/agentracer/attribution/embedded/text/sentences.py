@@ -96,9 +96,11 @@ def is_claim(sentence: str) -> bool:
     """Whether the author of a sentence states it as a fact of their own.
 
     False for questions, requests and plans (an imperative, `should`, `will`), conditions,
-    negations, quotations, and anything too long to be a sentence.
+    negations, quotations, data, and anything too long to be a sentence.
     """
     if len(sentence) > _LONGEST_SENTENCE or sentence.rstrip("*_\"') ").endswith("?"):
+        return False
+    if sentence.startswith(("{", "[{", "[[", "<")):  # data or markup
         return False
     if _QUOTED_LINE.match(sentence) or _UNCERTAIN.search(sentence) or _QUOTATION.search(sentence):
         return False
