@@ -7,7 +7,16 @@ import pytest
 
 from agentracer.attribution import Tracer
 from agentracer.attribution.embedded.model.features import Features
-from agentracer.trace import AgentInfo, ErrorInfo, Observed, Outcome, Step, ToolCall, Trace
+from agentracer.trace import (
+    AgentInfo,
+    ErrorInfo,
+    Observed,
+    Outcome,
+    Step,
+    TokenUsage,
+    ToolCall,
+    Trace,
+)
 
 from .findings import by_name
 
@@ -43,7 +52,7 @@ def decisive(findings):
     kinds = {
         "swapped_digits", "changed_identifier", "replaced_figure", "misreported_result",
         "drops_answer", "changes_answer", "states_after_failure", "states_after_empty_result",
-        "wrong_calculation", "invents_data",
+        "wrong_calculation", "invents_data", "ends_with_nothing",
     }  # fmt: skip
     return {(index, name) for index, step in enumerate(findings) for name in step if name in kinds}
 
@@ -138,6 +147,19 @@ def test_an_answer_that_was_agreed_on_and_dropped_is_found_at_the_last_message()
     disputed = (steps[0], said("The result is 17.", "checker"), steps[2])
     for run in (kept, spelled, disputed):
         assert not decisive(findings_of(*run, task="How many eggs does she sell?"))
+
+
+def test_a_run_that_ends_with_an_empty_message_is_found():
+    worked, empty = said("14 * 24 = 336, so 66 are left.", "expert"), said("", "writer")
+    verdict = verdict_on(worked, empty, task="How many rolls are left?", answer="")
+    assert (verdict.level, verdict.step) == ("found", 1)
+    assert "ends the run with an empty message" in verdict.reason
+    told = {"task": "How many rolls are left?", "answer": "66"}
+    assert not decisive(findings_of(worked, empty, **told))  # the answer came another way
+    lost = empty | {"usage": TokenUsage(output_tokens=40)}  # its text was not recorded
+    message = empty | {"kind": "message"}
+    for last in (lost, message):
+        assert not decisive(findings_of(worked, last, task="How many?"))
 
 
 # --- results that hold nothing

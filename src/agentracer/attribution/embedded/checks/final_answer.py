@@ -2,13 +2,13 @@
 
 Two steps of different agents that conclude the same, or a step that concludes what a tool returned,
 have an answer. Where the last message lacks it, or states another one, that message is reported,
-with the steps that had it. Linear in the text of the run.
+with the steps that had it; so is a last message that is empty. Linear in the text of the run.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agentracer.attribution.embedded.checks.findings import FindingLog
@@ -36,6 +36,11 @@ _CHANGED = KINDS.decisive(
     "ends the run with another answer than the steps before it agree on",
     detail="it concludes {own}; {places} conclude {answer}",
 )
+_EMPTY_END = KINDS.decisive(
+    "ends_with_nothing",
+    "ends the run with an empty message",
+    detail="step {place} had written text, and the run has no answer",
+)
 
 _CONCLUSION = re.compile(
     r"(?:\b(?:answer|result|solution|total|sum|conclusion)\b[^\n.;:=]{0,60}?"
@@ -47,6 +52,7 @@ _CONCLUSION = re.compile(
 _REACH = 80  # characters behind the words of a conclusion in which its figure stands
 _LONGEST = 8_000  # characters of a step that are looked at, from its end
 _LONGEST_RESULT = 2_000  # characters of a tool's result
+_EMPTY_TOKENS = 8  # up to which a model's answer may be empty; more were not recorded as text
 _SHOWN_PLACES = 3
 
 
@@ -69,6 +75,11 @@ def check_answer(signals: Signals) -> FindingLog:
     run = signals.run
     findings = FindingLog(KINDS, len(run.steps))
     steps = [step for step in run.steps if step.index not in signals.quoting]
+    if _ends_with_nothing(steps) and not (run.outcome.answer or "").strip():
+        before = next(step for step in reversed(steps) if step.content.strip())
+        source = Mention(before.index, False, "", before.content)
+        findings.add(steps[-1].index, _EMPTY_END, place=before.index, source=source)
+        return findings
     last = next((step for step in reversed(steps) if _is_message(step)), None)
     if last is None or last is not steps[-1] or last.tool_calls:
         return findings
@@ -127,6 +138,16 @@ def _from_tool(run: Observed, conclusions: list[_Conclusion], last: Step) -> lis
     }
     has_figure = any(True for _ in figures(last.content))
     return [found] if rounded(found.value) in returned and not has_figure else []
+
+
+def _ends_with_nothing(steps: Sequence[Step]) -> bool:
+    """Whether a model's last answer is empty, in a run whose texts were recorded."""
+    if not steps or not any(step.content.strip() for step in steps):
+        return False
+    last = steps[-1]
+    generated = last.usage is not None and (last.usage.output_tokens or 0) > _EMPTY_TOKENS
+    silent = not last.content.strip() and not last.tool_calls and last.error is None
+    return last.kind == "llm" and silent and not generated
 
 
 def _is_message(step: Step) -> bool:
