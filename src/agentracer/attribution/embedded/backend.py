@@ -35,7 +35,7 @@ _UNMEASURED = (
     "runs"
 )
 _LISTED = 1_000  # candidates of a very long run
-_MOST_CHARACTERS = 5_000_000
+_MOST_CHARACTERS = 3_000_000
 """Characters of a run that are read, which takes a few seconds. Of a larger run the longest texts
 are read in part, and a note of the verdict says so."""
 
