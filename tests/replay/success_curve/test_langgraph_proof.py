@@ -252,9 +252,20 @@ def test_a_tool_result_that_lost_the_run_is_blamed_on_the_tool(tmp_path):
     store = Store(tmp_path)
     trace = failed_run(team, inputs, check, store)
     wrong[0] = False
-    search = find_decisive(trace, System(lambda: team.invoke(inputs), check, store))
+    running, most = [0], [0]
+
+    def run():
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        try:
+            return team.invoke(inputs)
+        finally:
+            running[0] -= 1
+
+    search = find_decisive(trace, System(run, check, store))
     assert search.verdict.step == 0
     assert "the result of clock lost it" in search.verdict.reason
+    assert most == [1]  # no two replays at once, unless `workers` allows it
 
 
 def test_a_model_that_takes_no_temperature_is_said_to(tmp_path):

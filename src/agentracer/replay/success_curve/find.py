@@ -237,7 +237,9 @@ def _test_tools(state: CurveSearch, settings: SearchSettings) -> SearchProgram:
     if step.kind != "llm" or not tools or inner:
         return
     request = ReplayRequest((), "prefix", record_prefix(state.trace, top + 1, tool_results=False))
-    results: Sequence[ReplayResult] = yield (request,) * _TOOL_REPLAYS
+    results: list[ReplayResult] = []
+    for made in range(0, _TOOL_REPLAYS, settings.workers):  # no more at once than the user allows
+        results += yield (request,) * min(settings.workers, _TOOL_REPLAYS - made)
     usable = [
         success for result in results if (success := state.outcome(top + 1, result)) is not None
     ]
