@@ -68,7 +68,7 @@ def _camel(version: str) -> Environment:
 
 def _langgraph(version: str, langchain: str) -> Environment:
     packages = (
-        *(f"langgraph=={version}", f"langchain=={langchain}", "langchain-openai>=1.0,<2"),
+        *(f"langgraph=={version}", f"langchain{langchain}", "langchain-openai>=1.0,<2"),
         *("langgraph-supervisor>=0.0.31", "langgraph-swarm>=0.1"),
     )
     return Environment("langgraph", version, packages)
@@ -77,7 +77,9 @@ def _langgraph(version: str, langchain: str) -> Environment:
 ENVIRONMENTS = (
     *(_autogen("0.7.0"), _autogen("0.7.3"), _autogen("0.7.5")),
     *(_camel("0.2.84"), _camel("0.2.87"), _camel("0.2.90")),
-    *(_langgraph("1.1.0", "1.2.15"), _langgraph("1.1.10", "1.2.18"), _langgraph("1.2.24", "1.5.2")),
+    _langgraph("1.1.10", "==1.2.18"),
+    _langgraph("1.2.10", ">=1.3,<1.5"),
+    _langgraph("1.2.24", "==1.5.2"),
 )
 
 

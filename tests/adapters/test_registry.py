@@ -88,7 +88,7 @@ def test_an_untested_version_is_warned_of_once(monkeypatch, caplog):
             agentracer.instrument("langgraph")
             agentracer.uninstrument()
     (warning,) = [record.getMessage() for record in caplog.records]
-    assert "langgraph 9.9 is installed; capture was tested with 1.1 to 1.2" in warning
+    assert "langgraph 9.9 is installed; capture was tested with 1.1.10 to 1.2" in warning
 
 
 def test_a_tested_version_is_not_warned_of(monkeypatch, caplog):
