@@ -46,7 +46,7 @@ _OFFICIAL = "https://api.openai.com/v1"
 _BYTES_PER_TOKEN = 3  # fewer than any tokenizer in use needs for text; code comes near
 _LEAST_BYTES_PER_TOKEN_READ = 16  # above that a server has not read all of the prompt
 _COUNTS_KEPT = 1_024  # token counts of texts
-_LONGEST_WAIT = 30.0  # seconds between two tries
+_LONGEST_WAIT = 30.0  # seconds between two tries, and for what a server says about itself
 _RETRIED = frozenset({408, 409, 425, 429})
 _OPTIONAL = ("response_format", "structured_outputs", "seed", "temperature", "max_tokens")
 _TOO_LONG = re.compile(
@@ -304,7 +304,7 @@ class OpenAICompatible:
         return self._facts
 
     async def _fetch_facts(self) -> ServerFacts:
-        async with asyncio.timeout(min(self.timeout, 10)):
+        async with asyncio.timeout(min(self.timeout, _LONGEST_WAIT)):
             return await ask_server(self._ask, self.model, await self._listed())
 
     async def _listed(self) -> Mapping[str, Any]:
