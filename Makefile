@@ -23,8 +23,10 @@ help: ## this list; PYTHON=… chooses the interpreter, `make clean` removes the
 demo: $(DEMO)/ready ## run a real team that fails: capture, verdict, proof by replay, report
 	$(DEMO)/bin/agentracer demo
 
-test: $(TEST)/ready ## run the tests
-	$(TEST)/bin/python -m pytest -m "not slow"
+# Tests that measure time run after the others, alone.
+test: $(TEST)/ready ## run the tests, one process on each core
+	$(TEST)/bin/python -m pytest -n auto --dist loadfile -m "not slow and not timing"
+	$(TEST)/bin/python -m pytest -m "timing and not slow"
 
 test-slow: $(TEST)/ready ## run the tests that take longer
 	$(TEST)/bin/python -m pytest -m slow
