@@ -163,7 +163,9 @@ def score(completion: str, key: AnswerKey, settings: Reward) -> Parts:
     """Score one completion."""
     if not format_gate(completion):
         return Parts(0.0, formed=False)
-    said: Answer | Unreadable = answers.parse_blame("tagged", completion, key, key.steps)
+    said: Answer | Unreadable = answers.parse_blame(
+        "tagged", completion, key, key.steps, abstain=key.step is None
+    )
     if isinstance(said, Unreadable):
         return Parts(0.0, formed=False)
     step = step_reward(said.step, key.step, sigma=settings.sigma)

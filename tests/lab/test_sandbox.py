@@ -200,6 +200,7 @@ while time.monotonic() < end:
 
 
 @LINUX
+@pytest.mark.timing
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
 def test_a_fork_bomb_is_contained(bomb):
     counts = []

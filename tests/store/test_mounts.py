@@ -129,7 +129,7 @@ class TestFullDisk:
             filler.write_bytes(b"x" * 100_000)
         done = cli("attribute", run.id)
         assert done.returncode == 0
-        assert "writer, step 0" in done.stdout
+        assert "step 0 (writer)" in done.stdout
         assert "note: " in done.stderr
         assert "the verdict cannot be saved (No space left on device)" in done.stderr
         page = tmp_path / "run.html"
@@ -142,7 +142,7 @@ class TestReadOnlyStore:
     def test_attribute_prints_the_verdict_and_a_note_that_it_is_not_kept(self, read_only_store):
         done = cli("attribute", "latest")
         assert done.returncode == 0
-        assert "writer, step 0" in done.stdout
+        assert "step 0 (writer)" in done.stdout
         assert "the verdict cannot be saved (Read-only file system)" in done.stderr
         assert "Traceback" not in done.stderr
 

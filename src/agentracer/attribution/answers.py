@@ -320,10 +320,10 @@ def _without_step(raw: _RawAnswer, text: str, *, abstain: bool) -> Answer | Unre
         return Unreadable(f"{raw.label!r} is not the label of a step", text)
     if not abstain:
         return Unreadable("it names no step, though the run failed", text)
-    note = ""
-    if raw.agent.casefold() not in {"", ABSTAIN}:
-        note = f"the judge names {raw.agent!r} but no step: read as blaming no step"
-    return Answer(None, reason=raw.reason, note=note)
+    if raw.agent.casefold() in {"", ABSTAIN} and raw.label:
+        return Answer(None, reason=raw.reason)
+    note = f"the judge names {raw.agent!r} but no step: read as blaming no step"
+    return Answer(None, reason=raw.reason, note=note, contradicts=True)
 
 
 def _step(label: str, view: Names) -> int | None:

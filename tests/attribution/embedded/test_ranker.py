@@ -13,6 +13,7 @@ from agentracer.attribution.embedded import EmbeddedBackend
 from agentracer.attribution.embedded.model.features import Features
 from agentracer.attribution.embedded.model.model_file import shipped_model
 from agentracer.attribution.embedded.model.ranker import agent_shares, likely_steps, rank
+from agentracer.attribution.judgeability import judgeability
 from agentracer.formats import whowhen
 from agentracer.trace import (
     ErrorInfo,
@@ -199,7 +200,9 @@ def test_a_run_of_another_shape_is_called_uncalibrated(trace):
 def test_it_abstains_where_the_promised_error_cannot_be_kept_and_keeps_its_list(whowhen_logs):
     logs = whowhen.load_directory(whowhen_logs)
     plain = Tracer("embedded:in-domain")
-    surest = max(logs, key=lambda trace: plain.attribute(trace).confidence)
+    # A verdict by a finding is not calibrated, so it passes no promise.
+    calibrated = [trace for trace in logs if plain.attribute(trace).calibrated]
+    surest = max(calibrated, key=lambda trace: plain.attribute(trace).confidence)
     strict = Tracer(EmbeddedBackend("in-domain", target_error=0.01)).attribute(surest)
     assert strict.abstained
     assert "at most 1%" in strict.abstain_reason
@@ -272,8 +275,10 @@ def runs(draw):
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_run_at_all_gets_a_verdict_that_blames_only_what_it_holds(trace):
     verdict = Tracer("embedded", top_k=100).attribute(trace)  # the Tracer checks quotes too
-    assert verdict.abstained == (not trace.steps)
-    assert sorted(c.step for c in verdict.candidates) == [step.index for step in trace.steps]
+    judged = bool(judgeability(trace))
+    assert verdict.abstained == (not judged)
+    blamed = [step.index for step in trace.steps] if judged else []
+    assert sorted(c.step for c in verdict.candidates) == blamed
     assert sum(verdict.agents.values()) <= 1 + 1e-9
 
 

@@ -110,6 +110,8 @@ def _test_note(test: Confirmation | None) -> str:
     )
     if test.passed:
         return f"{counts} (exact test, p = {test.p_value:.3g})"
+    if not test.finished:
+        return f"{counts}: the exact test was not finished, it takes {test.size} of each"
     p_value = f"p = {test.p_value:.3g}, needed: below {test.alpha:.3g}"
     return f"{counts}: the exact test does not pass ({p_value})"
 

@@ -103,6 +103,7 @@ class Confirmation:
         without: successes and replays with the steps before it kept.
         with_step: successes and replays with the step kept too.
         p_value: of the exact test, one-sided; 1.0 while it is open.
+        finished: whether enough replays were made to decide it.
     """
 
     step: int
@@ -112,6 +113,7 @@ class Confirmation:
     with_step: tuple[int, int] = (0, 0)
     p_value: float = 1.0
     passed: bool = False
+    finished: bool = False
 
     def add(self, prefix: int, success: bool) -> None:
         """Count one replay that keeps the step, or only the steps before it."""
@@ -466,7 +468,7 @@ def _confirm(
         for prefix, success in zip(batch.prefixes, outcomes, strict=False):
             if success is not None:
                 test.add(prefix, success)
-    test.p_value = _worst_p(test)
+    test.p_value, test.finished = _worst_p(test), True
     test.passed = test.p_value < alpha
 
 

@@ -102,6 +102,7 @@ class Known:
         by_digits: the digits of a figure in order -> those figures.
         identifiers: identifier -> where it was first stated.
         task_figures: value -> the figure of the task.
+        derivations: how often a figure was compared with sums and products of known ones.
     """
 
     signals: Signals
@@ -110,6 +111,7 @@ class Known:
     by_digits: dict[str, list[Mention]] = field(default_factory=dict)
     identifiers: dict[str, Mention] = field(default_factory=dict)
     task_figures: dict[float, Figure] = field(default_factory=dict)
+    derivations: int = 0
     _values: set[float] = field(default_factory=set)
     _unread: list[str] = field(default_factory=list)
     _links: set[int] = field(default_factory=set)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 __all__ = ["Figure", "figures", "is_derived", "rounded", "values"]
@@ -149,24 +150,66 @@ def is_derived(value: float, known: set[float]) -> bool:
         _close(value, term * factor) for term in terms for factor in (0.01, 100.0, 0.001, 1000.0)
     ):
         return True
-    return any(
-        _close(value, result)
-        for first in terms
-        for second in terms
-        for result in _combined(first, second)
-    )
+    ordered = sorted(terms)
+    widest = max(_TOLERANCE, 0.0006 * abs(value))  # what `_close` may accept at most
+    for first in terms:
+        for partner, combined in _combinations(value, first):
+            place = bisect_left(ordered, partner)
+            # Each combination is monotonic in its second term, so only the next ones can fit.
+            for second in ordered[max(0, place - 1) : place + 1]:
+                result = combined(first, second)
+                if abs(value - result) <= widest and _close(value, result):
+                    return True
+    return False
 
 
-def _combined(first: float, second: float) -> Iterator[float]:
-    yield first + second
-    yield first - second
-    yield first * second
-    yield first * second / 100
-    yield first * (1 + second / 100)
-    yield first * (1 - second / 100)
-    if second:
-        yield first / second
-        yield 100 * first / second
+def _combinations(
+    value: float, first: float
+) -> Iterator[tuple[float, Callable[[float, float], float]]]:
+    """For each way to combine two terms: the second one that would give exactly this value."""
+    yield value - first, _sum
+    yield first - value, _difference
+    if first:
+        share = value / first
+        yield share, _product
+        yield 100 * share, _percentage
+        yield 100 * (share - 1), _increase
+        yield 100 * (1 - share), _decrease
+    if value:
+        yield first / value, _quotient
+        yield 100 * first / value, _share
+
+
+def _sum(first: float, second: float) -> float:
+    return first + second
+
+
+def _difference(first: float, second: float) -> float:
+    return first - second
+
+
+def _product(first: float, second: float) -> float:
+    return first * second
+
+
+def _percentage(first: float, second: float) -> float:
+    return first * second / 100
+
+
+def _increase(first: float, second: float) -> float:
+    return first * (1 + second / 100)
+
+
+def _decrease(first: float, second: float) -> float:
+    return first * (1 - second / 100)
+
+
+def _quotient(first: float, second: float) -> float:
+    return first / second if second else math.nan
+
+
+def _share(first: float, second: float) -> float:
+    return 100 * first / second if second else math.nan
 
 
 def _close(first: float, second: float) -> bool:
