@@ -37,7 +37,7 @@ _ANY_EMITTER = (
     f"turn on the recording of contents in the instrumentation that wrote it, such as {_CAPTURE}"
 )
 _CUT = re.compile(
-    r"(?:\.{3}|…)?\s*[\[(<](?:truncated|\d[\d,]* (?:more )?char)[^\n]{0,40}\Z", re.IGNORECASE
+    r"(?:\.{3}|…)?\s{0,9}[\[(<](?:truncated|\d[\d,]* (?:more )?char)[^\n]{0,40}\Z", re.IGNORECASE
 )
 _END = 80  # characters at the end of a text in which a cut is marked
 _MOST_CUT = 0.2  # share of the steps from which cut texts are mentioned

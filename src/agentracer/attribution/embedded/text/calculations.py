@@ -141,7 +141,7 @@ def _may_begin(before: str) -> bool:
     if word is None or before[-1:] not in {" ", "\t"}:
         return False
     if word[1].lower() == "and":
-        return re.search(r"\d[\w%.]*[ \t]+and[ \t]*\Z", before) is None
+        return re.search(r"\d[\w%.]{0,20}[ \t]{1,9}and[ \t]{0,9}\Z", before) is None
     return len(word[1]) > 1 and word[1].lower() not in _TAKES_OPERAND
 
 
