@@ -34,7 +34,8 @@ work write
 """
 _IMPERATIVES = frozenset(_IMPERATIVE_WORDS.split())
 _UNCERTAIN = re.compile(
-    r"\b(?=[a-z][a-z.])(?:if|once|unless|until|whether|suppose|assum\w+|hypothetical\w*|for example|for instance|"
+    r"\b(?=[a-z][a-z.])"
+    r"(?:if|once|unless|until|whether|suppose|assum\w+|hypothetical\w*|for example|for instance|"
     r"e\.g\.|such as|could|would|should|might|may|can be|must|shall|will|needs? to|ha(?:s|ve) to|"
     r"going to|want(?:s|ed)? to|plans? to|try to|in order to|so that|so (?:we|you|i) can|please|"
     r"let'?s|let us|let me|expected|make sure|ensure|remember to|instead of|rather than|not|never|"
