@@ -73,7 +73,7 @@ _TECHNICAL_PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _SHORTEST_SWAP = 3  # digits; below it, a swap is another number
-_MOST_DERIVATIONS = 2_000  # of a run: each takes up to a millisecond
+_MOST_DERIVATIONS = 500  # of a run: each takes up to a millisecond
 _MOST_CANDIDATES = 40  # figures with the same digits that are looked at
 _LONGEST_REPORT = 80  # words of a text that reports one result
 _WORD = re.compile(r"[^\W\d_]{4,}")
