@@ -25,7 +25,7 @@ from agentracer.attribution.backends import (
     contract_error,
     create_backend,
 )
-from agentracer.attribution.judgeability import judgeability
+from agentracer.attribution.judgeability import Judgeability, judgeability
 from agentracer.errors import AgentracerError, FormatError
 from agentracer.trace import GroundTruth, Observed, Trace
 from agentracer.verdict import Candidate, Provenance, Verdict
@@ -117,9 +117,9 @@ class Tracer:
         """
         _check_type(trace)
         started = time.perf_counter()
-        found = judgeability(trace)
-        judgement = self._judge(trace) if found else Judgement(abstain_reason=found.problem)
-        return self._verdict(trace, judgement, time.perf_counter() - started)
+        check = judgeability(trace)
+        judgement = self._judge(trace) if check else Judgement(abstain_reason=check.problem)
+        return self._verdict(trace, check, judgement, time.perf_counter() - started)
 
     async def aattribute(self, trace: Trace) -> Verdict:
         """Run `attribute` in a thread, so that the event loop is not blocked."""
@@ -173,10 +173,10 @@ class Tracer:
         started = time.perf_counter()
         results: dict[int, Judgement | AgentracerError] = {}
         items: dict[int, Item] = {}
-        for index, trace in enumerate(traces):
-            found = judgeability(trace)
-            if not found:
-                results[index] = Judgement(abstain_reason=found.problem)
+        checks = [judgeability(trace) for trace in traces]
+        for index, (trace, check) in enumerate(zip(traces, checks, strict=True)):
+            if not check:
+                results[index] = Judgement(abstain_reason=check.problem)
                 continue
             try:
                 items[index] = (trace.observed, self._truth(trace))
@@ -185,7 +185,10 @@ class Tracer:
         judgements = self.backend.attribute_batch(list(items.values()))
         results.update(zip(items, judgements, strict=True))
         seconds = (time.perf_counter() - started) / len(traces)
-        return [self._checked_verdict(t, results[i], seconds) for i, t in enumerate(traces)]
+        return [
+            self._checked_verdict(trace, check, results[index], seconds)
+            for index, (trace, check) in enumerate(zip(traces, checks, strict=True))
+        ]
 
     def _verdict_or_error(self, trace: Trace) -> Verdict | AgentracerError:
         try:
@@ -194,12 +197,18 @@ class Tracer:
             return error
 
     def _checked_verdict(
-        self, trace: Trace, judgement: Judgement | AgentracerError, seconds: float
+        self,
+        trace: Trace,
+        check: Judgeability,
+        judgement: Judgement | AgentracerError,
+        seconds: float,
     ) -> Verdict | AgentracerError:
         if isinstance(judgement, AgentracerError):
             return judgement
         try:
-            return self._verdict(trace, self._checked(trace, judgement), seconds)
+            if check:
+                judgement = self._checked(trace, judgement)
+            return self._verdict(trace, check, judgement, seconds)
         except AgentracerError as error:
             return error
 
@@ -215,8 +224,6 @@ class Tracer:
         return self._checked(trace, judgement)
 
     def _checked(self, trace: Trace, judgement: Judgement) -> Judgement:
-        if not judgement.candidates and not judgeability(trace):
-            return judgement
         problem = next(_problems(judgement, trace.observed), None)
         if problem:
             raise contract_error(self.backend.name, f"broke its contract on {trace.id}: {problem}")
@@ -232,14 +239,18 @@ class Tracer:
             )
         return trace.ground_truth if self.ground_truth else None
 
-    def _verdict(self, trace: Trace, judgement: Judgement, seconds: float) -> Verdict:
+    def _verdict(
+        self, trace: Trace, check: Judgeability, judgement: Judgement, seconds: float
+    ) -> Verdict:
         try:
-            return self._unchecked_verdict(trace, judgement, seconds)
+            return self._unchecked_verdict(trace, check, judgement, seconds)
         except ValidationError as error:
             problem = f"returned values out of range: {error}"
             raise contract_error(self.backend.name, problem) from error
 
-    def _unchecked_verdict(self, trace: Trace, judgement: Judgement, seconds: float) -> Verdict:
+    def _unchecked_verdict(
+        self, trace: Trace, check: Judgeability, judgement: Judgement, seconds: float
+    ) -> Verdict:
         abstains = judgement.abstain_reason is not None
         first = None if abstains else next(iter(judgement.candidates), None)
         return Verdict(
@@ -255,7 +266,7 @@ class Tracer:
             abstained=first is None,
             abstain_reason=judgement.abstain_reason,
             calibrated=judgement.calibrated,
-            notes=(*judgement.notes, *judgeability(trace).notes),
+            notes=(*judgement.notes, *check.notes),
             basis=judgement.basis,
             outcome_known=trace.outcome.success is not None,
             provenance=Provenance(
