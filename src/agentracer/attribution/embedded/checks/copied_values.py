@@ -73,7 +73,6 @@ _TECHNICAL_PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _SHORTEST_SWAP = 3  # digits; below it, a swap is another number
-_MOST_DERIVATIONS = 500  # of a run: each takes up to a millisecond
 _MOST_CANDIDATES = 40  # figures with the same digits that are looked at
 _LONGEST_REPORT = 80  # words of a text that reports one result
 _WORD = re.compile(r"[^\W\d_]{4,}")
@@ -229,7 +228,7 @@ def _swapped(figure: Figure, known: Known, text: str) -> Mention | None:
         if _YEAR.match(original) or not _is_swap(digits, original):
             continue
         known_otherwise = rounded(figure.value) in known.values or float(original) in values(text)
-        if known_otherwise or _may_be_derived(figure.value, known):
+        if known_otherwise or known.may_give(figure.value):
             return None
         return source
     return None
@@ -241,7 +240,7 @@ def _invented(event: RunEvent, known: Known) -> str | None:
     for figure in figures(asked):
         if len(figure.text.replace(".", "")) < 2 or rounded(figure.value) in known.values:
             continue
-        if not _may_be_derived(figure.value, known):
+        if not known.may_give(figure.value):
             return figure.text
     return None
 
@@ -282,16 +281,6 @@ def _is_swap(first: str, second: str) -> bool:
     i, j = places
     near = j == i + 1 or (j == i + 2 and first[i + 1] == ".")
     return near and first[i] == second[j] and first[j] == second[i]
-
-
-def _may_be_derived(value: float, known: Known) -> bool:
-    """Whether known figures give a value; taken for granted after many figures of a long run."""
-    known.derivations += 1
-    return known.derivations > _MOST_DERIVATIONS or is_derived(value, _recent(known))
-
-
-def _recent(known: Known) -> set[float]:
-    return set(list(known.figures)[-60:]) | set(known.task_figures)
 
 
 def _near_identifier(token: str, known: Known) -> Mention | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
-from agentracer.attribution.embedded.text.quantities import Figure, figures, values
+from agentracer.attribution.embedded.text.quantities import Figure, figures, is_derived, values
 from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.attribution.embedded.text.unwrap import as_text
 from agentracer.trace import Step, ToolCall
@@ -25,6 +26,8 @@ _IDENTIFIER = re.compile(
 )
 _IDENTIFIER_LENGTHS = range(5, 41)
 _MOST_FIGURES = 2_000  # of a run that are kept with their source
+_RECENT_FIGURES = 60  # of which sums and products are looked at
+_MOST_DERIVATIONS = 500  # of a run: each takes up to a millisecond
 
 Kind = Literal["said", "asked", "result"]
 
@@ -102,7 +105,6 @@ class Known:
         by_digits: the digits of a figure in order -> those figures.
         identifiers: identifier -> where it was first stated.
         task_figures: value -> the figure of the task.
-        derivations: how often a figure was compared with sums and products of known ones.
     """
 
     signals: Signals
@@ -111,7 +113,7 @@ class Known:
     by_digits: dict[str, list[Mention]] = field(default_factory=dict)
     identifiers: dict[str, Mention] = field(default_factory=dict)
     task_figures: dict[float, Figure] = field(default_factory=dict)
-    derivations: int = 0
+    _derivations: int = 0
     _values: set[float] = field(default_factory=set)
     _unread: list[str] = field(default_factory=list)
     _links: set[int] = field(default_factory=set)
@@ -135,6 +137,16 @@ class Known:
             self._values |= values(text)
         self._unread.clear()
         return self._values
+
+    @property
+    def recent_figures(self) -> set[float]:
+        """The figures that were stated last, and those of the task."""
+        return {*islice(reversed(self.figures), _RECENT_FIGURES), *self.task_figures}
+
+    def may_give(self, value: float) -> bool:
+        """Whether recent figures give a value; taken for granted after many values of a run."""
+        self._derivations += 1
+        return self._derivations > _MOST_DERIVATIONS or is_derived(value, self.recent_figures)
 
     def figures_of(self, text: str) -> list[Figure]:
         """The figures of a text; those of the last one are kept."""

@@ -107,7 +107,7 @@ class ResultsCheck:
         text = without_code_and_logs(event.text[:_LONGEST])
         if _ADMITS.search(text):
             return
-        terms = {*list(known.figures)[-60:], *known.task_figures}
+        terms = known.recent_figures
         for sentence in claims(text):
             for figure in figures(sentence.text):
                 known_before = rounded(figure.value) in known.values or len(figure.text) < 2

@@ -15,19 +15,16 @@ from dataclasses import dataclass
 
 __all__ = ["Figure", "figures", "is_derived", "rounded", "values"]
 
-# It starts with a digit and not with a look behind, with which Python takes three times as long to
-# find where to try; `figures` checks the character before.
-# A pattern begins where a run of digits does, so that a long run is read once.
-_FIGURE = re.compile(
-    r"(?<!\d)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?=[ ]?%|(?![\w/@#^=\\]|[.,:-]\d|-\w))"
-)
+# They start with a digit and not with a look behind, with which Python takes three times as long to
+# find where to try; `figures` checks what is before a number and behind it.
+_ANY = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")
+_BEHIND = re.compile(r"[ ]?%|(?![\w/@#^=\\]|[.,:-]\d|-\w)")
 _AFTER_MARKER = frozenset({". ", ") ", "."})
 _NOT_BEFORE = frozenset(".,:/#@&=?%\\-_")
 _SIGNED_ID = re.compile(
     r"(?:#|\bno\.|\bnumber|\bid|\bcode|\bversion|\bstep|\bpage|\bline|\bitem)[ \t]*\Z",
     re.IGNORECASE,
 )
-_ANY = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")
 _DIGITS = re.compile(r"\d+")
 _MAGNITUDE = re.compile(
     r"(?<!\d)(?<!\d,)(?:(\d[\d,]*(?:\.\d+)?)[ -]?(k|thousand|m|mm|million|mio|bn|b|billion|"
@@ -100,10 +97,10 @@ def figures(text: str) -> Iterator[Figure]:
     Left out: numbers inside identifiers, links, dates, times, fractions and versions, the markers
     of list items, and numbers of steps, pages and the like.
     """
-    for match in _FIGURE.finditer(text):
+    for match in _ANY.finditer(text):
         start = match.start()
         before = text[start - 1] if start else " "
-        if before in _NOT_BEFORE or before.isalnum():
+        if before in _NOT_BEFORE or before.isalnum() or not _BEHIND.match(text, match.end()):
             continue
         line = text.rfind("\n", 0, start) + 1
         behind = text[match.end() : match.end() + 2]
