@@ -24,7 +24,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from agentracer.lab.natural.systems import SYSTEMS, NaturalSystem, replay_system
 from agentracer.lab.natural.tasks import NaturalTask, load_tasks
 from agentracer.replay import Search, find_decisive
 from agentracer.replay.prefix import answer_order
+from agentracer.replay.success_curve.planning import answer_set
 from agentracer.statistics import wilson
 from agentracer.store import Store
 from agentracer.trace import Trace
@@ -147,22 +148,10 @@ def _described(search: Search, seconds: float) -> dict[str, Any]:
         "reason": verdict.reason or verdict.abstain_reason,
         "status": verdict.verification.status if verdict.verification else None,
         "posterior": {str(k): round(p, 4) for k, p in search.posterior.items() if p >= 0.001},
-        "set": _likely(search.posterior),
+        "set": [str(answer) for answer in answer_set(search.posterior, LEVEL)],
         "curve": [[r.prefix, r.successes, r.replays, r.unusable] for r in search.success_curve],
         "seconds": round(seconds, 1),
     }
-
-
-def _likely(posterior: Mapping[int | str, float]) -> list[str]:
-    """The most probable answers that together reach the level."""
-    answers: list[str] = []
-    total = 0.0
-    for answer, probability in sorted(posterior.items(), key=lambda item: -item[1]):
-        answers.append(str(answer))
-        total += probability
-        if total >= LEVEL:
-            break
-    return answers
 
 
 def _rules(trace: Trace) -> dict[str, int | None]:

@@ -57,11 +57,18 @@ class CurveSearch:
     @property
     def scores(self) -> dict[int, float]:
         """The mean score of each prefix, where the check is graded."""
-        graded = {
-            prefix: [r.score for r in made if r.score is not None and not r.problems]
-            for prefix, made in self.results.items()
-        }
-        return {prefix: sum(scores) / len(scores) for prefix, scores in graded.items() if scores}
+        means = {prefix: self._mean_score(prefix) for prefix in self.results}
+        return {prefix: mean for prefix, mean in means.items() if mean is not None}
+
+    @property
+    def _own_score(self) -> float:
+        """The mean score of the full record."""
+        return self._mean_score(len(self.order)) or 0.0
+
+    def _mean_score(self, prefix: int) -> float | None:
+        made = self.results.get(prefix, ())
+        scores = [r.score for r in made if r.score is not None and not r.problems]
+        return sum(scores) / len(scores) if scores else None
 
     def outcome(self, prefix: int, result: ReplayResult) -> bool | None:
         """Whether a replay counts as a success; None where it cannot be used.
@@ -73,7 +80,7 @@ class CurveSearch:
         succeeded = outcome(result)
         if succeeded is None or result.score is None or prefix == len(self.order):
             return succeeded
-        floor = self.scores.get(len(self.order), 0.0)
+        floor = self._own_score
         share = (result.score - floor) / (1 - floor)
         return random.Random(result.trace).random() < share  # noqa: S311 - no secrets
 
@@ -143,7 +150,7 @@ class CurveSearch:
                 "or the prompt holds a time or an id. Remedy: System(reset=...)"
             )
         if self.scores:
-            floor = self.scores.get(len(self.order), 0.0)
+            floor = self._own_score
             notes.append(
                 "the check gives scores: V is a mean score, and a replay counts as a success with "
                 f"the probability (score - {floor:.2g}) / (1 - {floor:.2g}), where {floor:.2g} is "

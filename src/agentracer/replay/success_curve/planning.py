@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import log2
+from typing import TypeVar
 
 from agentracer.replay.success_curve.posterior import Answer, CurveSample
 
 __all__ = ["answer_set", "information", "neighbouring", "next_prefixes"]
+
+T = TypeVar("T")
 
 _OVERHEAD = 1.0  # what starting a replay costs, in live steps
 
@@ -79,10 +82,15 @@ def _entropy(rate: float) -> float:
     return -(rate * log2(rate) + (1 - rate) * log2(1 - rate))
 
 
-def answer_set(posterior: dict[Answer, float], level: float) -> tuple[Answer, ...]:
-    """List the most probable answers that together reach a level, most probable first."""
+def answer_set(posterior: Mapping[T, float], level: float) -> tuple[T, ...]:
+    """List the most probable answers that together reach a level.
+
+    Args:
+        posterior: the probability of each answer, most probable first.
+        level: what they reach together.
+    """
     total = 0.0
-    listed: list[Answer] = []
+    listed: list[T] = []
     for answer, probability in posterior.items():
         if total >= level:
             break
