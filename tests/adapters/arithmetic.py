@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ScriptedCall, text_of
+from agentracer.replay import SamplingParameters, rerun
 from agentracer.trace import Trace
 
 TASK = "Compute (3+4)*10"
@@ -176,3 +177,26 @@ def assert_reads_match_server(trace: Trace, world: World) -> None:
         for exchange in world.server.exchanges
     )
     assert recorded == served
+
+
+def assert_live_calls_sample_as_told(
+    trace: Trace, world: World, once: Callable[[], object]
+) -> None:
+    """Live calls of a replay send its sampling parameters and say so; kept ones know of none."""
+    world.forget()
+    again = rerun(
+        trace,
+        once,
+        keep=1,
+        check=is_right,
+        sampling=SamplingParameters(temperature=0.7, seed=11),
+        on_divergence="report",
+    )
+    live = [step for step in again.steps if step.attributes.get("replay") == "live"]
+    calls = [step for step in live if step.kind == "llm"]
+    bodies = [exchange.body for exchange in world.server.exchanges]
+    assert len(bodies) == len(calls) > 0
+    assert {(body.get("temperature"), body.get("seed")) for body in bodies} == {(0.7, 11)}
+    assert all(s.attributes["sampling"] == {"temperature": 0.7, "seed": 11} for s in calls)
+    kept = [step for step in again.steps if step.attributes.get("replay") == "recorded"]
+    assert not any("sampling" in step.attributes for step in kept)

@@ -9,11 +9,12 @@ import pytest
 
 import agentracer
 from agentracer.adapters.langgraph import adapter
-from agentracer.replay import Override, SamplingParameters, System, find_decisive, rerun
+from agentracer.replay import Override, System, find_decisive, rerun
 from tests.adapters.arithmetic import (
     ADVICE,
     RIGHT_PLAN,
     arithmetic_world,
+    assert_live_calls_sample_as_told,
     assert_reads_match_server,
     errs_at_random,
     is_right,
@@ -147,20 +148,4 @@ def test_advice_reaches_one_agent_once_and_is_taken_back_exactly(build, world):
 
 def test_live_calls_of_a_replay_sample_as_it_says(build, world):
     trace = recorded(build, world)
-    world.forget()
-    again = rerun(
-        trace,
-        lambda: run_once(build, world),
-        keep=1,
-        check=is_right,
-        sampling=SamplingParameters(temperature=0.7, seed=11),
-        on_divergence="report",
-    )
-    live = [step for step in again.steps if step.attributes.get("replay") == "live"]
-    calls = [step for step in live if step.kind == "llm"]
-    bodies = [exchange.body for exchange in world.server.exchanges]
-    assert len(bodies) == len(calls) > 0
-    assert {(body.get("temperature"), body.get("seed")) for body in bodies} == {(0.7, 11)}
-    assert all(s.attributes["sampling"] == {"temperature": 0.7, "seed": 11} for s in calls)
-    kept = [step for step in again.steps if step.attributes.get("replay") == "recorded"]
-    assert not any("sampling" in step.attributes for step in kept)
+    assert_live_calls_sample_as_told(trace, world, lambda: run_once(build, world))

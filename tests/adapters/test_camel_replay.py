@@ -14,10 +14,11 @@ import agentracer
 from agentracer.adapters.camel import adapter
 from agentracer.errors import ReplayDiverged
 from agentracer.lab.testbed.server import ApiError
-from agentracer.replay import Override, SamplingParameters, System, find_decisive, rerun
+from agentracer.replay import Override, System, find_decisive, rerun
 from tests.adapters.arithmetic import (
     ADVICE,
     TASK,
+    assert_live_calls_sample_as_told,
     assert_reads_match_server,
     errs_at_random,
     is_right,
@@ -450,21 +451,4 @@ def test_what_an_advised_agent_read_is_recorded_with_the_advice(world):
 
 def test_live_calls_of_a_replay_sample_as_it_says(construct, world):
     trace = recorded(construct, world)
-    world.forget()
-    sampling = SamplingParameters(temperature=0.7, seed=11)
-    again = rerun(
-        trace,
-        lambda: construct.once(world),
-        keep=1,
-        check=is_right,
-        sampling=sampling,
-        on_divergence="report",
-    )
-    live = [step for step in again.steps if step.attributes.get("replay") == "live"]
-    calls = [step for step in live if step.kind == "llm"]
-    bodies = [exchange.body for exchange in world.server.exchanges]
-    assert len(bodies) == len(calls) > 0
-    assert {(body.get("temperature"), body.get("seed")) for body in bodies} == {(0.7, 11)}
-    assert all(s.attributes["sampling"] == {"temperature": 0.7, "seed": 11} for s in calls)
-    kept = [step for step in again.steps if step.attributes.get("replay") == "recorded"]
-    assert not any("sampling" in step.attributes for step in kept)
+    assert_live_calls_sample_as_told(trace, world, lambda: construct.once(world))
