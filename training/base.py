@@ -107,7 +107,7 @@ def convert(source: Path, out: Path) -> None:
         )
     unfinished = out.with_name(f"{out.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    _plain(model).save_pretrained(unfinished)
+    model.save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
     unfinished.replace(out)
 
@@ -118,19 +118,6 @@ def _dense() -> dict[str, Any]:
 
     config = getattr(transformers, "GgufConfig", None)
     return {} if config is None else {"quantization_config": config(dequantize=True)}
-
-
-def _plain(model: Any) -> Any:
-    """Return the same model without the note that it was quantised, which cannot be saved."""
-    from transformers import AutoModelForCausalLM
-
-    config = model.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    plain = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
-    plain.load_state_dict(model.state_dict())
-    plain.generation_config = model.generation_config
-    return plain
 
 
 def prompts(count: int = PROMPTS) -> list[str]:
