@@ -25,6 +25,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,29 +76,27 @@ def plan_pairs(systems: Sequence[str], kinds: Sequence[str], seed: int) -> Itera
         yield Pair(index, system, task)
 
 
-# -- stage 1: fresh runs
+# -- stage 1: fresh runs, several at once
 
 
-def fresh_runs(pair: Pair, endpoint: Endpoint, store: Store) -> dict[str, Any]:
-    """Run a pair afresh; stops early where the pair cannot come into the range any more."""
-    outcomes: list[bool] = []
-    failed: str | None = None
+def fresh_runs(pair: Pair, endpoint: Endpoint, store: Store, workers: int) -> dict[str, Any]:
+    """Run a pair afresh; the last run is left out where the others all ended alike."""
     rng = random.Random(f"{pair.name}/{endpoint.seed}")
-    while len(outcomes) < FRESH_RUNS:
-        seeded = replace(endpoint, seed=rng.randrange(2**31))
-        trace = run_once(pair.system, pair.task, seeded, store)
-        success = bool(trace.outcome.success)
-        outcomes.append(success)
-        if failed is None and _can_be_searched(trace):
-            failed = trace.id
-        if len(outcomes) == FRESH_RUNS - 1 and len(set(outcomes)) == 1:
-            break
+    seeds = [rng.randrange(2**31) for _ in range(FRESH_RUNS)]
+
+    def run(seed: int) -> Trace:
+        return run_once(pair.system, pair.task, replace(endpoint, seed=seed), store)
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        traces = list(pool.map(run, seeds[:-1]))
+    if len({trace.outcome.success for trace in traces}) > 1:
+        traces.append(run(seeds[-1]))
     return {
         "index": pair.index,
         "system": pair.system.name,
         "task": pair.task.id,
-        "fresh": outcomes,
-        "trace": failed,
+        "fresh": [bool(trace.outcome.success) for trace in traces],
+        "trace": next((trace.id for trace in traces if _can_be_searched(trace)), None),
     }
 
 
@@ -238,7 +237,7 @@ def main() -> None:
             if len(done.finished) >= options.failures:
                 break
             if pair.index not in fresh.finished:
-                fresh.add(fresh_runs(pair, endpoint, store))
+                fresh.add(fresh_runs(pair, endpoint, store, options.workers))
             record = fresh.finished[pair.index]
             print(f"{pair.name}: {sum(record['fresh'])} of {len(record['fresh'])}", flush=True)
             if is_open(record) and pair.index not in done.finished:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,25 @@ import agentracer
 from agentracer import _guard
 
 WHOWHEN = Path(__file__).parents[1].parent / "shared" / "data" / "whowhen"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stack_without_source():
+    """CAMEL inspects the stack in each step: looking for lines of source takes most of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inspect, "stack", _stack)
+        yield
+
+
+def _stack(context: int = 0) -> list[inspect.FrameInfo]:
+    del context  # no lines of source, however many are asked for
+    frame, frames = inspect.currentframe(), []
+    while frame is not None and (frame := frame.f_back) is not None:
+        code = frame.f_code
+        frames.append(
+            inspect.FrameInfo(frame, code.co_filename, frame.f_lineno, code.co_name, None, None)
+        )
+    return frames
 
 
 @pytest.fixture(autouse=True)

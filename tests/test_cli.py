@@ -279,18 +279,19 @@ def test_the_demo_names_the_step_where_the_scripted_model_really_went_wrong(tmp_
     assert len(json.loads(agentracer_command("list", "--json").stdout)) >= 7
 
 
+@pytest.mark.slow
 def test_verify_replays_a_run_of_the_demo_from_its_trace_alone(tmp_path):
     pytest.importorskip("langchain_openai", reason="needs the extra [demo]")
     agentracer_command("demo", "-o", tmp_path / "demo")
     listed = json.loads(agentracer_command("list", "--failed", "--json").stdout)
-    found = []
     for run in listed:
         result = agentracer_command("attribute", run["id"], "--verify", "--json")
         assert result.returncode == 0, result.stderr
-        found.append(json.loads(result.stdout)["verification"])
-    confirmed = [proof for proof in found if proof["status"] == "confirmed"]
-    assert confirmed
-    assert all(proof["flips"] == 1 and proof["control_flips"] == 0 for proof in confirmed)
+        proof = json.loads(result.stdout)["verification"]
+        if proof["status"] == "confirmed":
+            assert (proof["flips"], proof["control_flips"]) == (1, 0)
+            return
+    pytest.fail(f"none of {len(listed)} verdicts was confirmed")
 
 
 def test_list_leaves_replays_out_and_latest_is_no_replay(recorded):

@@ -32,6 +32,9 @@ _PLAIN_TEXT = (
     uuid.UUID,
     PurePath,
 )
+_MOST_MAPPED = (
+    100_000  # entries that are read from a mapping of the user's own, which may be endless
+)
 _BIG_INT_BITS = 256  # beyond this, JSON readers and Python's own digit limit disagree
 
 
@@ -160,7 +163,7 @@ class _Encoder:
             return self.text(str(value))
         if isinstance(value, BaseException):
             return self.text(f"{type(value).__name__}: {value}")
-        contents = _contents(value)
+        contents = _contents(value, min(self.limits.items + 1, _MOST_MAPPED))
         if contents is None:
             return {"$repr": self.text(safe_repr(value))}
         return self._container(value, contents, depth)
@@ -187,17 +190,17 @@ class _Encoder:
         self.path.add(id(value))
         try:
             if isinstance(contents, Mapping):
-                return self._mapping(contents, depth)
+                total = len(value) if isinstance(value, Mapping) else len(contents)
+                return self._mapping(contents, max(total, len(contents)), depth)
             return self._sequence(contents, depth, name)
         finally:
             self.path.discard(id(value))
 
-    def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    def _mapping(self, value: Mapping[Any, Any], total: int, depth: int) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        for key, item in value.items():
-            if len(out) + 1 >= self.limits.items < len(value):
-                out["$cut"] = f"{len(value) - len(out)} of {len(value)} entries"
-                break
+        kept = min(len(value), self.limits.items)
+        kept -= kept < total  # one place is for the mark
+        for key, item in islice(value.items(), kept):
             name = self.text(key if isinstance(key, str) else safe_repr(key))
             while name in out:  # 1 and "1" are two keys in Python and one in JSON
                 name += "'"
@@ -205,6 +208,8 @@ class _Encoder:
                 out[name] = self.field(name, item)
             else:
                 out[name] = self.encode(item, depth + 1, name)
+        if kept < total:
+            out["$cut"] = f"{total - kept} of {total} entries"
         label = out.get("name", out.get("key"))
         if isinstance(label, str) and isinstance(out.get("value"), str):
             out["value"] = self.field(label, out["value"])
@@ -239,14 +244,14 @@ def _is_header(name: str) -> bool:
     return len(name) < 64 and ("-" in name or name.lower() in ("authorization", "cookie"))
 
 
-def _contents(value: object) -> Mapping[Any, Any] | Iterable[Any] | None:
+def _contents(value: object, most: int) -> Mapping[Any, Any] | Iterable[Any] | None:
     """What `value` holds, if it is a container whose contents say more than its repr."""
     if isinstance(value, dict):
         return dict(dict.items(value)) if type(value) is not dict else value
     if isinstance(value, (list, tuple, set, frozenset)):
         return value
     if isinstance(value, Mapping):
-        return dict(islice(value.items(), 1_000_000))
+        return dict(islice(value.items(), most))
     if isinstance(value, type):
         return None
     if dataclasses.is_dataclass(value):

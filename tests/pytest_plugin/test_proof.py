@@ -207,6 +207,7 @@ def test_bad(agentracer_run):
     assert [v.verification.method for v in verified] == ["prefixes"]
 
 
+@pytest.mark.slow
 def test_a_langgraph_team_that_errs_at_random_is_proved(project, store):
     pytest.importorskip("langgraph", reason="needs the extra [langgraph]")
     project.pytester.makepyfile(graph_team=GRAPH)

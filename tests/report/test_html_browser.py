@@ -275,6 +275,7 @@ class TestSuccessCurve:
 
 
 class TestLongTrace:
+    @pytest.mark.slow
     def test_fifty_thousand_steps(self, shown):
         trace = long_run(50_000)
         page, seconds = shown(trace)
@@ -289,6 +290,7 @@ class TestLongTrace:
         assert selected(page) == "49999"
         assert page.complaints() == []
 
+    @pytest.mark.slow
     def test_a_run_of_two_hundred_megabytes_shows_its_first_step_and_what_is_cut(self, shown):
         content = "The quick brown fox jumps over the lazy dog, 42 times. " * 1_800
         steps = tuple(Step(index=i, agent="ab"[i % 2], content=content) for i in range(2_000))
@@ -304,6 +306,7 @@ class TestLongTrace:
         page, _ = shown(*failed_run())
         assert page.run("document.getElementById('cut-texts').hidden") is True
 
+    @pytest.mark.slow
     def test_scrolls_smoothly(self, shown):
         page, _ = shown(long_run(50_000))
         script = (

@@ -190,8 +190,8 @@ class _OperatorCall(_Call):
             text = None if own else _text(self.result)
             recorder.end_step(self.step, content=text, error=failure)
         elif error is None and self.last_step is not None:
-            said = "\n".join(self.said)
-            if any(text not in said for text in _strings(self.result)):
+            content = "\n".join(self.said)
+            if any(text not in content for text in _strings(self.result)):
                 recorder.update_step(self.last_step, attributes={"returned": self.result})
 
 
@@ -207,9 +207,9 @@ class _AskCall(_Call):
         name = getattr(self.owner, "model", None)
         model = {"name": name} if isinstance(name, str) else None
         reads = self._reads(recorder)
-        asked = ModelStep(self.run, self.agent, reads, path=self.path, model=model, **self.place())
-        self.step = asked.index
-        if (answer := asked.answer) is not None:
+        step = ModelStep(self.run, self.agent, reads, path=self.path, model=model, **self.place())
+        self.step = step.index
+        if (answer := step.answer) is not None:
             self.answered(answer.error, lambda: answer.content)
 
     def end(self, error: BaseException | None) -> None:

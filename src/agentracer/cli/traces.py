@@ -112,11 +112,11 @@ class _StepRange(click.ParamType[range]):
         """Parse the range."""
         if isinstance(value, range):
             return value
-        found = re.fullmatch(r"(\d{1,12})(?:(-)(\d{1,12})?)?", str(value).strip())
-        if found is None:
+        match = re.fullmatch(r"(\d{1,12})(?:(-)(\d{1,12})?)?", str(value).strip())
+        if match is None:
             self.fail(f"{value!r} is no range of steps; write 10-20, 7 or 100-", param, ctx)
-        first = int(found[1])
-        last = int(found[3]) if found[3] else sys.maxsize - 1 if found[2] else first
+        first = int(match[1])
+        last = int(match[3]) if match[3] else sys.maxsize - 1 if match[2] else first
         return range(first, last + 1)
 
 

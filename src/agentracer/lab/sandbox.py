@@ -108,8 +108,8 @@ def run_python(
     container_image = image or ("" if boundary else os.environ.get(IMAGE_VARIABLE))
     around = boundary or os.environ.get(BOUNDARY_VARIABLE) or "none"
     if around not in get_args(Boundary):
-        known = " or ".join(get_args(Boundary))
-        raise ValueError(f"there is no boundary {around!r}; use {known} ({BOUNDARY_VARIABLE})")
+        names = " or ".join(get_args(Boundary))
+        raise ValueError(f"there is no boundary {around!r}; use {names} ({BOUNDARY_VARIABLE})")
     if container_image:
         return run_in_container(source, container_image, limits)
     if os.name != "posix":  # pragma: no cover

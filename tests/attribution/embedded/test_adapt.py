@@ -55,6 +55,7 @@ def test_the_file_is_a_model_that_judges_new_runs_of_the_system_better(adapted):
     assert json.loads(path.read_text())["trained_on"]["adapted"]["runs"] == 40
 
 
+@pytest.mark.slow
 def test_the_same_labels_give_the_same_model(labelled, adapted):
     path, _ = adapted
     again = path.with_name("again.json")

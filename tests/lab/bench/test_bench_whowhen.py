@@ -146,6 +146,7 @@ def in_domain(whowhen_logs):
     return as_dict(run(whowhen_logs, Tracer("embedded:in-domain")))
 
 
+@pytest.mark.slow
 def test_the_in_domain_weights_know_the_runs_that_they_were_trained_on(in_domain):
     assert set(in_domain["subsets"]) == {"Algorithm-Generated", "Hand-Crafted"}
     for subset in in_domain["subsets"].values():

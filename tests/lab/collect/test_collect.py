@@ -106,6 +106,7 @@ def test_failures_without_a_decisive_step_have_no_label(collected):
         assert trace.outcome.success is False
 
 
+@pytest.mark.slow
 def test_an_audit_replays_the_labels_and_agrees(collected):
     found = audit(collected.folder, every=3)
     assert found.labels >= 2
@@ -260,6 +261,7 @@ def finished(folder):
     return journal.read_bytes().count(b"\n") - 1 if journal.exists() else 0
 
 
+@pytest.mark.slow
 def test_a_killed_collection_goes_on_and_gives_the_same_data(collected, tmp_path):
     script = tmp_path / "collecting.py"
     script.write_text(SCRIPT % N)

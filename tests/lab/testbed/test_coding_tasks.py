@@ -19,6 +19,7 @@ def test_the_solution_passes_every_test(task):
     assert check(task, task.solution)
 
 
+@pytest.mark.slow
 @EVERY_TASK
 def test_the_examples_miss_every_bug_and_every_flawed_plan_and_the_hidden_tests_do_not(task):
     for mistake, code in hidden_mistakes(task):

@@ -90,9 +90,9 @@ class RunState:
         """The name of an agent in this run."""
         agent = BASES.get(agent, agent)
         with self._lock:
-            known = self._names.get(agent)
-        if known is not None:
-            return known
+            known_name = self._names.get(agent)
+        if known_name is not None:
+            return known_name
         part = next((n for n, member in members(place.society) if member is agent), None)
         base = part or self._derived_name(agent) or _own_name(agent)
         key: Hashable = (place.path, part)

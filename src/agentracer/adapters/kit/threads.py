@@ -58,11 +58,11 @@ def install_pool_threads(patches: Patches) -> None:
 
 def _wrap_submit(original: Any) -> Any:
     def submit(pool: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        places: list[Callable[[], AbstractContextManager[None]]] = []
+        scopes: list[Callable[[], AbstractContextManager[None]]] = []
         with guard("threads.submit"):
-            places = [place for carrier in _carriers if (place := carrier()) is not None]
-        if places:
-            fn = functools.partial(_run_inside, places, fn)
+            scopes = [place for carrier in _carriers if (place := carrier()) is not None]
+        if scopes:
+            fn = functools.partial(_run_inside, scopes, fn)
         return original(pool, fn, *args, **kwargs)
 
     return submit

@@ -185,10 +185,10 @@ def tool_result(output: Any, call_id: str | None) -> tuple[Any, dict[str, str] |
     """What a tool returned, and the error if it reported one (as a message of status `error`)."""
     if isinstance(output, Command):
         answers = [m for m in messages_in(output) if getattr(m, "tool_call_id", None) == call_id]
-        said = message_text(answers[-1]) if answers else output.update
+        answer = message_text(answers[-1]) if answers else output.update
         goto = output.goto or ""  # empty: it only updates the state
         goto = goto if isinstance(goto, str) else safe_repr(goto)
-        return {HANDOFF: goto, "content": said}, None
+        return {HANDOFF: goto, "content": answer}, None
     if isinstance(output, ToolMessage):
         text = message_text(output)
         if output.status == "error":

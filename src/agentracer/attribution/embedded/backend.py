@@ -87,15 +87,15 @@ class EmbeddedBackend(Backend):
         versions = {"weights": self.model.name, "features": FEATURES_VERSION}
         # The model was calibrated on failed runs alone.
         calibrated = ranking.out_of_distribution is None and run.outcome.success is False
-        found = decisive_step(features)
-        candidates = _candidates(features, _order(ranking, found))
-        if found is not None:
+        mistake = decisive_step(features)
+        candidates = _candidates(features, _order(ranking, mistake))
+        if mistake is not None:
             return Judgement(
                 basis="finding",
                 candidates=candidates,
-                agent=run.steps[found].agent,
+                agent=run.steps[mistake].agent,
                 agents=ranking.agents,
-                confidence=ranking.probabilities[found],
+                confidence=ranking.probabilities[mistake],
                 reason=candidates[0].reason,
                 abstain_reason=None if self.target_error is None else self._uncalibrated(),
                 notes=(_UNMEASURED,),

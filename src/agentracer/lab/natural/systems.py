@@ -1,10 +1,11 @@
 """The natural systems by name, and how to run one on a task and record it.
 
-endpoint = Endpoint("http://127.0.0.1:8115/v1", "qwen2.5-coder-1.5b")
-system, task = SYSTEMS["langgraph-review"], load_tasks()["plan-errands"]
-trace = run_once(system, task, endpoint)
-if trace.outcome.success is False:
-search = find_decisive(trace, replay_system(system, task, endpoint))
+Example:
+    endpoint = Endpoint("http://127.0.0.1:8115/v1", "qwen2.5-coder-1.5b")
+    system, task = SYSTEMS["langgraph-review"], load_tasks()["plan-errands"]
+    trace = run_once(system, task, endpoint)
+    if trace.outcome.success is False:
+        search = find_decisive(trace, replay_system(system, task, endpoint))
 """
 
 from __future__ import annotations

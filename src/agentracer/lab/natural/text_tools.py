@@ -139,10 +139,10 @@ def _roles_in_turn(messages: Sequence[Json]) -> list[Json]:
 def _choice(choice: Json, names: set[str], earlier: int) -> Json:
     message = choice["message"]
     content = _text(message.get("content"))
-    found = _find_call(content, names)
-    if found is None:
+    tool_call = _find_call(content, names)
+    if tool_call is None:
         return choice
-    start, call = found
+    start, call = tool_call
     before = content[:start].rstrip().removesuffix("<tool_call>").rstrip()
     before = before.removesuffix("json").removesuffix("```").rstrip() if "```" in before else before
     function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
@@ -181,7 +181,9 @@ def text_tools(endpoint: Endpoint) -> Iterator[Endpoint]:
     """Run the proxy for an endpoint, and give the endpoint that teams shall use."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(endpoint))
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, name="text-tools", daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, args=(0.02,), name="text-tools", daemon=True
+    )
     thread.start()
     try:
         yield replace(endpoint, base_url=f"http://127.0.0.1:{server.server_port}/v1")

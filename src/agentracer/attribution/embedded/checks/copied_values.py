@@ -236,8 +236,8 @@ def _swapped(figure: Figure, known: Known, text: str) -> Mention | None:
 
 def _invented(event: RunEvent, known: Known) -> str | None:
     """A figure that a call asks with and that nothing known gives, in whatever spelling."""
-    asked = " ; ".join(_request_texts(event.call.arguments if event.call else None))
-    for figure in figures(asked):
+    request = " ; ".join(_request_texts(event.call.arguments if event.call else None))
+    for figure in figures(request):
         if len(figure.text.replace(".", "")) < 2 or rounded(figure.value) in known.values:
             continue
         if not known.may_give(figure.value):
@@ -275,10 +275,10 @@ def _is_alike(text: str, figure: Figure, original: Mention) -> bool:
 
 def _is_swap(first: str, second: str) -> bool:
     """Whether two texts differ in two neighbouring digits that changed places."""
-    places = [i for i, (a, b) in enumerate(zip(first, second, strict=True)) if a != b]
-    if len(places) != 2:
+    positions = [i for i, (a, b) in enumerate(zip(first, second, strict=True)) if a != b]
+    if len(positions) != 2:
         return False
-    i, j = places
+    i, j = positions
     near = j == i + 1 or (j == i + 2 and first[i + 1] == ".")
     return near and first[i] == second[j] and first[j] == second[i]
 

@@ -96,10 +96,10 @@ def check_answer(signals: Signals) -> FindingLog:
 
 def _report(findings: FindingLog, last: Step, agreed: list[_Conclusion]) -> None:
     first = agreed[-1]
-    places = _list([f"step {c.step.index}" for c in agreed[:_SHOWN_PLACES]])
+    steps = _list([f"step {c.step.index}" for c in agreed[:_SHOWN_PLACES]])
     source = Mention(first.step.index, False, first.line, first.text)
     own = _conclusion(last)
-    shown = {"answer": first.text, "places": places, "source": source}
+    shown = {"answer": first.text, "places": steps, "source": source}
     if own is not None:
         findings.add(last.index, _CHANGED, quote=own.line, own=own.text, **shown)  # type: ignore[arg-type]
     elif not any(True for _ in figures(CHAT_END.sub("", last.content))):
@@ -127,17 +127,17 @@ def _from_tool(run: Observed, conclusions: list[_Conclusion], last: Step) -> lis
     """
     if not conclusions or conclusions[-1].step.agent == last.agent:
         return []
-    found = conclusions[-1]
+    conclusion = conclusions[-1]
     returned = {
         rounded(value)
-        for step in run.steps[: found.step.index + 1]
-        if step.agent == found.step.agent
+        for step in run.steps[: conclusion.step.index + 1]
+        if step.agent == conclusion.step.agent
         for call in step.tool_calls
         if call.result is not None
         for value in values(str(call.result)[:_LONGEST_RESULT])
     }
     has_figure = any(True for _ in figures(last.content))
-    return [found] if rounded(found.value) in returned and not has_figure else []
+    return [conclusion] if rounded(conclusion.value) in returned and not has_figure else []
 
 
 def _ends_with_nothing(steps: Sequence[Step]) -> bool:
@@ -157,14 +157,14 @@ def _is_message(step: Step) -> bool:
 def _conclusion(step: Step) -> _Conclusion | None:
     """The figure of the last conclusion that a step draws."""
     text = without_code_and_logs(step.content[-_LONGEST:])
-    found = None
+    conclusion = None
     for sentence in sentences(text):
         if not (is_claim(sentence.text) and _CONCLUSION.search(sentence.text)):
             continue
         figure = next(_figures_of_conclusion(sentence.text), None)
         if figure is not None:
-            found = _Conclusion(figure[0], figure[1], step, line_around(text, sentence.start))
-    return found
+            conclusion = _Conclusion(figure[0], figure[1], step, line_around(text, sentence.start))
+    return conclusion
 
 
 def _figures_of_conclusion(sentence: str) -> Iterator[tuple[float, str]]:
@@ -172,10 +172,10 @@ def _figures_of_conclusion(sentence: str) -> Iterator[tuple[float, str]]:
     matches = list(_CONCLUSION.finditer(sentence))
     for match in reversed(matches):
         rest = sentence[match.end() : match.end() + _REACH]
-        found = list(figures(f"is {rest}".replace("{", " ").replace("}", " ")))
-        if not found:
+        stated = list(figures(f"is {rest}".replace("{", " ").replace("}", " ")))
+        if not stated:
             continue
-        last = found[-1] if "=" in rest else found[0]
+        last = stated[-1] if "=" in rest else stated[0]
         yield last.value, last.text
         return
 

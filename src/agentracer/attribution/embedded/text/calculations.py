@@ -19,10 +19,13 @@ from agentracer.attribution.embedded.text.sentences import is_claim, sentence_at
 __all__ = ["Calculation", "wrong_calculations"]
 
 _LEFT = frozenset("0123456789.,+-*/×÷·() \t$x")
-_RIGHT = re.compile(r"[ \t]*([-−–]?)[ \t]?[$€£]?[ \t]?(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)")
+_RIGHT = re.compile(
+    r"[ \t]*+([-−–]?)(?:(?<=[-−–])[ \t])?(?:[$€£][ \t]?)?"
+    r"(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
+)
 _NOT_AFTER = re.compile(
-    r"[\w^/%°!'\"²³⁴π√]|[.,:]\d|\*\*\d|[ \t]*[-+*/×÷·^(=<>≠≈][ \t]*[\d(]|[ \t]+\d"
-    r"|[ \t]*(?:%|percent\b|mod\b|\(mod\b|\\|remainder\b|r\d|thousand\b|million\b|billion\b|"
+    r"[\w^/%°!'\"²³⁴π√]|[.,:]\d|\*\*\d|[ \t]*+[-+*/×÷·^(=<>≠≈][ \t]*+[\d(]|[ \t]++\d"
+    r"|[ \t]*+(?:%|percent\b|mod\b|\(mod\b|\\|remainder\b|r\d|thousand\b|million\b|billion\b|"
     r"trillion\b|hundred\b|dozen\b|k\b|m\b|bn\b|x\b|times\b|pi\b|squared\b|cubed\b|factorial\b|"
     r"or\b|to\b|and a (?:half|quarter|third)\b)",
     re.IGNORECASE,

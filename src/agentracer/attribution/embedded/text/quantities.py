@@ -122,25 +122,25 @@ def values(text: str) -> set[float]:
     Numbers in any place and spelling, the parts of dates, links and identifiers, number words,
     months, percentages as fractions, thousands and millions.
     """
-    found: set[float] = set()
+    values: set[float] = set()
     for number in set(_ANY.findall(text)):
-        found.add(rounded(float(number.replace(",", ""))))
-    found.update(float(number) for number in set(_DIGITS.findall(text)) if len(number) <= 15)
+        values.add(rounded(float(number.replace(",", ""))))
+    values.update(float(number) for number in set(_DIGITS.findall(text)) if len(number) <= 15)
     for match in _MAGNITUDE.finditer(text) if _SCALED.search(text) else ():
         number = float((match[1] or match[3]).replace(",", ""))
         factor = _MAGNITUDES.get((match[2] or "percent").lower(), 0.01)
-        found.add(rounded(number * factor))
-    found |= _spelled(text)
-    return found
+        values.add(rounded(number * factor))
+    values |= _spelled(text)
+    return values
 
 
 def _spelled(text: str) -> set[float]:
     words = _SPELLED.intersection(map(str.lower, _WORD.findall(text)))
-    found = {_SPELLED_VALUES[word] for word in words}
+    values = {_SPELLED_VALUES[word] for word in words}
     if not words.isdisjoint(_TENS):
         for match in _COMPOUND.finditer(text):
-            found.add(_TENS[match[1].lower()] + _UNITS[match[2].lower()])
-    return found
+            values.add(_TENS[match[1].lower()] + _UNITS[match[2].lower()])
+    return values
 
 
 def is_derived(value: float, known: set[float]) -> bool:
