@@ -10,6 +10,7 @@ DOCS := .venv-docs
 DIST := .venv-dist
 DEEP := .venv-deepagents
 HOOKS := .venv-hooks
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 DATA ?= ../shared/data
 WHOWHEN ?= $(DATA)/whowhen
 TRACERTRAJ ?= build/tracertraj
@@ -23,9 +24,9 @@ help: ## this list; PYTHON=… chooses the interpreter, `make clean` removes the
 demo: $(DEMO)/ready ## run a real team that fails: capture, verdict, proof by replay, report
 	$(DEMO)/bin/agentracer demo
 
-# Tests that measure time run after the others, alone.
-test: $(TEST)/ready ## run the tests, one process on each core
-	$(TEST)/bin/python -m pytest -n auto --dist loadfile -m "not slow and not timing"
+# One process more than there are cores, as some tests wait. Tests that measure time run alone.
+test: $(TEST)/ready ## run the tests, several at once
+	$(TEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not timing"
 	$(TEST)/bin/python -m pytest -m "timing and not slow"
 
 test-slow: $(TEST)/ready ## run the tests that take longer
@@ -52,9 +53,9 @@ host-suites-quick: $(TEST)/ready ## a part of them, in under three minutes
 train-tiny: $(TRAIN)/ready ## collect, SFT, GRPO, evaluate, export: a tiny tracer on two CPU cores
 	$(TRAIN)/bin/python -m training.tiny_run
 
-coverage: $(TEST)/ready ## run the tests and measure branch coverage of src, with a floor
+coverage: $(TEST)/ready ## run the tests, the slow ones too, and measure branch coverage of src, with a floor
 	$(TEST)/bin/coverage erase
-	$(TEST)/bin/coverage run -m pytest -m "not slow and not timing"
+	$(TEST)/bin/coverage run -m pytest -n $(WORKERS) --dist loadfile -m "not timing"
 	$(TEST)/bin/coverage combine --quiet
 	$(TEST)/bin/coverage report
 

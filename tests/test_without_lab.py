@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("hatchling", reason="the wheel is built with hatchling (extra: dev)")
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 

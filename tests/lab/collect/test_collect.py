@@ -22,6 +22,7 @@ from agentracer.lab.collect.plan import items, resolve
 from agentracer.lab.testbed.systems import DOMAINS, FRAMEWORKS
 
 pytest.importorskip("langgraph")
+pytestmark = pytest.mark.slow
 N = 12
 
 
@@ -106,7 +107,6 @@ def test_failures_without_a_decisive_step_have_no_label(collected):
         assert trace.outcome.success is False
 
 
-@pytest.mark.slow
 def test_an_audit_replays_the_labels_and_agrees(collected):
     found = audit(collected.folder, every=3)
     assert found.labels >= 2
@@ -218,7 +218,6 @@ def test_ray_is_missed_with_a_remedy(monkeypatch):
         list(ENGINES["ray"]([], None, 1))
 
 
-@pytest.mark.slow
 def test_ray_makes_the_same_data_as_processes(tmp_path):
     pytest.importorskip("ray", reason="needs the extra [ray]")
     for engine in ("ray", "local"):
@@ -261,7 +260,6 @@ def finished(folder):
     return journal.read_bytes().count(b"\n") - 1 if journal.exists() else 0
 
 
-@pytest.mark.slow
 def test_a_killed_collection_goes_on_and_gives_the_same_data(collected, tmp_path):
     script = tmp_path / "collecting.py"
     script.write_text(SCRIPT % N)

@@ -6,6 +6,8 @@ from agentracer.lab.testbed.code_tests import run_cases
 from agentracer.lab.testbed.coding_tasks import TASKS, code_in, examples_in, task_named_in
 from agentracer.lab.testbed.coding_team import check
 
+pytestmark = pytest.mark.slow
+
 EVERY_TASK = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.function)
 
 
@@ -19,7 +21,6 @@ def test_the_solution_passes_every_test(task):
     assert check(task, task.solution)
 
 
-@pytest.mark.slow
 @EVERY_TASK
 def test_the_examples_miss_every_bug_and_every_flawed_plan_and_the_hidden_tests_do_not(task):
     for mistake, code in hidden_mistakes(task):

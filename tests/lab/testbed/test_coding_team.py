@@ -12,6 +12,8 @@ from agentracer.lab.testbed.coding_team import build, check, solve
 from agentracer.lab.testbed.demo_runs import EXPECTED_AGENT, demo_runs
 from agentracer.lab.testbed.server import ChatReply, ModelServer
 
+pytestmark = pytest.mark.slow
+
 FAILING = [error_kind for error_kind, agent in EXPECTED_AGENT.items() if agent is not None]
 INTERVALS = TASKS[0]
 
@@ -52,7 +54,6 @@ def test_a_run_fails_if_and_only_if_the_policy_knows_who_is_to_blame(play, seed,
     assert (truth.agent if truth else None) == EXPECTED_AGENT[error_kind]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("error_kind", FAILING)
 def test_the_run_succeeds_once_the_decisive_reply_is_right(play, error_kind):
     for seed, task in list(enumerate(TASKS))[FAILING.index(error_kind) % 2 :: 2]:

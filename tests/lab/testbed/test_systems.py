@@ -11,6 +11,8 @@ from agentracer.lab.testbed.systems import TeamHost, load_domain
 from agentracer.replay import System, find_decisive
 from agentracer.store import Store
 
+pytestmark = pytest.mark.slow
+
 NEEDED = {"langgraph": "langgraph", "autogen": "autogen_agentchat", "camel": "camel"}
 EVERY_FRAMEWORK = pytest.mark.parametrize("framework", NEEDED)
 EVERY_TOPOLOGY = pytest.mark.parametrize("topology", TOPOLOGIES)
@@ -105,7 +107,6 @@ def test_a_coding_team_fails_as_planned(topology, tmp_path):
     check(play("langgraph", "coding", topology, "single", tmp_path))
 
 
-@pytest.mark.slow
 @EVERY_FRAMEWORK
 @EVERY_TOPOLOGY
 @pytest.mark.parametrize("domain", ["math", "qa", "coding"])
