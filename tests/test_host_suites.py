@@ -13,6 +13,8 @@ from benchmarks.host_suites.suites import SUITES, Suite
 
 from agentracer.store import Store
 
+pytestmark = pytest.mark.slow
+
 SUITE = Suite(distribution="pytest", environment="own")
 TESTS = """
 import asyncio, os, sys

@@ -195,6 +195,7 @@ def test_two_teams_at_once_stay_apart(world):
     assert traces["second"].observed.agent_names == ("planner", "solver", "reporter")
 
 
+@pytest.mark.slow
 def test_50_concurrent_runs_stay_apart(world):
     model = teams.client(world)
 

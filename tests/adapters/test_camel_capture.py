@@ -563,6 +563,7 @@ def test_thoughts_are_an_attribute_and_are_played_back(captured):
 # -- many at once
 
 
+@pytest.mark.slow
 def test_fifty_runs_at_once_stay_apart_in_threads(world):
     def one(number):
         with agentracer.record(f"task {number}") as run:
@@ -578,6 +579,7 @@ def test_fifty_runs_at_once_stay_apart_in_threads(world):
     assert len(stored()) == 50
 
 
+@pytest.mark.slow
 def test_fifty_runs_at_once_stay_apart_in_tasks(world):
     async def one(number):
         async with agentracer.record(f"task {number}") as run:

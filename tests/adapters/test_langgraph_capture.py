@@ -429,6 +429,7 @@ def test_a_batch_is_as_many_runs(world):
     assert [len(store.load(trace_id).steps) for trace_id in store.ids()] == [4, 4, 4]
 
 
+@pytest.mark.slow
 def test_50_concurrent_runs_stay_apart(world):
     graph = pipeline(world, is_async=True)
 

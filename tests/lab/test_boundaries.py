@@ -21,6 +21,8 @@ from agentracer.errors import SandboxUnavailable
 from agentracer.lab import bubblewrap, sandbox
 from agentracer.lab.sandbox import ExecutionLimits, run_python
 
+pytestmark = pytest.mark.slow
+
 IMAGE = os.environ.get("AGENTRACER_TEST_IMAGE", "python:3.11-slim")
 MIB = 1024**2
 LINUX = sys.platform == "linux"

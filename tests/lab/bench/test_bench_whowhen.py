@@ -11,6 +11,8 @@ from agentracer.errors import FormatError
 from agentracer.lab.bench import as_dict, render, run, score_predictions, write_folder
 from agentracer.verdict import Candidate
 
+pytestmark = pytest.mark.slow
+
 METRICS = {
     "agent_accuracy", "step_accuracy", "step_within_1", "step_within_3", "step_within_5",
     "step_top3", "step_top5", "step_mrr",
@@ -146,7 +148,6 @@ def in_domain(whowhen_logs):
     return as_dict(run(whowhen_logs, Tracer("embedded:in-domain")))
 
 
-@pytest.mark.slow
 def test_the_in_domain_weights_know_the_runs_that_they_were_trained_on(in_domain):
     assert set(in_domain["subsets"]) == {"Algorithm-Generated", "Hand-Crafted"}
     for subset in in_domain["subsets"].values():

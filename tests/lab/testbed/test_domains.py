@@ -10,6 +10,8 @@ from agentracer.lab.testbed.problems import shuffled, values_of
 from agentracer.lab.testbed.qa_documents import DOCUMENTS, read_text, search_text
 from agentracer.lab.testbed.systems import DOMAINS, load_domain
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parents[4] / "shared" / "data"
 needs_data = pytest.mark.skipif(not (DATA / "gsm8k").is_dir(), reason="no ../shared/data")
 EVERY_DOMAIN = pytest.mark.parametrize("name", DOMAINS)

@@ -11,6 +11,8 @@ from agentracer.lab.testbed.problems import values_of
 from agentracer.lab.testbed.rosters import TOPOLOGIES
 from agentracer.lab.testbed.systems import DOMAINS, load_domain
 
+pytestmark = pytest.mark.slow
+
 
 def test_no_right_result_leaves_one_digit():
     domain = load_domain("sums")
