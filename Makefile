@@ -15,6 +15,9 @@ DATA ?= ../shared/data
 WHOWHEN ?= $(DATA)/whowhen
 TRACERTRAJ ?= build/tracertraj
 
+# Tests start many processes: without compiled files, each would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-versions test-slow test-llm test-vllm test-train test-deepagents train-tiny coverage \
 	lint format hooks host-suites host-suites-quick api-check api-snapshot docs docs-frameworks screenshots bench dist release-check clean
 
