@@ -19,6 +19,7 @@ The labels are made by replays of the same system, so they say what that model w
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import random
@@ -36,6 +37,7 @@ from agentracer.lab.natural.collection import server_version
 from agentracer.lab.natural.endpoint import Endpoint
 from agentracer.lab.natural.systems import SYSTEMS, NaturalSystem, replay_system, run_once
 from agentracer.lab.natural.tasks import NaturalTask, load_tasks
+from agentracer.lab.natural.text_tools import text_tools
 from agentracer.replay import Search, find_decisive
 from agentracer.replay.prefix import answer_order
 from agentracer.replay.success_curve.planning import answer_set
@@ -216,20 +218,23 @@ def report(results: Sequence[dict[str, Any]], facts: dict[str, Any]) -> str:
 def main() -> None:
     """Run the stages as far as they are not done, and print the figures."""
     options = _options()
-    endpoint = Endpoint(
+    server = Endpoint(
         options.base_url, options.model, max_tokens=options.max_tokens, seed=options.seed
     )
     facts = {
         "model": options.model,
-        "server": server_version(endpoint),
-        "temperature": endpoint.temperature,
-        "max_tokens": endpoint.max_tokens,
+        "server": server_version(server),
+        "temperature": server.temperature,
+        "max_tokens": server.max_tokens,
+        "tools": options.tools,
         "systems": options.systems,
         "kinds": options.kinds,
         "seed": options.seed,
     }
     store = Store(options.work / "runs")
+    tools = text_tools(server) if options.tools == "text" else contextlib.nullcontext(server)
     with (
+        tools as endpoint,
         ItemJournal(options.work / "fresh.jsonl", {**facts, "runs": FRESH_RUNS}) as fresh,
         ItemJournal(options.work / "searches.jsonl", {**facts, "n": REFERENCE_REPLAYS}) as done,
     ):
@@ -258,6 +263,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", required=True)
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--kinds", nargs="+", default=["word", "code", "document", "plan"])
+    parser.add_argument("--tools", default="text", choices=["server", "text"])
     parser.add_argument("--failures", type=int, default=10, help="failed runs to search")
     parser.add_argument("--max-tokens", type=int, default=300, help="longest reply of one call")
     parser.add_argument("--workers", type=int, default=4, help="replays at once")

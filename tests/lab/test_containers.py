@@ -86,6 +86,16 @@ def test_a_program_that_does_not_end_is_killed_with_its_container(stand_in, monk
     assert stand_in.read_text().splitlines()[-1].startswith("kill agentracer-")
 
 
+def test_a_daemon_that_does_not_kill_leaves_no_client_behind(stand_in, monkeypatch):
+    program = stand_in.with_name("docker")
+    program.write_text(f"{program.read_text()}else:\n    import time; time.sleep(60)\n")
+    monkeypatch.setattr("agentracer.lab.containers._START_SECONDS", 0.5)
+    monkeypatch.setattr("agentracer.lab.containers._KILL_SECONDS", 0.5)
+    limits = ExecutionLimits(wall_seconds=0.5)
+    with pytest.raises(ContainerUnavailable, match="may still run"):
+        run_python("import time; time.sleep(60)", limits=limits, image="i")
+
+
 def test_no_docker_command_is_a_clear_error(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ContainerUnavailable, match="no `docker` command"):

@@ -23,6 +23,7 @@ __all__ = ["command", "run_in_container"]
 
 _UNPRIVILEGED_USER = "65534:65534"
 _START_SECONDS = 20.0  # a container that has not begun by then is given up
+_KILL_SECONDS = 20.0  # a daemon that has not killed a container by then does not answer
 _READ_BYTES = 1 << 16
 _CLIENT_FAILED = 125  # the exit status of `docker run` where docker itself failed
 _SIGNALLED = 128  # to which docker adds the signal that ended the program
@@ -77,9 +78,14 @@ def run_in_container(source: str, image: str, limits: ExecutionLimits) -> Execut
     except FileNotFoundError as error:
         raise ContainerUnavailable("there is no `docker` command") from error
     with client:
-        kept, truncated, late = _talk(client, source.encode("utf-8", "surrogatepass"), limits)
+        try:
+            kept, truncated, late = _talk(client, source.encode("utf-8", "surrogatepass"), limits)
+            if late:
+                _remove(name)
+        except BaseException:
+            client.kill()  # else leaving the block would wait for it
+            raise
         if late:
-            _remove(name)
             client.kill()
     stdout, stderr = (bytes(stream).decode("utf-8", "replace") for stream in kept)
     if client.returncode == _CLIENT_FAILED:
@@ -151,9 +157,15 @@ def _send(client: subprocess.Popen[bytes], program: bytes) -> bytes:
 
 def _remove(name: str) -> None:
     """Kill a container that is late; `--rm` removes it then."""
-    subprocess.run(  # noqa: S603
-        ["docker", "kill", name],  # noqa: S607
-        capture_output=True,
-        timeout=_START_SECONDS,
-        check=False,
-    )
+    try:
+        subprocess.run(  # noqa: S603
+            ["docker", "kill", name],  # noqa: S607
+            capture_output=True,
+            timeout=_KILL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ContainerUnavailable(
+            f"`docker kill {name}` did not answer within {_KILL_SECONDS:g} seconds, so that the "
+            "container may still run"
+        ) from error
