@@ -11,6 +11,7 @@ DIST := .venv-dist
 DEEP := .venv-deepagents
 HOOKS := .venv-hooks
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+PARALLEL = -n $(WORKERS) --dist loadfile
 DATA ?= ../shared/data
 WHOWHEN ?= $(DATA)/whowhen
 TRACERTRAJ ?= build/tracertraj
@@ -29,7 +30,7 @@ demo: $(DEMO)/ready ## run a real team that fails: capture, verdict, proof by re
 
 # One process more than there are cores, as some tests wait. Tests that measure time run alone.
 test: $(TEST)/ready ## run the tests, several at once
-	$(TEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not timing"
+	$(TEST)/bin/python -m pytest $(PARALLEL) -m "not slow and not timing"
 	$(TEST)/bin/python -m pytest -m "timing and not slow"
 
 test-slow: $(TEST)/ready ## run the tests that take longer
@@ -58,7 +59,7 @@ train-tiny: $(TRAIN)/ready ## collect, SFT, GRPO, evaluate, export: a tiny trace
 
 coverage: $(TEST)/ready ## run the tests, the slow ones too, and measure branch coverage of src, with a floor
 	$(TEST)/bin/coverage erase
-	$(TEST)/bin/coverage run -m pytest -n $(WORKERS) --dist loadfile -m "not timing"
+	$(TEST)/bin/coverage run -m pytest $(PARALLEL) -m "not timing"
 	$(TEST)/bin/coverage combine --quiet
 	$(TEST)/bin/coverage report
 

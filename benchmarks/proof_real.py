@@ -19,7 +19,6 @@ The labels are made by replays of the same system, so they say what that model w
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import json
 import random
@@ -29,15 +28,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from agentracer import Tracer
 from agentracer.lab.collect.journal import ItemJournal
-from agentracer.lab.natural.collection import server_version
+from agentracer.lab.natural.collection import ToolProtocol, server_version, with_tools
 from agentracer.lab.natural.endpoint import Endpoint
 from agentracer.lab.natural.systems import SYSTEMS, NaturalSystem, replay_system, run_once
 from agentracer.lab.natural.tasks import NaturalTask, load_tasks
-from agentracer.lab.natural.text_tools import text_tools
 from agentracer.replay import Search, find_decisive
 from agentracer.replay.prefix import answer_order
 from agentracer.replay.success_curve.planning import answer_set
@@ -232,9 +230,8 @@ def main() -> None:
         "seed": options.seed,
     }
     store = Store(options.work / "runs")
-    tools = text_tools(server) if options.tools == "text" else contextlib.nullcontext(server)
     with (
-        tools as endpoint,
+        with_tools(server, options.tools) as endpoint,
         ItemJournal(options.work / "fresh.jsonl", {**facts, "runs": FRESH_RUNS}) as fresh,
         ItemJournal(options.work / "searches.jsonl", {**facts, "n": REFERENCE_REPLAYS}) as done,
     ):
@@ -263,7 +260,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", required=True)
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--kinds", nargs="+", default=["word", "code", "document", "plan"])
-    parser.add_argument("--tools", default="text", choices=["server", "text"])
+    parser.add_argument("--tools", default="text", choices=get_args(ToolProtocol))
     parser.add_argument("--failures", type=int, default=10, help="failed runs to search")
     parser.add_argument("--max-tokens", type=int, default=300, help="longest reply of one call")
     parser.add_argument("--workers", type=int, default=4, help="replays at once")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -93,3 +94,31 @@ def test_a_string_of_50_megabytes_is_handled_at_once():
     started = time.perf_counter()
     to_json({"x": "é" * 25_000_000})
     assert time.perf_counter() - started < 2
+
+
+def test_a_mapping_that_lies_about_its_length_is_kept():
+    class Short(dict):
+        def __len__(self):
+            raise ValueError("no length")
+
+    class Unsized(Mapping):
+        def __getitem__(self, key):
+            return key
+
+        def __iter__(self):
+            return iter("ab")
+
+        def __len__(self):
+            raise ValueError("no length")
+
+    for value in (Short(a="a", b="b"), Unsized()):
+        assert to_json(value) == {"a": "a", "b": "b"}
+
+
+@pytest.mark.parametrize("items", [0, 1, 2])
+def test_what_is_left_out_of_a_mapping_is_counted(items):
+    kept = max(items - 1, 0)
+    whole = {str(i): i for i in range(5)}
+    cut = to_json(whole, limits=Limits(items=items))
+    assert cut.pop("$cut") == f"{5 - kept} of 5 entries"
+    assert cut == dict(list(whole.items())[:kept])

@@ -32,9 +32,7 @@ _PLAIN_TEXT = (
     uuid.UUID,
     PurePath,
 )
-_MOST_MAPPED = (
-    100_000  # entries that are read from a mapping of the user's own, which may be endless
-)
+_MOST_MAPPED = 100_000  # entries read from a mapping that is no dict, as it may be endless
 _BIG_INT_BITS = 256  # beyond this, JSON readers and Python's own digit limit disagree
 
 
@@ -190,8 +188,7 @@ class _Encoder:
         self.path.add(id(value))
         try:
             if isinstance(contents, Mapping):
-                total = len(value) if isinstance(value, Mapping) else len(contents)
-                return self._mapping(contents, max(total, len(contents)), depth)
+                return self._mapping(contents, _size(value, contents), depth)
             return self._sequence(contents, depth, name)
         finally:
             self.path.discard(id(value))
@@ -199,7 +196,8 @@ class _Encoder:
     def _mapping(self, value: Mapping[Any, Any], total: int, depth: int) -> dict[str, Any]:
         out: dict[str, Any] = {}
         kept = min(len(value), self.limits.items)
-        kept -= kept < total  # one place is for the mark
+        if kept < total:
+            kept = max(kept - 1, 0)  # one place is for the mark
         for key, item in islice(value.items(), kept):
             name = self.text(key if isinstance(key, str) else safe_repr(key))
             while name in out:  # 1 and "1" are two keys in Python and one in JSON
@@ -242,6 +240,14 @@ class _Encoder:
 def _is_header(name: str) -> bool:
     """Whether the first of two texts names an HTTP header, so that the other is its value."""
     return len(name) < 64 and ("-" in name or name.lower() in ("authorization", "cookie"))
+
+
+def _size(value: object, contents: Mapping[Any, Any]) -> int:
+    """How many entries `value` has: more than `contents` where it was not read to its end."""
+    if not isinstance(value, dict) and isinstance(value, Mapping):
+        with contextlib.suppress(Exception):  # the object's own code may raise anything
+            return max(len(value), len(contents))
+    return len(contents)
 
 
 def _contents(value: object, most: int) -> Mapping[Any, Any] | Iterable[Any] | None:

@@ -202,7 +202,7 @@ def renamed(trace, names, *, in_text):
 
 @pytest.mark.parametrize("in_text", [False, True], ids=["in fields", "in texts too"])
 def test_renaming_the_agents_changes_no_step_and_renames_the_blamed(in_text, whowhen_logs):
-    for trace in list(whowhen.load_directory(whowhen_logs))[::3]:
+    for trace in whowhen.load_directory(whowhen_logs):
         involved = {a.name for a in trace.agents} | {s.to for s in trace.steps if s.to}
         names = {name: f"agent_{i:02}x" for i, name in enumerate(sorted(involved))}
         before, after = attribute(trace), attribute(renamed(trace, names, in_text=in_text))
@@ -280,7 +280,7 @@ def runs(draw):
 
 
 @given(runs())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_run_at_all_gets_a_verdict_that_blames_only_what_it_holds(trace):
     tracer = Tracer("embedded:rules", top_k=100)  # it checks agents, steps and quotes
     verdict = tracer.attribute(trace)

@@ -274,7 +274,7 @@ def traces(draw):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(traces())
 def test_round_trip(trace):
     text = json.dumps(atif.to_atif(trace), allow_nan=False)

@@ -78,15 +78,14 @@ def run_in_container(source: str, image: str, limits: ExecutionLimits) -> Execut
     except FileNotFoundError as error:
         raise ContainerUnavailable("there is no `docker` command") from error
     with client:
+        late = True
         try:
             kept, truncated, late = _talk(client, source.encode("utf-8", "surrogatepass"), limits)
             if late:
                 _remove(name)
-        except BaseException:
-            client.kill()  # else leaving the block would wait for it
-            raise
-        if late:
-            client.kill()
+        finally:
+            if late:  # or it failed: leaving the outer block waits for the client
+                client.kill()
     stdout, stderr = (bytes(stream).decode("utf-8", "replace") for stream in kept)
     if client.returncode == _CLIENT_FAILED:
         raise ContainerUnavailable(stderr.strip() or "`docker run` failed")

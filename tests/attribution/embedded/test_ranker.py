@@ -72,7 +72,7 @@ def renamed(trace, names, *, in_text):
 
 @pytest.mark.parametrize("in_text", [False, True], ids=["in fields", "in texts too"])
 def test_renaming_the_agents_renames_the_blamed_and_changes_no_step(in_text, whowhen_logs):
-    for trace in list(whowhen.load_directory(whowhen_logs))[::3]:
+    for trace in whowhen.load_directory(whowhen_logs):
         involved = {a.name for a in trace.agents} | {s.to for s in trace.steps if s.to}
         names = {name: f"agent_{i:02}x" for i, name in enumerate(sorted(involved))}
         before = attribute(trace, top_k=200)
@@ -273,7 +273,7 @@ def runs(draw):
 
 
 @given(runs())
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_run_at_all_gets_a_verdict_that_blames_only_what_it_holds(trace):
     verdict = Tracer("embedded", top_k=100).attribute(trace)  # the Tracer checks quotes too
     judged = bool(judgeability(trace))
@@ -286,6 +286,7 @@ def test_any_run_at_all_gets_a_verdict_that_blames_only_what_it_holds(trace):
 # --- how fast it is (processor time, as other programs run beside the tests)
 
 
+@pytest.mark.timing
 def test_a_run_takes_milliseconds(whowhen_logs):
     tracer, spent = Tracer("embedded"), []
     for trace in whowhen.load_directory(whowhen_logs):
@@ -293,8 +294,8 @@ def test_a_run_takes_milliseconds(whowhen_logs):
         tracer.attribute(trace)
         spent.append(time.process_time() - started)
     spent.sort()
-    assert spent[len(spent) // 2] < 0.03  # measured: 5 ms
-    assert spent[int(0.95 * len(spent))] < 0.2  # measured: 29 ms
+    assert spent[len(spent) // 2] < 0.03  # measured: 12 ms
+    assert spent[int(0.95 * len(spent))] < 0.2  # measured: 107 ms
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def _wrap_submit(original: Any) -> Any:
     def submit(pool: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         scopes: list[Callable[[], AbstractContextManager[None]]] = []
         with guard("threads.submit"):
-            scopes = [place for carrier in _carriers if (place := carrier()) is not None]
+            scopes = [scope for carrier in _carriers if (scope := carrier()) is not None]
         if scopes:
             fn = functools.partial(_run_inside, scopes, fn)
         return original(pool, fn, *args, **kwargs)
@@ -69,10 +69,10 @@ def _wrap_submit(original: Any) -> Any:
 
 
 def _run_inside(
-    places: list[Callable[[], AbstractContextManager[None]]], fn: Any, /, *args: Any, **kwargs: Any
+    scopes: list[Callable[[], AbstractContextManager[None]]], fn: Any, /, *args: Any, **kwargs: Any
 ) -> Any:
     with contextlib.ExitStack() as stack:
         with guard("threads.enter"):
-            for place in places:
-                stack.enter_context(place())
+            for scope in scopes:
+                stack.enter_context(scope())
         return fn(*args, **kwargs)

@@ -46,9 +46,9 @@ class _LangGraphAdapter:
             default=handler,
         )
         with self._patches.transaction():
-            configure_hooks = list(context._configure_hooks)
+            earlier_hooks = list(context._configure_hooks)
             context.register_configure_hook(variable, inheritable=True)
-            hook = next(hook for hook in context._configure_hooks if hook not in configure_hooks)
+            hook = next(hook for hook in context._configure_hooks if hook not in earlier_hooks)
             self._patches.undo_with(lambda: context._configure_hooks.remove(hook))
             hooks = LangChainHooks(handler)
             hooks.install(self._patches)

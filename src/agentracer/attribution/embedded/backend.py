@@ -87,15 +87,15 @@ class EmbeddedBackend(Backend):
         versions = {"weights": self.model.name, "features": FEATURES_VERSION}
         # The model was calibrated on failed runs alone.
         calibrated = ranking.out_of_distribution is None and run.outcome.success is False
-        mistake = decisive_step(features)
-        candidates = _candidates(features, _order(ranking, mistake))
-        if mistake is not None:
+        decisive = decisive_step(features)
+        candidates = _candidates(features, _order(ranking, decisive))
+        if decisive is not None:
             return Judgement(
                 basis="finding",
                 candidates=candidates,
-                agent=run.steps[mistake].agent,
+                agent=run.steps[decisive].agent,
                 agents=ranking.agents,
-                confidence=ranking.probabilities[mistake],
+                confidence=ranking.probabilities[decisive],
                 reason=candidates[0].reason,
                 abstain_reason=None if self.target_error is None else self._uncalibrated(),
                 notes=(_UNMEASURED,),

@@ -34,7 +34,14 @@ from agentracer.lab.natural.text_tools import text_tools
 from agentracer.store import Store
 from agentracer.trace import Trace
 
-__all__ = ["PlannedRun", "ToolProtocol", "collect_natural", "plan_runs", "server_version"]
+__all__ = [
+    "PlannedRun",
+    "ToolProtocol",
+    "collect_natural",
+    "plan_runs",
+    "server_version",
+    "with_tools",
+]
 
 ToolProtocol = Literal["server", "text"]
 
@@ -127,7 +134,7 @@ def collect_natural(
         "seed": seed,
         "tools": tools,
     }
-    with ItemJournal(folder / JOURNAL, facts) as journal, _tools(endpoint, tools) as used:
+    with ItemJournal(folder / JOURNAL, facts) as journal, with_tools(endpoint, tools) as used:
         for run in plan:
             if run.index not in journal.finished:
                 journal.add({"index": run.index, "row": _row(run, used, version)})
@@ -139,7 +146,10 @@ def collect_natural(
     return Counter(str(row["outcome"]) for row in rows)
 
 
-def _tools(endpoint: Endpoint, tools: ToolProtocol) -> contextlib.AbstractContextManager[Endpoint]:
+def with_tools(
+    endpoint: Endpoint, tools: ToolProtocol
+) -> contextlib.AbstractContextManager[Endpoint]:
+    """Return a block that gives the endpoint for teams: a proxy's where tool calls are text."""
     return text_tools(endpoint) if tools == "text" else contextlib.nullcontext(endpoint)
 
 

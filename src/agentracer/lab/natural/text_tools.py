@@ -139,10 +139,10 @@ def _roles_in_turn(messages: Sequence[Json]) -> list[Json]:
 def _choice(choice: Json, names: set[str], earlier: int) -> Json:
     message = choice["message"]
     content = _text(message.get("content"))
-    tool_call = _find_call(content, names)
-    if tool_call is None:
+    located = _find_call(content, names)
+    if located is None:
         return choice
-    start, call = tool_call
+    start, call = located
     before = content[:start].rstrip().removesuffix("<tool_call>").rstrip()
     before = before.removesuffix("json").removesuffix("```").rstrip() if "```" in before else before
     function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}

@@ -122,25 +122,25 @@ def values(text: str) -> set[float]:
     Numbers in any place and spelling, the parts of dates, links and identifiers, number words,
     months, percentages as fractions, thousands and millions.
     """
-    values: set[float] = set()
+    result: set[float] = set()
     for number in set(_ANY.findall(text)):
-        values.add(rounded(float(number.replace(",", ""))))
-    values.update(float(number) for number in set(_DIGITS.findall(text)) if len(number) <= 15)
+        result.add(rounded(float(number.replace(",", ""))))
+    result.update(float(number) for number in set(_DIGITS.findall(text)) if len(number) <= 15)
     for match in _MAGNITUDE.finditer(text) if _SCALED.search(text) else ():
         number = float((match[1] or match[3]).replace(",", ""))
         factor = _MAGNITUDES.get((match[2] or "percent").lower(), 0.01)
-        values.add(rounded(number * factor))
-    values |= _spelled(text)
-    return values
+        result.add(rounded(number * factor))
+    result |= _spelled(text)
+    return result
 
 
 def _spelled(text: str) -> set[float]:
     words = _SPELLED.intersection(map(str.lower, _WORD.findall(text)))
-    values = {_SPELLED_VALUES[word] for word in words}
+    result = {_SPELLED_VALUES[word] for word in words}
     if not words.isdisjoint(_TENS):
         for match in _COMPOUND.finditer(text):
-            values.add(_TENS[match[1].lower()] + _UNITS[match[2].lower()])
-    return values
+            result.add(_TENS[match[1].lower()] + _UNITS[match[2].lower()])
+    return result
 
 
 def is_derived(value: float, known: set[float]) -> bool:
