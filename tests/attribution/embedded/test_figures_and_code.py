@@ -162,7 +162,6 @@ def test_a_slip_of_the_pen_is_two_digits_swapped():
 
 @pytest.mark.parametrize("filler", ["=", "1 + 1 = ", "1+", "= ", "```\n", "[1,", "\\", "1,"])
 @pytest.mark.timing
-@pytest.mark.timing
 def test_no_text_takes_more_than_linear_time(filler):
     text = "```python\n" + filler * (200_000 // len(filler))
     started = time.process_time()
