@@ -16,6 +16,7 @@ from agentracer.attribution.methods import METHODS
 from agentracer.attribution.methods.base import JudgeContext, JudgeOptions
 from agentracer.attribution.rendering import TraceView
 from agentracer.errors import BackendError
+from agentracer.statistics import wilson
 from agentracer.trace import GroundTruth, Trace
 from agentracer.usage import Usage
 
@@ -23,7 +24,7 @@ from . import adapters, tiny
 from .conftest import small_vllm
 from .fakes import run_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
 HELD_OUT = [tiny.failure(seed) for seed in range(60)]
 CHANCE = sum(1 / len(trace.steps) for trace in HELD_OUT) / len(HELD_OUT)
@@ -38,17 +39,18 @@ def blamed(found):
     return [(one.agent, one.step) for one in found]
 
 
-def test_held_out_failures_are_attributed_far_above_chance(judge, record_property):
+def test_held_out_failures_are_attributed_clearly_above_chance(judge, record_property):
     found = verdicts(judge)
     right = [v.step == t.labels[0].step for v, t in zip(found, HELD_OUT, strict=True)]
     agents = [v.agent == t.labels[0].agent for v, t in zip(found, HELD_OUT, strict=True)]
     accuracy = sum(right) / len(right)
+    low, high = wilson(sum(right), len(right))
     print(
-        f"\n{judge.name.partition(':')[0]}: step {accuracy:.3f}, agent "
+        f"\n{judge.name.partition(':')[0]}: step {accuracy:.3f} [{low:.2f}, {high:.2f}], agent "
         f"{sum(agents) / len(agents):.3f} of {len(right)}, chance {CHANCE:.3f}"
     )
     record_property("step_accuracy", accuracy)
-    assert accuracy > 2 * CHANCE
+    assert low > 1.3 * CHANCE
     assert all(v.provenance.usage.input_tokens > 0 for v in found)
     assert all(v.provenance.usage.output_tokens > 0 for v in found)
 

@@ -103,7 +103,7 @@ def test_an_adapter_that_is_too_large_for_vllm_is_refused_with_a_remedy(tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_an_adapter_is_loaded_with_its_base(tiny_model, tmp_path):
     """A fresh adapter changes nothing, one with weights does; either names its base itself."""
     peft = pytest.importorskip("peft")

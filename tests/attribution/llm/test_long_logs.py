@@ -11,7 +11,7 @@ import pytest
 from agentracer.attribution import Tracer
 from agentracer.formats import whowhen
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
 LARGEST = 32_768
 
