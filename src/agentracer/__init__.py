@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from agentracer._version import __version__
 
 if TYPE_CHECKING:
+    from agentracer.adapters.functions import agent, tool
     from agentracer.attribution import Tracer
     from agentracer.errors import AgentracerError
     from agentracer.evolution import aevolve, evolve
@@ -44,12 +45,14 @@ __all__ = [
     "Verdict",
     "__version__",
     "aevolve",
+    "agent",
     "current_run",
     "evolve",
     "flush",
     "instrument",
     "on_failure",
     "record",
+    "tool",
     "uninstrument",
 ]
 
@@ -68,12 +71,14 @@ _HOME = {
     "Tracer": "attribution",
     "Verdict": "verdict",
     "aevolve": "evolution",
+    "agent": "adapters.functions",
     "current_run": "recording",
     "evolve": "evolution",
     "flush": "failures",
     "instrument": "instrumentation",
     "on_failure": "failures",
     "record": "recording",
+    "tool": "adapters.functions",
     "uninstrument": "instrumentation",
 }
 

@@ -17,7 +17,7 @@ from agentracer._guard import guard
 from agentracer.adapters.kit.patching import Patches, post_import
 from agentracer.adapters.kit.threads import install_pool_threads
 from agentracer.frameworks.base import Adapter
-from agentracer.frameworks.registry import load, specs
+from agentracer.frameworks.registry import load, set_active, specs
 from agentracer.frameworks.spec import AdapterSpec
 from agentracer.recording import prepare
 
@@ -72,6 +72,7 @@ def uninstrument() -> None:
             _hooks.popitem()[1]()
         while _installed:
             name, adapter = _installed.popitem()
+            set_active(name, is_active=False)
             with guard(f"{name}.uninstall"):
                 adapter.uninstall()
         _pool_threads.undo()
@@ -103,6 +104,7 @@ def _install(spec: AdapterSpec) -> None:
         adapter = load(name)
         adapter.install()
         _installed[name] = adapter
+        set_active(name, is_active=True)
     except BaseException as error:
         if adapter is not None:
             with guard(f"{name}.roll_back"):

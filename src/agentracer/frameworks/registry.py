@@ -18,7 +18,7 @@ from typing import Any, Final
 from agentracer.frameworks.base import Adapter
 from agentracer.frameworks.spec import AdapterSpec, GraphKeys, TestedDistribution
 
-__all__ = ["ENTRY_POINT_GROUP", "LANGGRAPH", "load", "spec_of", "specs"]
+__all__ = ["ENTRY_POINT_GROUP", "LANGGRAPH", "active", "load", "set_active", "spec_of", "specs"]
 
 logger: Final = logging.getLogger("agentracer")
 
@@ -33,7 +33,17 @@ LANGGRAPH: Final = GraphKeys(
     unnamed=frozenset({"LangGraph", "RunnableSequence", ""}),
 )
 
+_active: set[str] = set()
+
 _BUILT_IN: Final = (
+    AdapterSpec(
+        name="anthropic",
+        module="agentracer.adapters.anthropic",
+        trigger="anthropic",
+        packages=("anthropic",),
+        distribution="anthropic",
+        tested=("0.105.0", "0.105.0"),
+    ),
     AdapterSpec(
         name="autogen",
         module="agentracer.adapters.autogen",
@@ -72,6 +82,14 @@ _BUILT_IN: Final = (
         module="agentracer.adapters.maas",
         trigger="maas",
         packages=("maas",),
+    ),
+    AdapterSpec(
+        name="openai",
+        module="agentracer.adapters.openai",
+        trigger="openai",
+        packages=("openai",),
+        distribution="openai",
+        tested=("3.57.0", "3.57.0"),
     ),
 )
 
@@ -121,6 +139,19 @@ def spec_of(system: Any) -> AdapterSpec | None:
     by_package = {package: spec for spec in specs().values() for package in spec.packages}
     packages = (cls.__module__.partition(".")[0] for cls in classes)
     return next((by_package[package] for package in packages if package in by_package), None)
+
+
+def active() -> frozenset[str]:
+    """The adapters that are installed now."""
+    return frozenset(_active)
+
+
+def set_active(name: str, *, is_active: bool) -> None:
+    """Note that an adapter has been installed, or uninstalled."""
+    if is_active:
+        _active.add(name)
+    else:
+        _active.discard(name)
 
 
 def graph_keys() -> Iterator[GraphKeys]:

@@ -18,9 +18,9 @@ from typing import Any, Final, TypeAlias
 from agentracer._guard import guard
 from agentracer.adapters.kit.patching import Patches
 from agentracer.adapters.kit.scope import using
-from agentracer.recording import current_run, inside
+from agentracer.recording import Run, current_run, inside
 
-__all__ = ["Carrier", "carry", "carry_variable", "install_pool_threads"]
+__all__ = ["Carrier", "carry", "carry_variable", "enclosing_run", "install_pool_threads"]
 
 Carrier: TypeAlias = Callable[[], Callable[[], AbstractContextManager[None]] | None]
 """Asked where work is handed over: what to enter around it, or None where there is nothing."""
@@ -48,6 +48,17 @@ def carry_variable(variable: contextvars.ContextVar[Any], patches: Patches) -> N
         return functools.partial(using, variable, value) if value is not None else None
 
     carry(carrier, patches)
+
+
+def enclosing_run() -> Run | None:
+    """The run that the calling code belongs to, of a `record()` block or of any framework."""
+    for carrier in _carriers:
+        scope = carrier()
+        if scope is not None:
+            with scope():
+                if (run := current_run()) is not None:
+                    return run
+    return None
 
 
 def install_pool_threads(patches: Patches) -> None:

@@ -1,0 +1,136 @@
+"""Which function of the program calls, and so which agent acts."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import sys
+import sysconfig
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, Final
+
+from agentracer.frameworks.registry import LANGGRAPH, active, specs
+
+__all__ = ["acting_agent", "calling_agent", "is_captured_elsewhere"]
+
+acting_agent: contextvars.ContextVar[str | None] = contextvars.ContextVar(
+    "agentracer_acting_agent", default=None
+)
+"""The agent that `agentracer.agent(name)` names, if the calling code is inside of one."""
+
+_HELPERS: Final = frozenset(
+    (
+        *("ask", "call", "chat", "chat_completion", "complete", "completion", "create"),
+        *("generate", "get_completion", "get_response", "invoke", "llm", "predict", "prompt"),
+        *("query", "request", "respond", "run", "send"),
+    )
+)
+"""Names of functions that only pass a prompt on; also with an underscore before, or with `_llm`,
+`_model`, `_openai`, `_claude`, `_gpt` or `_api` behind."""
+
+_OF_A_MODEL: Final = ("_llm", "_model", "_openai", "_anthropic", "_claude", "_gpt", "_api")
+
+_INSTALLED: Final = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+
+_CLIENTS: Final = frozenset({"openai", "anthropic"})
+
+_BELOW_AN_ADAPTER: Final = {
+    "langgraph": ("langgraph", "langchain", "langchain_core", "langchain_openai"),
+}
+"""Packages whose calls of a client an adapter records itself, besides the framework's own."""
+
+
+def calling_agent() -> str:
+    """Name the agent that acts in the calling code.
+
+    1. The agent of the `agentracer.agent(name)` block around it.
+    2. In a node of LangGraph, the node.
+    3. The innermost function of the program itself: not of an installed package, no lambda, and no
+       helper whose name says only that it asks a model (`ask`, `call_llm`), unless nothing else
+       calls. For a method, the `name` of its object, else its class. `main` outside of functions.
+    """
+    return acting_agent.get() or _graph_node() or _function()
+
+
+def is_captured_elsewhere() -> bool:
+    """Whether the call comes from a framework that is instrumented, or from a judge of ours."""
+    others = active() - _CLIENTS
+    packages = {package for name in others for package in specs()[name].packages}
+    packages |= {p for name in others for p in _BELOW_AN_ADAPTER.get(name, ())}
+    for frame in _frames():
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.startswith("agentracer.attribution."):
+            return True
+        if module.partition(".")[0] in packages:
+            return True
+        if _is_of_the_program(frame):
+            return False
+    return False
+
+
+def _function() -> str:
+    helper: str | None = None
+    for frame in _frames():
+        if not _is_of_the_program(frame):
+            continue
+        name = frame.f_code.co_name
+        if name.startswith("<") and name != "<module>":
+            continue
+        if name == "<module>":
+            return helper or "main"
+        if (owner := _owner(frame)) is not None:
+            return owner
+        if not _is_helper(name):
+            return name
+        helper = helper or name
+    return helper or "main"
+
+
+def _frames() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _is_of_the_program(frame: FrameType) -> bool:
+    path = frame.f_code.co_filename
+    module = str(frame.f_globals.get("__name__", ""))
+    if module.partition(".")[0] == "agentracer":
+        return module.startswith("agentracer.lab.")
+    return not path.startswith((*_INSTALLED, "<frozen"))
+
+
+def _owner(frame: FrameType) -> str | None:
+    """The name of the object whose method runs."""
+    code = frame.f_code
+    first = code.co_varnames[0] if code.co_argcount else ""
+    if first not in ("self", "cls"):
+        return None
+    owner: Any = frame.f_locals.get(first)
+    if owner is None:
+        return None
+    if inspect.isclass(owner):
+        return owner.__name__
+    name = vars(owner).get("name") if hasattr(owner, "__dict__") else None
+    return name if isinstance(name, str) and name else type(owner).__name__
+
+
+def _is_helper(name: str) -> bool:
+    name = name.strip("_")
+    for end in _OF_A_MODEL:
+        name = name.removesuffix(end)
+    return name in _HELPERS
+
+
+def _graph_node() -> str | None:
+    """The node of LangGraph whose function calls."""
+    runnables = sys.modules.get("langchain_core.runnables.config")
+    if runnables is None:
+        return None
+    config = runnables.var_child_runnable_config.get(None) or {}
+    metadata = config.get("metadata") or {}
+    return LANGGRAPH.agent_of(metadata) if LANGGRAPH.node in metadata else None

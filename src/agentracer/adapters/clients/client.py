@@ -1,0 +1,385 @@
+"""Capture and replay at the seam under every call of a provider's client.
+
+Both clients are made by the same generator: each method of `chat.completions`, `responses` or
+`messages` (create, parse, stream, raw responses; sync and async) goes through `request`, which
+sends, and sends again where that failed, and through `_process_response`, which makes of the
+response what the caller asked for. So a call is recorded at the one, its response is read at the
+other, and a replay gives the second a response that it made itself.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Any, Final
+
+from agentracer._guard import guard
+from agentracer.adapters.clients import advice
+from agentracer.adapters.clients.callers import (
+    acting_agent,
+    calling_agent,
+    is_captured_elsewhere,
+)
+from agentracer.adapters.clients.runs import RunState, enclosing_call, state_of_caller
+from agentracer.adapters.clients.wire import (
+    Response,
+    WireProtocol,
+    encode_events,
+    plain,
+    read_events,
+)
+from agentracer.adapters.kit.calls import ModelStep
+from agentracer.adapters.kit.patching import Patches
+from agentracer.adapters.kit.text import tool_spec
+from agentracer.adapters.kit.threads import carry_variable
+from agentracer.adapters.kit.wrapping import Call, ReplayedOutput, around
+from agentracer.encoding import safe_repr
+from agentracer.frameworks.base import AppliedAdvice
+from agentracer.replay.session import ModelAnswer, recorded_error
+
+__all__ = ["ClientAdapter"]
+
+_PARAMETERS: Final = (
+    *("temperature", "top_p", "seed"),
+    *("max_tokens", "max_completion_tokens", "max_output_tokens"),
+)
+
+_request: contextvars.ContextVar[_Request | None] = contextvars.ContextVar(
+    "agentracer_client_request", default=None
+)
+
+
+class ClientAdapter:
+    """The adapter of one provider's client.
+
+    Args:
+        name: of the adapter.
+        module: the client's module with its base classes.
+        protocols: what its requests may be.
+    """
+
+    def __init__(self, name: str, module: str, protocols: Sequence[WireProtocol]) -> None:
+        self.name, self._module, self._protocols = name, module, protocols
+        self._patches = Patches(name)
+
+    def install(self) -> None:
+        """See `Adapter`."""
+        base = sys.modules[self._module]
+        with self._patches.transaction():
+            for cls in (base.SyncAPIClient, base.AsyncAPIClient):
+                self._patches.wrap(cls, "request", around(self._begin, f"{self.name}.request"))
+            self._patches.wrap(base.SyncAPIClient, "_process_response", self._wrap_sync)
+            self._patches.wrap(base.AsyncAPIClient, "_process_response", self._wrap_async)
+            carry_variable(acting_agent, self._patches)
+            carry_variable(enclosing_call, self._patches)
+
+    def uninstall(self) -> None:
+        """See `Adapter`."""
+        self._patches.undo()
+
+    def advise(self, system: Any, agent: str, text: str) -> AppliedAdvice:
+        """Put `text` behind the instructions of an agent, wherever in the process it acts.
+
+        Args:
+            system: not looked at: the agents of a program are its functions.
+            agent: as in the trace of an earlier run.
+            text: the advice.
+
+        Raises:
+            ValueError: no agent of that name has called a model.
+        """
+        del system
+        return advice.advise(agent, text)
+
+    def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Request | None:
+        options = args[1] if len(args) > 1 else kwargs.get("options")
+        address = str(getattr(options, "url", "")).partition("?")[0]
+        protocol = next((p for p in self._protocols if address.endswith(p.path)), None)
+        if protocol is None or _body(options) is None or is_captured_elsewhere():
+            return None
+        return _Request(self.name, protocol, client, options, args, kwargs)
+
+    def _wrap_sync(self, original: Any) -> Any:
+        def process(client: Any, /, *args: Any, **kwargs: Any) -> Any:
+            with guard(f"{self.name}.response"):
+                _watch(kwargs.get("response"), _SyncBody)
+            return original(client, *args, **kwargs)
+
+        return process
+
+    def _wrap_async(self, original: Any) -> Any:
+        async def process(client: Any, /, *args: Any, **kwargs: Any) -> Any:
+            with guard(f"{self.name}.response"):
+                _watch(kwargs.get("response"), _AsyncBody)
+            return await original(client, *args, **kwargs)
+
+        return process
+
+
+class _Request(Call):
+    """One call of a client, which is one step."""
+
+    variable = _request
+
+    def __init__(
+        self,
+        framework: str,
+        protocol: WireProtocol,
+        client: Any,
+        options: Any,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        super().__init__(client, args, kwargs)
+        self.protocol, self.ended, self.watched = protocol, False, False
+        self.state: RunState = state_of_caller()
+        self.run = self.state.run  # alive as long as the call
+        agent = calling_agent()
+        advice.note_agent(agent)
+        self.body = body = self._with_advice(options, agent)
+        self.messages = self.state.conversation(body.get("previous_response_id"))
+        self.messages = [*self.messages, *protocol.messages(body)]
+        self._describe(framework, agent)
+        self.state.note_results(self.messages)
+        self.step = self._step(agent)
+        if self.step.answer is not None:
+            self.output = self._replayed(self.step.answer)
+        elif self.step.sampling:
+            self._change_body({**body, **self.step.sampling})
+
+    def close(self, result: Any, error: BaseException | None) -> None:
+        """The request was answered, and its response may still have to be read; or it failed."""
+        if error is not None:
+            self.end(Response(), error)
+        elif not self.watched:
+            self.end(Response(content=safe_repr(result, 2_000)))
+
+    def read(self, raw: bytes, error: BaseException | None = None) -> None:
+        """Read the body of the response: of a stream that broke off, what there is of it."""
+        text = raw.decode("utf-8", errors="replace")
+        if text.lstrip().startswith("{"):
+            data = _read_json(text)
+            response = self.protocol.read(data) if data is not None else Response(content=text)
+        else:
+            response = self.protocol.read_stream(read_events(text))
+        self.end(response, error)
+
+    def end(self, response: Response, error: BaseException | None = None) -> None:
+        """The model has answered, or not."""
+        if self.ended:
+            return
+        self.ended = True
+        own = [{k: v for k, v in call.items() if v is not None} for call in response.tool_calls]
+        failure = {"error": response.error} if response.error is not None and error is None else {}
+        self.step.end(
+            error,
+            content=response.content,
+            tool_calls=own,
+            usage=response.usage if self.step.answer is None else None,
+            **failure,
+        )
+        self.state.note_requests(self.step.index, own)
+        if response.id:
+            said = {"role": "assistant", "content": response.content, "tool_calls": own}
+            self.state.keep_conversation(response.id, [*self.messages, said])
+        if error is None:
+            self.run.framework_ended(response.content, response.content)
+
+    def _with_advice(self, options: Any, agent: str) -> dict[str, Any]:
+        body = _body(options) or {}
+        given = advice.advice_for(agent)
+        if given:
+            body = self.protocol.with_advice(body, given)
+            self._change_body(body)
+        return body
+
+    def _change_body(self, body: dict[str, Any]) -> None:
+        """Send another request than the caller's, whose own objects stay as they are."""
+        options = self.args[1] if len(self.args) > 1 else self.kwargs["options"]
+        changed = options.model_copy(update={"json_data": body, "extra_json": None})
+        if len(self.args) > 1:
+            self.args = (self.args[0], changed, *self.args[2:])
+        else:
+            self.kwargs = {**self.kwargs, "options": changed}
+
+    def _describe(self, framework: str, agent: str) -> None:
+        asked = (m["content"] for m in self.messages if m["role"] == "user" and m.get("content"))
+        self.run.describe(task=next(asked, None), framework=framework)
+        self.tools = [tool_spec(plain(tool)) for tool in self.body.get("tools") or ()]
+        system = self.protocol.system_prompt(self.body) or None
+        self.run.recorder.agent(agent, system_prompt=system, tools=self.tools)
+
+    def _step(self, agent: str) -> ModelStep:
+        inside = enclosing_call.get()
+        parent = inside.index if inside is not None else None
+        attributes = {"inside_call": inside.call_id} if inside is not None else {}
+        return ModelStep(
+            self.run,
+            agent,
+            self.state.prompts.ids(self.run.recorder, agent, self.messages),
+            accepts=self.protocol.sampling.__contains__,
+            attributes=attributes,
+            parent=parent,
+            started_at=time.time(),
+            model={
+                "name": str(self.body.get("model") or "") or None,
+                "parameters": {k: self.body[k] for k in _PARAMETERS if k in self.body},
+                "tools": [tool["name"] for tool in self.tools],
+            },
+        )
+
+    # -- replay
+
+    def _replayed(self, answer: ModelAnswer) -> ReplayedOutput:
+        if answer.error is not None:
+            return ReplayedOutput(error=recorded_error(answer.error))
+        make = functools.partial(self.owner._process_response, **self._arguments(answer))
+        if hasattr(self.owner._client, "aclose"):
+            output = ReplayedOutput()
+
+            async def wait() -> None:
+                output.items = (await self._within(make),)
+
+            output.wait = wait
+            return output
+        token = _request.set(self)
+        try:
+            return ReplayedOutput(make())
+        finally:
+            _request.reset(token)
+
+    async def _within(self, make: Callable[[], Any]) -> Any:
+        with self.inside():
+            return await make()
+
+    def _arguments(self, answer: ModelAnswer) -> dict[str, Any]:
+        """What `_process_response` is given for a response that says what the replay gives."""
+        given = dict(zip(("cast_to", "options"), self.args, strict=False)) | dict(self.kwargs)
+        options, stream = given["options"], bool(given.get("stream"))
+        cast_to = given["cast_to"]
+        if hasattr(self.owner, "_maybe_override_cast_to"):
+            cast_to = self.owner._maybe_override_cast_to(cast_to, options)
+        http = _http_module(self.owner._client)
+        request = self.owner._build_request(options, retries_taken=0)
+        if stream:
+            events = self.protocol.answer_stream(answer, self.body)
+            content = encode_events(events, getattr(self.protocol, "stream_end", None))
+            facts = {"content": content, "headers": {"content-type": "text/event-stream"}}
+        else:
+            facts = {"json": self.protocol.answer(answer, self.body)}
+        return {
+            "cast_to": cast_to,
+            "options": options,
+            "response": http.Response(200, request=request, **facts),
+            "stream": stream,
+            "stream_cls": given.get("stream_cls"),
+            "retries_taken": 0,
+        }
+
+
+# -- bodies
+
+
+def _watch(response: Any, body: Callable[[Any, Any, _Request], Any]) -> None:
+    """Read the response of the request that the calling code makes, now or as it is read."""
+    request = _request.get()
+    if request is None or response is None or request.watched:
+        return
+    request.watched = True
+    if response.is_stream_consumed or response.is_closed or hasattr(response, "_content"):
+        request.read(response.content)
+        return
+    response.stream = body(_http_module(response), response, request)
+
+
+def _SyncBody(http: ModuleType, response: Any, request: _Request) -> Any:  # noqa: N802
+    class SyncBody(_Body, http.SyncByteStream):  # type: ignore[name-defined,misc]
+        def __iter__(self) -> Iterator[bytes]:
+            try:
+                for chunk in self.source:
+                    self.chunks.append(chunk)
+                    yield chunk
+            except Exception as error:
+                self.done(error)
+                raise
+            self.done()
+
+        def close(self) -> None:
+            try:
+                self.source.close()
+            finally:
+                self.done()
+
+    return SyncBody(response, request)
+
+
+def _AsyncBody(http: ModuleType, response: Any, request: _Request) -> Any:  # noqa: N802
+    class AsyncBody(_Body, http.AsyncByteStream):  # type: ignore[name-defined,misc]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                async for chunk in self.source:
+                    self.chunks.append(chunk)
+                    yield chunk
+            except Exception as error:
+                self.done(error)
+                raise
+            self.done()
+
+        async def aclose(self) -> None:
+            try:
+                await self.source.aclose()
+            finally:
+                self.done()
+
+    return AsyncBody(response, request)
+
+
+class _Body:
+    """The bytes of a response as its reader takes them from the wire, and what they said."""
+
+    def __init__(self, response: Any, request: _Request) -> None:
+        self.source, self.request = response.stream, request
+        self.status, self.headers = response.status_code, response.headers
+        self.http = _http_module(response)
+        self.chunks: list[bytes] = []
+
+    def done(self, error: BaseException | None = None) -> None:
+        """The reader has read all, has left, or could not go on."""
+        with guard("clients.body"):
+            raw = b"".join(self.chunks)
+            if self.headers.get("content-encoding"):
+                kept = {"content-encoding": self.headers["content-encoding"]}
+                raw = self.http.Response(self.status, headers=kept, content=raw).content
+            self.request.read(raw, error)
+
+
+def _read_json(text: str) -> Any:
+    """The JSON object of a response, or None."""
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _http_module(thing: Any) -> Any:
+    """The HTTP library of a client or response: a program may bring one of its own."""
+    for cls in type(thing).__mro__:
+        root = cls.__module__.partition(".")[0]
+        if root.startswith("httpx"):
+            return sys.modules[root]
+    raise TypeError(f"no HTTP library is known for {type(thing).__name__}")
+
+
+def _body(options: Any) -> dict[str, Any] | None:
+    """The request as JSON; None for one that has no such body."""
+    data = getattr(options, "json_data", None)
+    if not isinstance(data, Mapping):
+        return None
+    extra = getattr(options, "extra_json", None)
+    return {**data, **extra} if isinstance(extra, Mapping) else dict(data)

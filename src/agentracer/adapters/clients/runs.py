@@ -1,0 +1,148 @@
+"""The run that a call of a client belongs to, and what is known of it."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import sys
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from agentracer._guard import guard
+from agentracer.adapters.kit.calls import ToolStep
+from agentracer.adapters.kit.text import PromptCache
+from agentracer.adapters.kit.threads import enclosing_run
+from agentracer.recording import Run, current_run, open_run
+
+__all__ = ["RunState", "enclosing_call", "state_of_caller"]
+
+enclosing_call: contextvars.ContextVar[ToolStep | None] = contextvars.ContextVar(
+    "agentracer_enclosing_call", default=None
+)
+"""The tool call that the calling code runs in."""
+
+
+class RunState:
+    """What the calls of one run have in common.
+
+    Attributes:
+        run: the run.
+        opened_here: whether no `record()` block and no framework opened it.
+        prompts: what each agent has read.
+    """
+
+    _of: ClassVar[weakref.WeakKeyDictionary[Run, RunState]] = weakref.WeakKeyDictionary()
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, run: Run, *, opened_here: bool) -> None:
+        self._run, self.opened_here = weakref.ref(run), opened_here
+        self.prompts = PromptCache(lambda fields: [fields], _mark)
+        self._requested: list[tuple[int, str, str, Any]] = []  # step, call id, tool, arguments
+        self._answered: set[str] = set()
+        self._conversations: dict[str, list[dict[str, Any]]] = {}
+        self._mutex = threading.Lock()
+
+    @classmethod
+    def of(cls, run: Run, *, opened_here: bool = False) -> RunState:
+        """The state of a run."""
+        with cls._lock:
+            state = cls._of.get(run)
+            if state is None:
+                state = cls._of[run] = cls(run, opened_here=opened_here)
+            return state
+
+    @property
+    def run(self) -> Run:
+        """The run, which outlives the state."""
+        run = self._run()
+        if run is None:
+            raise RuntimeError("the run is gone")
+        return run
+
+    def note_requests(self, step: int, calls: Sequence[Mapping[str, Any]]) -> None:
+        """Remember the tool calls that a step asked for, until they are made."""
+        with self._mutex:
+            self._requested += [
+                (step, call["id"], call["name"], call.get("arguments"))
+                for call in calls
+                if "result" not in call
+            ]
+
+    def take_request(self, name: str, arguments: Any) -> tuple[int, str] | None:
+        """The oldest call of a tool that a model asked for and that was not made yet.
+
+        Returns:
+            The step and the id of the call; None if no model asked.
+        """
+        with self._mutex:
+            asked = [request for request in self._requested if request[2] == name]
+            if not asked:
+                return None
+            chosen = next((request for request in asked if request[3] == arguments), asked[0])
+            self._requested.remove(chosen)
+            self._answered.add(chosen[1])
+            return chosen[0], chosen[1]
+
+    def note_results(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Take results of tools from the prompt, where no `agentracer.tool` saw the call."""
+        recorder = self.run.recorder
+        for message in messages:
+            call_id = message.get("tool_call_id")
+            if message.get("role") != "tool" or not call_id or call_id in self._answered:
+                continue
+            step = recorder.caller(call_id)
+            if step is not None:
+                self._answered.add(call_id)
+                result = message.get("content") or message.get("parts")
+                recorder.tool_call(step, id=call_id, result=result)
+                with self._mutex:
+                    self._requested = [r for r in self._requested if r[1] != call_id]
+
+    def conversation(self, response_id: str | None) -> list[dict[str, Any]]:
+        """The messages up to a response that the provider keeps; empty if it is not known."""
+        return self._conversations.get(str(response_id), []) if response_id else []
+
+    def keep_conversation(self, response_id: str, messages: list[dict[str, Any]]) -> None:
+        """Remember the messages up to a response, for requests that go on from it."""
+        self._conversations[response_id] = messages
+
+
+class _Holder:
+    """Lives as long as a context in which a run was opened: the run ends with it."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        weakref.finalize(self, _end, run)
+
+
+_opened: contextvars.ContextVar[_Holder | None] = contextvars.ContextVar(
+    "agentracer_opened_run", default=None
+)
+
+
+def state_of_caller() -> RunState:
+    """The run that the calling code belongs to.
+
+    That of the `record()` block or framework around it. Where there is none, a run is opened for
+    the context: for a script it ends with the process, for a task of asyncio with the task.
+    """
+    run = current_run() or enclosing_run()
+    if run is not None:
+        return RunState.of(run)
+    holder = _opened.get()
+    if holder is None or holder.run.is_finished:
+        holder = _Holder(open_run())
+        _opened.set(holder)
+    return RunState.of(holder.run, opened_here=True)
+
+
+def _end(run: Run) -> None:
+    with guard("clients.end_run"):
+        raised = getattr(sys, "last_value", None)  # what has ended the program, if anything did
+        run.finish(error=raised if isinstance(raised, Exception) else None)
+
+
+def _mark(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields, default=repr)
