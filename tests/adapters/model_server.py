@@ -222,7 +222,10 @@ def _response_events(reply: Reply, number: int) -> list[tuple[str | None, Any]]:
         if item["type"] == "message":
             inside, part = {**at, "content_index": 0}, item["content"][0]
             events += [
-                ("response.output_item.added", {"output_index": place, "item": {**item, "content": []}}),
+                (
+                    "response.output_item.added",
+                    {"output_index": place, "item": {**item, "content": []}},
+                ),
                 ("response.content_part.added", {**inside, "part": {**part, "text": ""}}),
                 *(
                     ("response.output_text.delta", {**inside, "delta": piece, "logprobs": []})
@@ -263,7 +266,12 @@ def _message(reply: Reply, number: int) -> dict[str, Any]:
 
 def _message_events(reply: Reply, number: int) -> list[tuple[str | None, Any]]:
     whole = _message(reply, number)
-    begun = {**whole, "content": [], "stop_reason": None, "usage": {"input_tokens": 7, "output_tokens": 1}}
+    begun = {
+        **whole,
+        "content": [],
+        "stop_reason": None,
+        "usage": {"input_tokens": 7, "output_tokens": 1},
+    }
     events: list[tuple[str, dict[str, Any]]] = [("message_start", {"message": begun})]
     for index, block in enumerate(whole["content"]):
         if block["type"] == "text":

@@ -29,6 +29,9 @@ _HELPERS: Final = frozenset(
 """Names of functions that only pass a prompt on; also with an underscore before, or with `_llm`,
 `_model`, `_openai`, `_claude`, `_gpt` or `_api` behind."""
 
+_WRAPPERS: Final = ("LLM", "Llm", "Client", "Model", "API", "Api", "Provider", "Backend")
+"""Ends of the names of classes that wrap a client: their methods are helpers too."""
+
 _OF_A_MODEL: Final = ("_llm", "_model", "_openai", "_anthropic", "_claude", "_gpt", "_api")
 
 _INSTALLED: Final = tuple(
@@ -49,8 +52,9 @@ def calling_agent() -> str:
     1. The agent of the `agentracer.agent(name)` block around it.
     2. In a node of LangGraph, the node.
     3. The innermost function of the program itself: not of an installed package, no lambda, and no
-       helper whose name says only that it asks a model (`ask`, `call_llm`), unless nothing else
-       calls. For a method, the `name` of its object, else its class. `main` outside of functions.
+       helper whose name says only that it asks a model (`ask`, `call_llm`, a method of a class
+       `LLMClient`), unless nothing else calls. For a method, the `name` of its object, else its
+       class. `main` outside of functions.
     """
     return acting_agent.get() or _graph_node() or _function()
 
@@ -81,10 +85,11 @@ def _function() -> str:
             continue
         if name == "<module>":
             return helper or "main"
-        if (owner := _owner(frame)) is not None:
-            return owner
-        if not _is_helper(name):
+        owner = _owner(frame)
+        if owner is None and not _is_helper(name):
             return name
+        if owner is not None and not type(owner).__name__.endswith(_WRAPPERS):
+            return _name_of(owner)
         helper = helper or name
     return helper or "main"
 
@@ -104,15 +109,14 @@ def _is_of_the_program(frame: FrameType) -> bool:
     return not path.startswith((*_INSTALLED, "<frozen"))
 
 
-def _owner(frame: FrameType) -> str | None:
-    """The name of the object whose method runs."""
+def _owner(frame: FrameType) -> Any:
+    """The object whose method runs; None for a function."""
     code = frame.f_code
     first = code.co_varnames[0] if code.co_argcount else ""
-    if first not in ("self", "cls"):
-        return None
-    owner: Any = frame.f_locals.get(first)
-    if owner is None:
-        return None
+    return frame.f_locals.get(first) if first in ("self", "cls") else None
+
+
+def _name_of(owner: Any) -> str:
     if inspect.isclass(owner):
         return owner.__name__
     name = vars(owner).get("name") if hasattr(owner, "__dict__") else None

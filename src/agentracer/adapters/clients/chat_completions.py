@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentracer.adapters.clients.wire import Event, Response, flattened, plain
+from agentracer.adapters.clients.wire import Event, Response, flattened
 from agentracer.adapters.kit.text import advised, parsed_arguments, written
 from agentracer.replay.session import ModelAnswer
 
@@ -24,17 +24,17 @@ class ChatCompletions:
 
     def messages(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """See `WireProtocol`."""
-        return [_message(plain(message)) for message in body.get("messages") or ()]
+        return [_message(message) for message in body.get("messages") or ()]
 
     def system_prompt(self, body: Mapping[str, Any]) -> str:
         """See `WireProtocol`."""
-        messages = [plain(message) for message in body.get("messages") or ()]
+        messages = list(body.get("messages") or ())
         texts = [flattened(m.get("content"))[0] for m in messages if m["role"] in _INSTRUCTIONS]
         return "\n".join(texts)
 
     def with_advice(self, body: Mapping[str, Any], advice: Sequence[str]) -> dict[str, Any]:
         """See `WireProtocol`."""
-        messages = [plain(message) for message in body.get("messages") or ()]
+        messages = list(body.get("messages") or ())
         if messages and messages[0].get("role") in _INSTRUCTIONS:
             first = messages[0]
             content = first.get("content")
@@ -121,7 +121,7 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
         "role": str(message.get("role") or "user"),
         "content": text,
         "name": message.get("name"),
-        "tool_calls": [_call(plain(call)) for call in message.get("tool_calls") or ()],
+        "tool_calls": [_call(call) for call in message.get("tool_calls") or ()],
         "tool_call_id": message.get("tool_call_id"),
         "parts": others or None,
     }

@@ -210,7 +210,7 @@ class _Request(Call):
     def _describe(self, framework: str, agent: str) -> None:
         asked = (m["content"] for m in self.messages if m["role"] == "user" and m.get("content"))
         self.run.describe(task=next(asked, None), framework=framework)
-        self.tools = [tool_spec(plain(tool)) for tool in self.body.get("tools") or ()]
+        self.tools = [tool_spec(tool) for tool in self.body.get("tools") or ()]
         system = self.protocol.system_prompt(self.body) or None
         self.run.recorder.agent(agent, system_prompt=system, tools=self.tools)
 
@@ -265,7 +265,8 @@ class _Request(Call):
         if hasattr(self.owner, "_maybe_override_cast_to"):
             cast_to = self.owner._maybe_override_cast_to(cast_to, options)
         http = _http_module(self.owner._client)
-        request = self.owner._build_request(options, retries_taken=0)
+        sent = options.model_copy(update={"json_data": self.body, "extra_json": None})
+        request = self.owner._build_request(sent, retries_taken=0)
         if stream:
             events = self.protocol.answer_stream(answer, self.body)
             content = encode_events(events, getattr(self.protocol, "stream_end", None))
@@ -382,4 +383,5 @@ def _body(options: Any) -> dict[str, Any] | None:
     if not isinstance(data, Mapping):
         return None
     extra = getattr(options, "extra_json", None)
-    return {**data, **extra} if isinstance(extra, Mapping) else dict(data)
+    body: dict[str, Any] = plain({**data, **extra} if isinstance(extra, Mapping) else data)
+    return body

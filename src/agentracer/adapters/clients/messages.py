@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agentracer.adapters.clients.wire import Event, Response, flattened, plain
+from agentracer.adapters.clients.wire import Event, Response, flattened
 from agentracer.adapters.kit.text import advised, written
 from agentracer.replay.session import ModelAnswer
 
@@ -26,7 +26,7 @@ class Messages:
         if system := self.system_prompt(body):
             read.append({"role": "system", "content": system})
         for message in body.get("messages") or ():
-            read += _messages(plain(message))
+            read += _messages(message)
         return read
 
     def system_prompt(self, body: Mapping[str, Any]) -> str:
@@ -126,7 +126,7 @@ def _messages(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
     others: list[Any] = []
     for part in content:
-        block = plain(part)
+        block = part
         kind = block.get("type")
         if kind == "text":
             texts.append(str(block.get("text") or ""))

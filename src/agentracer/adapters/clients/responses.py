@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agentracer.adapters.clients.wire import Event, Response, flattened, plain
+from agentracer.adapters.clients.wire import Event, Response, flattened
 from agentracer.adapters.kit.text import advised, parsed_arguments, written
 from agentracer.replay.session import ModelAnswer
 
@@ -30,7 +30,7 @@ class Responses:
         given = body.get("input")
         if isinstance(given, str):
             return [*read, {"role": "user", "content": given}]
-        return [*read, *(_message(plain(item)) for item in given or ())]
+        return [*read, *(_message(item) for item in given or ())]
 
     def system_prompt(self, body: Mapping[str, Any]) -> str:
         """See `WireProtocol`."""

@@ -75,9 +75,23 @@ class WireProtocol(Protocol):
 
 
 def plain(value: Any) -> Any:
-    """A message as data: programs put the client's own objects into the next request."""
+    """A request, or a part of one, as data.
+
+    Programs put the client's own objects into requests, and clients leave marks for arguments that
+    were not given. What can be read only once is left alone.
+    """
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items() if not _is_absent(item)}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
     dump = getattr(value, "model_dump", None)
-    return dump(mode="json", exclude_unset=True) if callable(dump) else value
+    if callable(dump) and not isinstance(value, type):
+        return dump(mode="json", exclude_unset=True, by_alias=True)
+    return value
+
+
+def _is_absent(value: Any) -> bool:
+    return type(value).__name__ in ("Omit", "NotGiven")
 
 
 def flattened(content: Any) -> tuple[str, list[Any]]:
@@ -86,7 +100,7 @@ def flattened(content: Any) -> tuple[str, list[Any]]:
         return content or "", []
     texts, others = [], []
     for part in content if isinstance(content, (list, tuple)) else [content]:
-        item = plain(part)
+        item = part
         if isinstance(item, str):
             texts.append(item)
         elif isinstance(item, Mapping) and item.get("type") in TEXT_PARTS:

@@ -1,0 +1,23 @@
+"""Capture, forced-prefix replay and advice around the `anthropic` client."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("anthropic", reason="needs `pip install anthropic`")
+
+from agentracer._guard import swallowed
+from tests.adapters.client_contract import *  # noqa: F403
+from tests.adapters.client_teams import ANTHROPIC
+
+
+@pytest.fixture(autouse=True)
+def nothing_swallowed(captured):
+    before = swallowed()
+    yield
+    assert swallowed() == before
+
+
+@pytest.fixture(params=ANTHROPIC.values(), ids=ANTHROPIC)
+def build(request):
+    return request.param

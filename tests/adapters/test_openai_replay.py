@@ -1,0 +1,23 @@
+"""Capture, forced-prefix replay and advice around the `openai` client."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("openai", reason="needs `pip install openai`")
+
+from agentracer._guard import swallowed
+from tests.adapters.client_contract import *  # noqa: F403
+from tests.adapters.client_teams import OPENAI
+
+
+@pytest.fixture(autouse=True)
+def nothing_swallowed(captured):
+    before = swallowed()
+    yield
+    assert swallowed() == before
+
+
+@pytest.fixture(params=OPENAI.values(), ids=OPENAI)
+def build(request):
+    return request.param
