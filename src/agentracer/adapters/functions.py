@@ -28,7 +28,7 @@ from typing import Any, TypeVar, overload
 
 from agentracer._guard import guard
 from agentracer.adapters.clients.callers import acting_agent, calling_agent
-from agentracer.adapters.clients.runs import RunState, enclosing_call
+from agentracer.adapters.clients.runs import ClientRun, enclosing_call
 from agentracer.adapters.kit.calls import ToolStep
 from agentracer.adapters.kit.scope import using
 from agentracer.adapters.kit.threads import enclosing_run
@@ -186,7 +186,7 @@ def _begin(
         if run is None:
             return None
         arguments = _named(function, args, kwargs)
-        state = RunState.of(run)
+        state = ClientRun.of(run)
         step, call_id = state.take_request(name, to_json(arguments)) or (None, None)
         agent = calling_agent()
         if step is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from autogen_agentchat.base import Team
@@ -14,18 +15,30 @@ from agentracer.adapters.autogen.advice import advised
 from agentracer.adapters.autogen.call_stack import Frame, ReplayOrder, around_call, speaker
 from agentracer.adapters.autogen.runs import describe_agent
 from agentracer.adapters.kit.calls import ModelStep
-from agentracer.adapters.kit.wrapping import ReplayedOutput
+from agentracer.adapters.kit.scope import in_model_call, using
+from agentracer.adapters.kit.wrapping import Call, ReplayedOutput
 from agentracer.replay.session import ModelAnswer, recorded_error
 
 __all__ = ["ModelFrame", "enter"]
 
 
-def enter(client: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> ModelFrame | None:
-    """A frame for a model call; None if it belongs to no run, or is one client calling another."""
+def enter(client: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+    """A frame for a model call; one that records nothing if the call belongs to no run, or is one
+    client calling another."""
     around = around_call()
     if around is None or around.kind == "model":
-        return None
+        return _UnrecordedCall(client, args, kwargs)
     return ModelFrame(client, around, args, kwargs)
+
+
+class _UnrecordedCall(Call):
+    """A model call that is no step, whatever is called to make it."""
+
+    variable = in_model_call
+
+    def __init__(self, owner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        super().__init__(owner, args, kwargs)
+        self.value = True
 
 
 class ModelFrame(Frame):
@@ -56,6 +69,12 @@ class ModelFrame(Frame):
         elif self.model.sampling:
             extra = {**(kwargs.get("extra_create_args") or {}), **self.model.sampling}
             self.kwargs = {**self.kwargs, "extra_create_args": extra}
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """See `Call`."""
+        with super().inside(), using(in_model_call, True):
+            yield
 
     def saw(self, item: Any) -> None:
         """Keep chunks, in case that the stream ends early."""

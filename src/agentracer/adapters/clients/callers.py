@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
 
+from agentracer.adapters.kit.scope import in_model_call
 from agentracer.frameworks.registry import LANGGRAPH, active, specs
 
 __all__ = ["acting_agent", "calling_agent", "is_captured_elsewhere"]
@@ -61,6 +62,8 @@ def calling_agent() -> str:
 
 def is_captured_elsewhere() -> bool:
     """Whether the call comes from a framework that is instrumented, or from a judge of ours."""
+    if in_model_call.get():
+        return True
     others = active() - _CLIENTS
     packages = {package for name in others for package in specs()[name].packages}
     packages |= {p for name in others for p in _BELOW_AN_ADAPTER.get(name, ())}

@@ -25,7 +25,7 @@ from agentracer.adapters.clients.callers import (
     calling_agent,
     is_captured_elsewhere,
 )
-from agentracer.adapters.clients.runs import RunState, enclosing_call, state_of_caller
+from agentracer.adapters.clients.runs import ClientRun, enclosing_call, run_of_caller
 from agentracer.adapters.clients.wire import (
     Response,
     WireProtocol,
@@ -35,6 +35,7 @@ from agentracer.adapters.clients.wire import (
 )
 from agentracer.adapters.kit.calls import ModelStep
 from agentracer.adapters.kit.patching import Patches
+from agentracer.adapters.kit.scope import inner_step_said
 from agentracer.adapters.kit.text import tool_spec
 from agentracer.adapters.kit.threads import carry_variable
 from agentracer.adapters.kit.wrapping import Call, ReplayedOutput, around
@@ -137,7 +138,7 @@ class _Request(Call):
     ) -> None:
         super().__init__(client, args, kwargs)
         self.protocol, self.ended, self.watched = protocol, False, False
-        self.state: RunState = state_of_caller()
+        self.state: ClientRun = run_of_caller()
         self.run = self.state.run  # alive as long as the call
         agent = calling_agent()
         advice.note_agent(agent)
@@ -184,6 +185,7 @@ class _Request(Call):
             **failure,
         )
         self.state.note_requests(self.step.index, own)
+        inner_step_said(response.content)
         if response.id:
             said = {"role": "assistant", "content": response.content, "tool_calls": own}
             self.state.keep_conversation(response.id, [*self.messages, said])

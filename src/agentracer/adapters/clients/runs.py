@@ -16,7 +16,7 @@ from agentracer.adapters.kit.text import PromptCache
 from agentracer.adapters.kit.threads import enclosing_run
 from agentracer.recording import Run, current_run, open_run
 
-__all__ = ["RunState", "enclosing_call", "state_of_caller"]
+__all__ = ["ClientRun", "enclosing_call", "run_of_caller"]
 
 enclosing_call: contextvars.ContextVar[ToolStep | None] = contextvars.ContextVar(
     "agentracer_enclosing_call", default=None
@@ -24,7 +24,7 @@ enclosing_call: contextvars.ContextVar[ToolStep | None] = contextvars.ContextVar
 """The tool call that the calling code runs in."""
 
 
-class RunState:
+class ClientRun:
     """What the calls of one run have in common.
 
     Attributes:
@@ -33,7 +33,7 @@ class RunState:
         prompts: what each agent has read.
     """
 
-    _of: ClassVar[weakref.WeakKeyDictionary[Run, RunState]] = weakref.WeakKeyDictionary()
+    _of: ClassVar[weakref.WeakKeyDictionary[Run, ClientRun]] = weakref.WeakKeyDictionary()
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, run: Run, *, opened_here: bool) -> None:
@@ -45,7 +45,7 @@ class RunState:
         self._mutex = threading.Lock()
 
     @classmethod
-    def of(cls, run: Run, *, opened_here: bool = False) -> RunState:
+    def of(cls, run: Run, *, opened_here: bool = False) -> ClientRun:
         """The state of a run."""
         with cls._lock:
             state = cls._of.get(run)
@@ -122,7 +122,7 @@ _opened: contextvars.ContextVar[_Holder | None] = contextvars.ContextVar(
 )
 
 
-def state_of_caller() -> RunState:
+def run_of_caller() -> ClientRun:
     """The run that the calling code belongs to.
 
     That of the `record()` block or framework around it. Where there is none, a run is opened for
@@ -130,12 +130,12 @@ def state_of_caller() -> RunState:
     """
     run = current_run() or enclosing_run()
     if run is not None:
-        return RunState.of(run)
+        return ClientRun.of(run)
     holder = _opened.get()
     if holder is None or holder.run.is_finished:
         holder = _Holder(open_run())
         _opened.set(holder)
-    return RunState.of(holder.run, opened_here=True)
+    return ClientRun.of(holder.run, opened_here=True)
 
 
 def _end(run: Run) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
 
+from agentracer.adapters.kit.patching import Patches
 from agentracer.recorder import ending_of
 from agentracer.recording import Run, current_run, open_run
 
-__all__ = ["RunScope", "using"]
+__all__ = ["RunScope", "hear_inner_steps", "in_model_call", "inner_step_said", "using"]
 
 _T = TypeVar("_T")
 
@@ -31,6 +32,32 @@ def using(variable: contextvars.ContextVar[_T] | None, value: _T) -> Iterator[No
     finally:
         with contextlib.suppress(ValueError):
             variable.reset(token)
+
+
+in_model_call: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar(
+    "agentracer_in_model_call", default=False
+)
+"""Whether an adapter records a model call around the calling code: what that code calls is part of
+it. For calls that a framework makes in a task of their own, where no frame says who calls."""
+
+_inner_step_listeners: Final[list[Callable[[str], None]]] = []
+
+
+def hear_inner_steps(listener: Callable[[str], None], patches: Patches) -> None:
+    """Have a framework's adapter told of steps that code inside of it takes, by another adapter.
+
+    Args:
+        listener: called, in the context of that code, with the text of each such step.
+        patches: until they are undone.
+    """
+    _inner_step_listeners.append(listener)
+    patches.undo_with(lambda: _inner_step_listeners.remove(listener))
+
+
+def inner_step_said(text: str) -> None:
+    """Tell the frameworks around the calling code that a step of this text was recorded."""
+    for listener in tuple(_inner_step_listeners):
+        listener(text)
 
 
 class RunScope:

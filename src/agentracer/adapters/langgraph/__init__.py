@@ -18,6 +18,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers import context
 
 from agentracer.adapters.kit.patching import Patches
+from agentracer.adapters.kit.scope import hear_inner_steps
 from agentracer.adapters.kit.threads import carry
 from agentracer.adapters.langgraph.callbacks import CaptureHandler
 from agentracer.adapters.langgraph.convert import agents_of
@@ -53,6 +54,7 @@ class _LangGraphAdapter:
             hooks = LangChainHooks(handler)
             hooks.install(self._patches)
             carry(handler.carry_node, self._patches)
+            hear_inner_steps(handler.inner_step, self._patches)
         self._hooks = hooks
 
     def uninstall(self) -> None:

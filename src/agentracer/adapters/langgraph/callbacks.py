@@ -452,10 +452,22 @@ class CaptureHandler(BaseCallbackHandler):
 
     def carry_node(self) -> Callable[[], AbstractContextManager[None]] | None:
         """The run of the node that hands work to a pool; see `kit.threads`."""
-        config = var_child_runnable_config.get(None) if current_run() is None else None
-        span = self.span(getattr((config or {}).get("callbacks"), "parent_run_id", None))
+        span = self._calling_span() if current_run() is None else None
         run = span.root.run if span is not None else None
         return functools.partial(inside, run) if run is not None else None
+
+    def inner_step(self, text: str) -> None:
+        """Note a step that a node's own code took through the client of a provider."""
+        span = self._calling_span()
+        if span is not None:
+            if span.texts is not None:
+                span.texts.append(text)
+            span.said([text])
+
+    def _calling_span(self) -> Span | None:
+        """The span of the node whose code calls."""
+        config = var_child_runnable_config.get(None) or {}
+        return self.span(getattr(config.get("callbacks"), "parent_run_id", None))
 
     def _end_root(self, root: _Root, outputs: Any, error: BaseException | None) -> None:
         for run_id in root.spans:
