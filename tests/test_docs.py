@@ -107,6 +107,7 @@ NEEDS = {
     ("proof", "Proof with nothing but a check"): fallible_run,
     ("quickstart", "LangGraph"): team("langgraph_team", "langchain_openai"),
     ("quickstart", "AutoGen"): team("autogen_team", "autogen_agentchat"),
+    ("quickstart", "Your own code"): team("openai_functions", "openai"),
     ("quickstart", "CAMEL and OWL"): team("camel_workforce", "camel"),
     ("replay", "Replay: proof, search, fault injection"): failed_run,
     ("replay", "Fault injection"): good_run,
@@ -124,7 +125,7 @@ def stack(monkeypatch, captured, tmp_path):
         yield stack
     for registration in list(failures._registrations):  # a page registers for good
         registration.remove()
-    for name in ("langgraph_team", "autogen_team", "camel_workforce"):
+    for name in ("langgraph_team", "autogen_team", "camel_workforce", "openai_functions"):
         if name not in before:
             sys.modules.pop(name, None)
 

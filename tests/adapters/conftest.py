@@ -30,6 +30,8 @@ TITLES = {
     "camel": "CAMEL 0.2.90 and OWL",
     "deepagents": "deepagents 0.7.32",
     "langgraph": "LangGraph 1.2",
+    "anthropic": "The anthropic client 2.14",
+    "openai": "The openai client 3.57",
 }
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 MARKS = {"passed": "yes", "failed": "**fails**", "skipped": "no"}

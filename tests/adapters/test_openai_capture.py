@@ -415,3 +415,22 @@ def test_the_files_of_the_adapter_import_no_client():
     )
     assert done.stdout.strip() == "[]"
     assert Path(sys.executable).exists()
+
+
+def test_a_lesson_reaches_a_system_that_is_a_function(client, server):
+    from agentracer.evolution.strategies.advice import AddLesson
+    from agentracer.evolution.team import Task
+
+    def team(task):
+        with agentracer.agent("writer"):
+            return ask(client, task).choices[0].message.content
+
+    with agentracer.record():
+        team("one")
+    lesson = AddLesson(id="1", agent="writer", says="", why="", evidence=(), text="Be brief.")
+    retract = lesson.put(team, Task("t", "two", None))
+    team("two")
+    retract()
+    team("three")
+    prompts = [[m["content"] for m in request["messages"]] for request in server.requests]
+    assert prompts == [["one"], ["Be brief.", "two"], ["three"]]

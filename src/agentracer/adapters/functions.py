@@ -134,7 +134,7 @@ def tool(function: Any = None, /, *, name: str | None = None) -> Any:
             f"tool(...) is {safe_repr(function, 80)}, which is no plain function\n"
             "  remedy: decorate a function that returns its result"
         )
-    called = name or getattr(function, "__name__", type(function).__name__)
+    called = name or str(getattr(function, "__name__", type(function).__name__))
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)

@@ -18,7 +18,16 @@ from typing import Any, Final
 from agentracer.frameworks.base import Adapter
 from agentracer.frameworks.spec import AdapterSpec, GraphKeys, TestedDistribution
 
-__all__ = ["ENTRY_POINT_GROUP", "LANGGRAPH", "active", "load", "set_active", "spec_of", "specs"]
+__all__ = [
+    "CLIENTS",
+    "ENTRY_POINT_GROUP",
+    "LANGGRAPH",
+    "active",
+    "load",
+    "set_active",
+    "spec_of",
+    "specs",
+]
 
 logger: Final = logging.getLogger("agentracer")
 
@@ -32,6 +41,9 @@ LANGGRAPH: Final = GraphKeys(
     inner_suffixes=(".before_model", ".after_model", ".before_agent", ".after_agent"),
     unnamed=frozenset({"LangGraph", "RunnableSequence", ""}),
 )
+
+CLIENTS: Final = frozenset({"anthropic", "openai"})
+"""Adapters of providers' clients: they capture whoever calls a model, in no framework or any."""
 
 _active: set[str] = set()
 

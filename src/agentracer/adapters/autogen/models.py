@@ -23,8 +23,10 @@ __all__ = ["ModelFrame", "enter"]
 
 
 def enter(client: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
-    """A frame for a model call; one that records nothing if the call belongs to no run, or is one
-    client calling another."""
+    """Open a frame for a model call.
+
+    It records nothing if the call belongs to no run, or is one client calling another.
+    """
     around = around_call()
     if around is None or around.kind == "model":
         return _UnrecordedCall(client, args, kwargs)

@@ -28,11 +28,14 @@ def advice_for(agent: str) -> list[str]:
 def advise(agent: str, text: str) -> AppliedAdvice:
     """Give advice to the agent of that name, wherever in the process it calls a model.
 
+    Which agents there are is known once they have called a model: before the first call in the
+    process, any name is taken.
+
     Raises:
-        ValueError: no agent of that name has called a model.
+        ValueError: agents have called a model, but none of that name.
     """
-    if agent not in _agents:
-        known = ", ".join(_agents) or "none so far: run the system once before"
+    if _agents and agent not in _agents:
+        known = ", ".join(_agents)
         raise ValueError(f"no agent {agent!r} has called a model; those that have: {known}")
     with _lock:
         _texts.setdefault(agent, []).append(text)

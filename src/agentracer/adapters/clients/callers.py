@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, Final
 
 from agentracer.adapters.kit.scope import in_model_call
-from agentracer.frameworks.registry import LANGGRAPH, active, specs
+from agentracer.frameworks.registry import CLIENTS, LANGGRAPH, active, specs
 
 __all__ = ["acting_agent", "calling_agent", "is_captured_elsewhere"]
 
@@ -39,8 +39,6 @@ _INSTALLED: Final = tuple(
     {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
 
-_CLIENTS: Final = frozenset({"openai", "anthropic"})
-
 _BELOW_AN_ADAPTER: Final = {
     "langgraph": ("langgraph", "langchain", "langchain_core", "langchain_openai"),
 }
@@ -64,7 +62,7 @@ def is_captured_elsewhere() -> bool:
     """Whether the call comes from a framework that is instrumented, or from a judge of ours."""
     if in_model_call.get():
         return True
-    others = active() - _CLIENTS
+    others = active() - CLIENTS
     packages = {package for name in others for package in specs()[name].packages}
     packages |= {p for name in others for p in _BELOW_AN_ADAPTER.get(name, ())}
     for frame in _frames():

@@ -92,7 +92,7 @@ class ClientAdapter:
             text: the advice.
 
         Raises:
-            ValueError: no agent of that name has called a model.
+            ValueError: agents have called a model, but none of that name.
         """
         del system
         return advice.advise(agent, text)

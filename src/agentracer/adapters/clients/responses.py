@@ -53,7 +53,9 @@ class Responses:
 
     def read_stream(self, events: Sequence[Event]) -> Response:
         """See `WireProtocol`."""
-        response, items, texts = Response(), [], []
+        response = Response()
+        items: list[Mapping[str, Any]] = []
+        texts: list[str] = []
         for name, data in events:
             kind = data.get("type") or name
             if kind in _ENDED:
@@ -89,7 +91,7 @@ class Responses:
         """See `WireProtocol`."""
         whole = self.answer(answer, body)
         begun = {**whole, "status": "in_progress", "output": []}
-        events = [("response.created", {"response": begun})]
+        events: list[tuple[str, dict[str, Any]]] = [("response.created", {"response": begun})]
         for place, item in enumerate(whole["output"]):
             at = {"output_index": place, "item_id": item["id"]}
             if item["type"] == "message":

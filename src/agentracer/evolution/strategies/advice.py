@@ -207,11 +207,15 @@ def _adviser(system: Any, framework: str | None) -> Callable[[str, str], Any]:
     if framework is None and callable(own):
         return own  # type: ignore[no-any-return]
     spec = registry.specs().get(framework) if framework else registry.spec_of(system)
+    if spec is None and callable(system):  # a function: its agents call a client that is captured
+        clients = sorted(registry.CLIENTS & registry.active())
+        spec = registry.specs()[clients[0]] if clients else None
     if spec is None:
         raise TypeError(
             f"advice cannot be given to a {type(system).__name__}\n"
-            "  remedy: let Team.build return the framework's object, or one with a method "
-            "advise(agent, text) whose result has a retract()"
+            "  remedy: let Team.build return the framework's object, or a function whose agents "
+            'call a model client, after agentracer.instrument("openai"), or an object with a '
+            "method advise(agent, text) whose result has a retract()"
         )
     adapter = registry.load(spec.name)
     return lambda agent, text: adapter.advise(system, agent, text)

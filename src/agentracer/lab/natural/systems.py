@@ -159,6 +159,5 @@ def _prepare(system: NaturalSystem, task: NaturalTask) -> Solve:
             f"  remedy: a task of the kinds {', '.join(system.kinds)}, or another system"
         )
     solve = system.load()
-    if system.framework != "python":
-        agentracer.instrument(system.framework)
+    agentracer.instrument("openai" if system.framework == "python" else system.framework)
     return solve

@@ -1,8 +1,4 @@
-"""Plain Python with the `openai` client: an expert with tools, a checker and a writer.
-
-Each model call and each tool call goes through `agentracer.adapters.functions.act`, which makes it
-a step that can be replayed. Messages are JSON data, as `act` needs them.
-"""
+"""Plain Python with the `openai` client: an expert with tools, a checker and a writer."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from typing import Any
 
 from openai import OpenAI
 
-from agentracer.adapters.functions import act
+from agentracer.adapters.functions import agent, tool
 from agentracer.lab.natural.endpoint import Endpoint
 from agentracer.lab.natural.tasks import Kind
 from agentracer.lab.natural.teams.prompts import EXPERT, MISSION
@@ -29,21 +25,24 @@ Message = dict[str, Any]
 def checked_expert(endpoint: Endpoint, kind: Kind, question: str) -> str:
     """Let an expert work with tools, have it checked, and write the answer."""
     chat = _chat_function(endpoint)
-    result = _expert(chat, kind, question)
+    with agent("expert"):
+        result = _expert(chat, kind, question)
     so_far = f"Request:\n{question}\n\nResult of the expert:\n{result}"
     checker = f"{MISSION[kind]} Check the result. Say what is wrong, or that it is right."
-    remarks = _text(act("checker", chat, _messages(checker, so_far), []))
+    with agent("checker"):
+        remarks = _text(chat(_messages(checker, so_far), []))
     writer = f"{MISSION[kind]} Write the final answer for the user, in the form that was asked for."
     so_far += f"\n\nRemarks of the checker:\n{remarks}"
-    return _text(act("writer", chat, _messages(writer, so_far), []))
+    with agent("writer"):
+        return _text(chat(_messages(writer, so_far), []))
 
 
 def _expert(chat: Callable[..., Message], kind: Kind, question: str) -> str:
-    functions = {tool.__name__: tool for tool in tools_for(kind)}
+    functions = {function.__name__: tool(function) for function in tools_for(kind)}
     messages = _messages(EXPERT[kind], question)
-    schemas = [_schema(tool) for tool in functions.values()]
+    schemas = [_schema(function) for function in functions.values()]
     for _ in range(MAX_TOOL_ROUNDS):
-        reply = act("expert", chat, messages, schemas)
+        reply = chat(messages, schemas)
         messages = [*messages, reply]
         if not reply.get("tool_calls"):
             break
@@ -63,7 +62,7 @@ def _tool_message(call: Message, functions: dict[str, Callable[..., str]]) -> Me
         except (ValueError, TypeError) as error:
             content = f"These arguments do not fit: {error}"
         else:
-            content = str(act("expert", function, *map(str, values.values())))
+            content = function(**{name: str(value) for name, value in values.items()})
     return {"role": "tool", "tool_call_id": call["id"], "content": content}
 
 
@@ -103,13 +102,13 @@ def _text(message: Message) -> str:
     return str(message.get("content") or "")
 
 
-def _schema(tool: Callable[..., str]) -> Message:
-    names = list(inspect.signature(tool).parameters)
+def _schema(function: Callable[..., str]) -> Message:
+    names = list(inspect.signature(function).parameters)
     parameters = {
         "type": "object",
         "properties": {name: {"type": "string"} for name in names},
         "required": names,
     }
-    description = inspect.getdoc(tool) or ""
-    function = {"name": tool.__name__, "description": description, "parameters": parameters}
-    return {"type": "function", "function": function}
+    description = inspect.getdoc(function) or ""
+    spec = {"name": function.__name__, "description": description, "parameters": parameters}
+    return {"type": "function", "function": spec}
