@@ -34,7 +34,12 @@ from agentracer.store import Store
 
 EVENT_BYTES = 2_000
 STEPS = 2 * LLM_CALLS
-MODULES = {"langgraph": "langchain", "autogen": "autogen_agentchat", "camel": "camel"}
+MODULES = {
+    "langgraph": "langchain",
+    "autogen": "autogen_agentchat",
+    "camel": "camel",
+    "openai": "openai",
+}
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""The same run in three frameworks, and the instrumentation that each has from OpenInference.
+"""The same run in each framework, and the instrumentation that each has from OpenInference.
 
 An agent calls a tool `LLM_CALLS` times and says that it is done. LangGraph's model is in-process;
-AutoGen and CAMEL speak to a local HTTP server through the OpenAI client, for OpenInference sees
+the others speak to a local HTTP server through the OpenAI client, for OpenInference sees
 their model calls only there. The server's work is in the base that all variants share.
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import io
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -143,7 +145,43 @@ def camel() -> Iterator[Callable[[], None]]:
         yield run
 
 
+@contextmanager
+def openai() -> Iterator[Callable[[], None]]:
+    """A loop of plain Python around the OpenAI client."""
+    from openai import OpenAI
+
+    import agentracer
+
+    tool = agentracer.tool(add)
+    numbers = {"a": {"type": "integer"}, "b": {"type": "integer"}}
+    schema: Any = {"name": "add", "parameters": {"type": "object", "properties": numbers}}
+
+    with ModelServer(Counting()) as server:
+        client = OpenAI(base_url=server.base_url, api_key="-")
+
+        def adder(question: str) -> None:
+            messages: list[Any] = [
+                {"role": "system", "content": "You add."},
+                {"role": "user", "content": question},
+            ]
+            while True:
+                reply = client.chat.completions.create(
+                    model="m", messages=messages, tools=[{"type": "function", "function": schema}]
+                )
+                message = reply.choices[0].message
+                if not message.tool_calls:
+                    return
+                messages.append(message)
+                for call in message.tool_calls:
+                    text = tool(**json.loads(call.function.arguments))
+                    messages.append({"role": "tool", "tool_call_id": call.id, "content": text})
+
+        # In a context of its own, which is a run of its own.
+        yield lambda: contextvars.copy_context().run(adder, "count")
+
+
 WORKLOADS = {
+    "openai": Workload(openai, ("openinference.instrumentation.openai:OpenAIInstrumentor",)),
     "langgraph": Workload(
         langgraph, ("openinference.instrumentation.langchain:LangChainInstrumentor",)
     ),

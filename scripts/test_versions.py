@@ -74,9 +74,15 @@ def _langgraph(version: str, langchain: str) -> Environment:
     return Environment("langgraph", version, packages)
 
 
+def _client(name: str, version: str) -> Environment:
+    return Environment(name, version, (f"{name}=={version}",))
+
+
 ENVIRONMENTS = (
+    *(_client("anthropic", version) for version in ("0.40.0", "1.0.0", "2.14.0")),
     *(_autogen("0.7.0"), _autogen("0.7.3"), _autogen("0.7.5")),
     *(_camel("0.2.84"), _camel("0.2.87"), _camel("0.2.90")),
+    *(_client("openai", version) for version in ("2.0.0", "3.0.0", "3.57.0")),
     _langgraph("1.1.10", "==1.2.18"),
     _langgraph("1.2.10", ">=1.3,<1.5"),
     _langgraph("1.2.24", "==1.5.2"),

@@ -54,7 +54,8 @@ _BUILT_IN: Final = (
         trigger="anthropic",
         packages=("anthropic",),
         distribution="anthropic",
-        tested=("0.105.0", "0.105.0"),
+        tested=("0.40.0", "2.14"),
+        extra="anthropic",
     ),
     AdapterSpec(
         name="autogen",
@@ -101,7 +102,8 @@ _BUILT_IN: Final = (
         trigger="openai",
         packages=("openai",),
         distribution="openai",
-        tested=("3.57.0", "3.57.0"),
+        tested=("2.0.0", "3.57"),
+        extra="openai",
     ),
 )
 

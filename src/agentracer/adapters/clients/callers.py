@@ -105,9 +105,10 @@ def _frames() -> Iterator[FrameType]:
 def _is_of_the_program(frame: FrameType) -> bool:
     path = frame.f_code.co_filename
     module = str(frame.f_globals.get("__name__", ""))
-    if module.partition(".")[0] == "agentracer":
+    package = module.partition(".")[0]
+    if package == "agentracer":
         return module.startswith("agentracer.lab.")
-    return not path.startswith((*_INSTALLED, "<frozen"))
+    return package not in CLIENTS and not path.startswith((*_INSTALLED, "<frozen"))
 
 
 def _owner(frame: FrameType) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import json
 import sys
@@ -14,6 +15,7 @@ from agentracer._guard import guard
 from agentracer.adapters.kit.calls import ToolStep
 from agentracer.adapters.kit.text import PromptCache
 from agentracer.adapters.kit.threads import enclosing_run
+from agentracer.recorder import ending_of
 from agentracer.recording import Run, current_run, open_run
 
 __all__ = ["ClientRun", "enclosing_call", "run_of_caller"]
@@ -110,11 +112,18 @@ class ClientRun:
 
 
 class _Holder:
-    """Lives as long as a context in which a run was opened: the run ends with it."""
+    """Holds a run that was opened for a context.
+
+    The run ends with the task of asyncio in which it was opened, else when nothing of the context
+    is alive any more: a thread is done, or the process ends.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        weakref.finalize(self, _end, run)
+        task = _current_task()
+        if task is not None:
+            task.add_done_callback(lambda done: _end(run, _failure(done)))
+        weakref.finalize(self, _end_with_process, run)
 
 
 _opened: contextvars.ContextVar[_Holder | None] = contextvars.ContextVar(
@@ -138,10 +147,26 @@ def run_of_caller() -> ClientRun:
     return ClientRun.of(holder.run, opened_here=True)
 
 
-def _end(run: Run) -> None:
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop
+        return None
+
+
+def _failure(task: asyncio.Future[Any]) -> BaseException | None:
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
+
+
+def _end_with_process(run: Run) -> None:
+    """End a run whose context is gone: with what has ended the program, if anything did."""
+    _end(run, getattr(sys, "last_value", None))
+
+
+def _end(run: Run, error: BaseException | None) -> None:
     with guard("clients.end_run"):
-        raised = getattr(sys, "last_value", None)  # what has ended the program, if anything did
-        run.finish(error=raised if isinstance(raised, Exception) else None)
+        ending = ending_of(error) if isinstance(error, asyncio.CancelledError) else None
+        run.finish(ending, error if isinstance(error, Exception) else None)
 
 
 def _mark(fields: Mapping[str, Any]) -> str:
