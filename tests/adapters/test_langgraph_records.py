@@ -18,6 +18,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import (
     AgentMiddleware,
     HumanInTheLoopMiddleware,
+    ToolCallLimitMiddleware,
     ToolRetryMiddleware,
     wrap_tool_call,
 )
@@ -157,6 +158,13 @@ def test_a_call_that_middleware_answers_has_that_answer():
     call = asks(("add", {"a": 1, "b": 1}, "c1"))
     trace = recorded(agent(call, "It is 9.", tools=[add], middleware=[Cache()]))
     assert trace.steps[0].tool_calls[0].result == "9 (from the cache)"
+
+
+def test_what_middleware_counts_is_no_step():
+    call = asks(("add", {"a": 1, "b": 1}, "c1"))
+    limit = ToolCallLimitMiddleware(run_limit=5)
+    trace = recorded(agent(call, "It is 2.", tools=[add], middleware=[limit]))
+    assert [(step.kind, step.content) for step in trace.steps] == [("llm", ""), ("llm", "It is 2.")]
 
 
 def test_a_retried_tool_has_the_result_of_the_last_attempt_and_can_be_replayed():

@@ -151,6 +151,11 @@ class Span:
                 return {"parent": above.step, "attributes": {"path": self.path, **call}}
         return {"attributes": {"path": self.path}}
 
+    @property
+    def is_hook(self) -> bool:
+        """Whether it is a hook of an agent's middleware, which is no action of the agent."""
+        return self.path.endswith(LANGGRAPH.inner_suffixes)
+
     def said(self, texts: Iterable[str]) -> None:
         """Note for the nodes around what a step accounts for."""
         texts = list(texts)
@@ -235,7 +240,8 @@ class CaptureHandler(BaseCallbackHandler):
             elif span.node and (recorder := span.root.recorder):
                 answered = _answer_unrun_calls(span, recorder, outputs)
                 if span.texts is not None:
-                    text = convert.unsaid(outputs, [*span.texts, *answered], span.has_asked)
+                    said = [*span.texts, *answered]
+                    text = convert.unsaid(outputs, said, span.has_asked, hook=span.is_hook)
                     if text:
                         _node_step(recorder, span, content=text)
 

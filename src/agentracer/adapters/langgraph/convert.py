@@ -295,7 +295,9 @@ def strings(value: Any, depth: int = 6) -> Iterator[str]:
             yield from strings(item, depth - 1)
 
 
-def unsaid(outputs: Any, said: Sequence[str], asked: Callable[[Any], bool]) -> str:
+def unsaid(
+    outputs: Any, said: Sequence[str], asked: Callable[[Any], bool], *, hook: bool = False
+) -> str:
     """What a node wrote that the model calls and tools inside it did not say, as text.
 
     Empty where a node only passes on what was said: that is recorded already.
@@ -304,6 +306,7 @@ def unsaid(outputs: Any, said: Sequence[str], asked: Callable[[Any], bool]) -> s
         outputs: what the node returned.
         said: what the model calls and tools inside it said.
         asked: whether a tool call is one that a model asked for, unchanged.
+        hook: whether it is a hook of middleware: what it counts is nothing that anybody says.
     """
     if said:
         new = [text for text in strings(outputs) if text.strip()]
@@ -311,6 +314,8 @@ def unsaid(outputs: Any, said: Sequence[str], asked: Callable[[Any], bool]) -> s
     messages = list(messages_in(outputs))
     if messages:
         return "\n".join(filter(None, (_message_line(message, asked) for message in messages)))
+    if hook:
+        return "\n".join(text for text in strings(outputs) if text.strip())
     return _plain(outputs) if outputs else ""
 
 
