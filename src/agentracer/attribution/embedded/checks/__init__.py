@@ -9,6 +9,7 @@ from agentracer.attribution.embedded.checks import (
     copied_values,
     final_answer,
     grounding,
+    lost_work,
     plan_consistency,
     step_claims,
     unusable_results,
@@ -31,6 +32,7 @@ KINDS = FindingKinds(
     copied_values.KINDS,
     unusable_results.KINDS,
     final_answer.KINDS,
+    lost_work.KINDS,
 )
 """What all checks can report."""
 
@@ -56,6 +58,7 @@ def check_run(signals: Signals, facts: RunFacts) -> list[StepFindings]:
         step_claims.check_claims(facts),
         *_follow(signals),
         final_answer.check_answer(signals),
+        lost_work.check_lost_work(signals),
     )
     return merge(logs)
 

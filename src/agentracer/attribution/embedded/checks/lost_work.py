@@ -1,0 +1,224 @@
+"""Work that the run does not get: code that is not handed in, calls that nothing runs, loops.
+
+Each finding is read from the run alone: the task names a function that one step defines and the
+answer lacks; a message is nothing but tool calls written as text; agents say word for word what
+they said before. Linear in the text of the run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+
+from agentracer.attribution.embedded.checks.findings import FindingLog
+from agentracer.attribution.embedded.checks.history import Mention, line_around
+from agentracer.attribution.embedded.kinds import FindingKinds
+from agentracer.attribution.embedded.text.signals import Signals
+from agentracer.attribution.embedded.text.system_conventions import CHAT_END
+from agentracer.attribution.embedded.text.unwrap import as_text
+from agentracer.trace import Observed, Step
+
+__all__ = ["KINDS", "check_lost_work"]
+
+KINDS = FindingKinds()
+"""What this check reports."""
+
+_DROPS_CODE = KINDS.decisive(
+    "drops_code",
+    "hands in an answer without the function that the task asks for",
+    detail="{place} defines {name}; here it is missing",
+)
+_RUNS_WITHOUT_DEFINITION = KINDS.decisive(
+    "runs_without_definition",
+    "runs code without the function that its message defines, and the function is lost",
+    detail="{tool} returned NameError for {name}; step {end} hands in an answer without it",
+)
+_CALL_AS_TEXT = KINDS.decisive(
+    "call_as_text",
+    "writes tool calls as text, which ran nothing",
+    detail="{name}{remark}",
+)
+_REPEATS = KINDS.decisive(
+    "starts_loop",
+    "says what is then said again, word for word, and brings nothing new",
+    detail="again at {places}",
+)
+
+_ASKED_FUNCTION = re.compile(
+    r"`(?:def )?([A-Za-z_]\w{2,})\(|\bfunction (?:called |named )?`(\w{3,})`"
+)
+_WRITES_FILES = re.compile(
+    r"write|save|create|edit|patch|append|file|submit|str_replace", re.IGNORECASE
+)
+_FENCES = re.compile(
+    r"```(?:json|tool_call|tool)?|</?tool_calls?>|<\|?tool_call\|?>", re.IGNORECASE
+)
+_ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
+_LONGEST_CALL = 20_000  # characters of a message that is read as calls
+_FEWEST_REPETITIONS = 3  # of one message of an agent, the first one among them
+_SHOWN_PLACES = 3
+
+
+def check_lost_work(signals: Signals) -> FindingLog:
+    """Look for work that the run does not get.
+
+    Args:
+        signals: of the run.
+    """
+    findings = FindingLog(KINDS, len(signals.run.steps))
+    steps = [step for step in signals.run.steps if step.index not in signals.quoting]
+    _check_code(signals.run, steps, findings)
+    _check_calls(signals.run, steps, findings)
+    _check_repetition(steps, findings)
+    return findings
+
+
+# -- code that is not handed in
+
+
+def _check_code(run: Observed, steps: Sequence[Step], findings: FindingLog) -> None:
+    """Report the message that becomes the answer and lacks the function that an earlier one has."""
+    answer = (run.outcome.answer or "").strip()
+    last = next((step for step in reversed(steps) if _handed_in(step, answer)), None)
+    if last is None:
+        return
+    for name in dict.fromkeys(match[1] or match[2] for match in _ASKED_FUNCTION.finditer(run.task)):
+        defines = re.compile(rf"\bdef\s+{re.escape(name)}\s*\(|\b{re.escape(name)}\s*=\s*lambda\b")
+        if defines.search(answer or last.content) or defines.search(last.content):
+            continue
+        if any(_writes_file(step, defines) for step in run.steps):
+            return
+        source = next((s for s in steps[: steps.index(last)] if defines.search(s.content)), None)
+        if source is not None:
+            match = defines.search(source.content)
+            start = match.start() if match else 0
+            mention = Mention(source.index, False, name, line_around(source.content, start))
+            findings.add(
+                last.index,
+                _DROPS_CODE,
+                quote=line_around(last.content.strip(), 0),
+                source=mention,
+                place=f"step {source.index}",
+                name=f"`{name}`",
+            )
+            _report_run_without_definition(source, name, last, findings)
+            return
+
+
+def _report_run_without_definition(
+    source: Step, name: str, last: Step, findings: FindingLog
+) -> None:
+    failure = f"NameError: name '{name}' is not defined"
+    for call in source.tool_calls:
+        if failure in as_text(call.result) or failure in (
+            call.error.message if call.error is not None else ""
+        ):
+            findings.add(
+                source.index,
+                _RUNS_WITHOUT_DEFINITION,
+                quote=line_around(as_text(call.arguments), 0),
+                tool=call.name,
+                name=f"`{name}`",
+                end=last.index,
+            )
+
+
+def _handed_in(step: Step, answer: str) -> bool:
+    """Whether a step's message is the answer of the run; any message, if the answer is unknown."""
+    text = CHAT_END.sub("", step.content).strip()
+    if not text or step.tool_calls:
+        return False
+    return not answer or text == answer or (len(text) > len(answer) // 2 and text in answer)
+
+
+def _writes_file(step: Step, defines: re.Pattern[str]) -> bool:
+    return any(
+        _WRITES_FILES.search(call.name)
+        and defines.search(as_text(call.arguments).replace("\\n", "\n"))
+        for call in step.tool_calls
+    )
+
+
+# -- calls as text
+
+
+def _check_calls(run: Observed, steps: Sequence[Step], findings: FindingLog) -> None:
+    """Report messages of agents with tools that are calls in their form, and called nothing."""
+    tools = {agent.name: {tool.name for tool in agent.tools} for agent in run.agents}
+    for step in steps:
+        offered = tools.get(step.agent)
+        if not offered or step.kind != "llm" or step.tool_calls:
+            continue
+        names = list(_calls(step.content))
+        if names:
+            unknown = next((name for name in names if name not in offered), None)
+            remark = "" if unknown is None else ", no tool that it was offered"
+            findings.add(
+                step.index,
+                _CALL_AS_TEXT,
+                quote=line_around(step.content, step.content.find(names[0])),
+                name=f"`{unknown or names[0]}`",
+                remark=remark,
+            )
+
+
+def _calls(text: str) -> Iterator[str]:
+    """The names of the calls of a text that consists of calls, and perhaps of their results."""
+    text = _FENCES.sub(" ", text.strip()).strip() if len(text) <= _LONGEST_CALL else ""
+    if not text.startswith(("{", "[")):
+        return
+    decoder, names, position = json.JSONDecoder(), [], 0
+    while position < len(text):
+        try:
+            item, position = decoder.raw_decode(text, position)
+        except ValueError:
+            return
+        for entry in item if isinstance(item, list) else [item]:
+            if not isinstance(entry, dict):
+                return
+            name = entry.get("name")
+            if isinstance(name, str) and any(key in entry for key in _ARGUMENT_KEYS):
+                names.append(name)
+            elif not names:
+                return
+        while position < len(text) and text[position] in " \t\r\n,":
+            position += 1
+    yield from names
+
+
+# -- loops
+
+
+def _check_repetition(steps: Sequence[Step], findings: FindingLog) -> None:
+    """Report the first of the messages that an agent writes again and again in a row."""
+    own: dict[str, list[Step]] = {}
+    for step in steps:
+        own.setdefault(step.agent, []).append(step)
+    loops = [loop for messages in own.values() for loop in _loops(messages)]
+    if loops:
+        first = min(loops, key=lambda loop: loop[0].index)
+        names = [f"step {step.index}" for step in first[1 : 1 + _SHOWN_PLACES]]
+        more = len(first) - 1 - len(names)
+        places = ", ".join(names) + (f" and {more} more" if more else "")
+        findings.add(
+            first[0].index,
+            _REPEATS,
+            quote=line_around(first[0].content.strip(), 0),
+            places=places,
+        )
+
+
+def _loops(messages: Sequence[Step]) -> Iterator[list[Step]]:
+    loop: list[Step] = []
+    for step in messages:
+        text = " ".join(CHAT_END.sub("", step.content).split())
+        same = bool(loop) and text == " ".join(CHAT_END.sub("", loop[0].content).split())
+        if text and not step.tool_calls and same:
+            loop.append(step)
+            continue
+        if len(loop) >= _FEWEST_REPETITIONS:
+            yield loop
+        loop = [step] if text and not step.tool_calls else []
+    if len(loop) >= _FEWEST_REPETITIONS:
+        yield loop
