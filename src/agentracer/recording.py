@@ -47,6 +47,7 @@ __all__ = [
     "Run",
     "current_draws",
     "current_run",
+    "in_check",
     "inside",
     "open_run",
     "prepare",
@@ -63,6 +64,10 @@ on it is a success), an assertion, or an awaitable of one of these."""
 _current: contextvars.ContextVar[Run | None] = contextvars.ContextVar(
     "agentracer_run", default=None
 )
+in_check: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar(
+    "agentracer_in_check", default=False
+)
+"""Whether the calling code is a run's check, which may ask a model itself."""
 _live: weakref.WeakSet[Run] = weakref.WeakSet()
 _redactors: dict[Path, Redactor] = {}
 _captures = False  # whether `instrument()` was called
@@ -242,7 +247,11 @@ class Run:
 
     @contextmanager
     def _checking(self, function: str = "check") -> Iterator[None]:
-        """The check is the user's code: an assertion says no, any other error says nothing."""
+        """The check is the user's code: an assertion says no, any other error says nothing.
+
+        What it asks a model is no part of any run.
+        """
+        token = in_check.set(True)
         try:
             yield
         except AssertionError as error:
@@ -250,6 +259,9 @@ class Run:
         except Exception as error:  # noqa: BLE001 - whatever it is, the host must go on
             text = "agentracer: the %s of run %s raised %s"
             logger.warning(text, function, self.id, safe_repr(error))
+        finally:
+            with contextlib.suppress(ValueError):  # ended in another context
+                in_check.reset(token)
 
     def after_fork(self) -> None:
         """Go on, in the child of a fork, as a trace of its own whose parent is this one.

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 import agentracer
 from agentracer._guard import swallowed
+from agentracer.adapters.clients import runs
 from agentracer.errors import AgentracerError
 from agentracer.store import Store
 from tests.adapters.model_server import Reply, model_server
@@ -447,3 +448,33 @@ def test_a_lesson_reaches_a_system_that_is_a_function(client, server):
     team("three")
     prompts = [[m["content"] for m in request["messages"]] for request in server.requests]
     assert prompts == [["one"], ["Be brief.", "two"], ["three"]]
+
+
+def test_what_a_check_asks_a_model_is_no_part_of_any_run(client):
+    known = set(_ids())
+
+    def is_right(result):
+        return "fine" in ask(client, f"is {result} right?").choices[0].message.content
+
+    with agentracer.record(check=is_right) as run:
+        run.result = ask(client, "hello").choices[0].message.content
+    assert run.trace.outcome.success is True
+    assert len(run.trace.steps) == 1
+    assert set(_ids()) - known == {run.id}
+
+
+def test_a_thread_that_serves_requests_begins_a_run_after_a_pause(client, monkeypatch):
+    known = set(_ids())
+
+    def serve():
+        ask(client, "one")
+        ask(client, "one again")
+        monkeypatch.setattr(runs, "_IDLE_SECONDS", -1.0)
+        ask(client, "two")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    thread.join()
+    traces = [Store().load(name) for name in set(_ids()) - known]
+    assert sorted(len(trace.steps) for trace in traces) == [1, 2]
+    assert {trace.outcome.ending for trace in traces} == {"finished"}

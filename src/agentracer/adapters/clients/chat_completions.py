@@ -18,9 +18,10 @@ _INSTRUCTIONS = ("system", "developer")
 class ChatCompletions:
     """See `WireProtocol`."""
 
-    path = "/chat/completions"
+    path: str = "/chat/completions"
     sampling = frozenset({"temperature", "top_p", "seed"})
-    stream_end = "[DONE]"
+    stream_end: str | None = "[DONE]"
+    keeps_conversations: bool = False
 
     def messages(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """See `WireProtocol`."""

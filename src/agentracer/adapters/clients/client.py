@@ -41,6 +41,7 @@ from agentracer.adapters.kit.threads import carry_variable
 from agentracer.adapters.kit.wrapping import Call, ReplayedOutput, around
 from agentracer.encoding import safe_repr
 from agentracer.frameworks.base import AppliedAdvice
+from agentracer.recording import in_check
 from agentracer.replay.session import ModelAnswer, recorded_error
 
 __all__ = ["ClientAdapter"]
@@ -101,7 +102,9 @@ class ClientAdapter:
         options = args[1] if len(args) > 1 else kwargs.get("options")
         address = str(getattr(options, "url", "")).partition("?")[0]
         protocol = next((p for p in self._protocols if address.endswith(p.path)), None)
-        if protocol is None or _body(options) is None or is_captured_elsewhere():
+        if protocol is None or _body(options) is None:
+            return None
+        if in_check.get() or is_captured_elsewhere():
             return None
         return _Request(self.name, protocol, client, options, args, kwargs)
 
@@ -185,8 +188,9 @@ class _Request(Call):
             **failure,
         )
         self.state.note_requests(self.step.index, own)
+        self.state.last_active = time.monotonic()
         inner_step_said(response.content)
-        if response.id:
+        if response.id and self.protocol.keeps_conversations:
             said = {"role": "assistant", "content": response.content, "tool_calls": own}
             self.state.keep_conversation(response.id, [*self.messages, said])
         if error is None:
@@ -271,7 +275,7 @@ class _Request(Call):
         request = self.owner._build_request(sent, retries_taken=0)
         if stream:
             events = self.protocol.answer_stream(answer, self.body)
-            content = encode_events(events, getattr(self.protocol, "stream_end", None))
+            content = encode_events(events, self.protocol.stream_end)
             facts = {"content": content, "headers": {"content-type": "text/event-stream"}}
         else:
             facts = {"json": self.protocol.answer(answer, self.body)}

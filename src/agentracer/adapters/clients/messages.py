@@ -16,9 +16,10 @@ __all__ = ["Messages"]
 class Messages:
     """See `WireProtocol`."""
 
-    path = "/v1/messages"
+    path: str = "/v1/messages"
     sampling = frozenset({"temperature", "top_p"})
-    stream_end = None
+    stream_end: str | None = None
+    keeps_conversations: bool = False
 
     def messages(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """See `WireProtocol`."""

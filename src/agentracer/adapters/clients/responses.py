@@ -18,9 +18,10 @@ _ENDED = ("response.completed", "response.incomplete", "response.failed")
 class Responses:
     """See `WireProtocol`."""
 
-    path = "/responses"
+    path: str = "/responses"
     sampling = frozenset({"temperature", "top_p"})
-    stream_end = None
+    stream_end: str | None = None
+    keeps_conversations: bool = True
 
     def messages(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """See `WireProtocol`."""

@@ -7,9 +7,10 @@ import contextvars
 import json
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from agentracer._guard import guard
 from agentracer.adapters.kit.calls import ToolStep
@@ -26,6 +27,10 @@ enclosing_call: contextvars.ContextVar[ToolStep | None] = contextvars.ContextVar
 """The tool call that the calling code runs in."""
 
 
+_IDLE_SECONDS: Final = 60.0
+_MOST_CONVERSATIONS: Final = 100  # of one run whose messages are kept
+
+
 class ClientRun:
     """What the calls of one run have in common.
 
@@ -33,6 +38,7 @@ class ClientRun:
         run: the run.
         opened_here: whether no `record()` block and no framework opened it.
         prompts: what each agent has read.
+        last_active: when a call began or ended last, on the monotonic clock.
     """
 
     _of: ClassVar[weakref.WeakKeyDictionary[Run, ClientRun]] = weakref.WeakKeyDictionary()
@@ -40,6 +46,7 @@ class ClientRun:
 
     def __init__(self, run: Run, *, opened_here: bool) -> None:
         self._run, self.opened_here = weakref.ref(run), opened_here
+        self.last_active = time.monotonic()
         self.prompts = PromptCache(lambda fields: [fields], _mark)
         self._requested: list[tuple[int, str, str, Any]] = []  # step, call id, tool, arguments
         self._answered: set[str] = set()
@@ -108,7 +115,10 @@ class ClientRun:
 
     def keep_conversation(self, response_id: str, messages: list[dict[str, Any]]) -> None:
         """Remember the messages up to a response, for requests that go on from it."""
-        self._conversations[response_id] = messages
+        with self._mutex:
+            self._conversations[response_id] = messages
+            while len(self._conversations) > _MOST_CONVERSATIONS:
+                del self._conversations[next(iter(self._conversations))]
 
 
 class _Holder:
@@ -124,6 +134,13 @@ class _Holder:
         if task is not None:
             task.add_done_callback(lambda done: _end(run, _failure(done)))
         weakref.finalize(self, _end_with_process, run)
+        self._may_serve = task is None and threading.current_thread() is not threading.main_thread()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether what follows is a run of its own: nothing was called for a while."""
+        last = ClientRun.of(self.run).last_active
+        return self._may_serve and time.monotonic() - last > _IDLE_SECONDS
 
 
 _opened: contextvars.ContextVar[_Holder | None] = contextvars.ContextVar(
@@ -135,13 +152,14 @@ def run_of_caller() -> ClientRun:
     """The run that the calling code belongs to.
 
     That of the `record()` block or framework around it. Where there is none, a run is opened for
-    the context: for a script it ends with the process, for a task of asyncio with the task.
+    the context: for a script it ends with the process, for a task of asyncio with the task, and in
+    another thread, which may serve one request after another, after a minute without a call.
     """
     run = current_run() or enclosing_run()
     if run is not None:
         return ClientRun.of(run)
     holder = _opened.get()
-    if holder is None or holder.run.is_finished:
+    if holder is None or holder.run.is_finished or holder.is_idle:
         holder = _Holder(open_run())
         _opened.set(holder)
     return ClientRun.of(holder.run, opened_here=True)

@@ -51,6 +51,10 @@ class WireProtocol(Protocol):
     """The end of the address."""
     sampling: frozenset[str]
     """Sampling parameters that a request may set."""
+    stream_end: str | None
+    """The data of the last event of a stream, where it is no JSON."""
+    keeps_conversations: bool
+    """Whether the provider keeps them, so that a request may only name what came before."""
 
     def messages(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The prompt, oldest first, as arguments of `RunRecorder.message`."""
