@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from agentracer.trace import AgentInfo, ToolInfo
+from agentracer.trace import AgentInfo, ModelCall, TokenUsage, ToolInfo
 
 from .test_contradictions import called, findings_of, said, verdict_on
 
 TASK = "Write `middle(numbers)` that returns the median of a list."
 CODE = "```python\ndef middle(numbers):\n    return sorted(numbers)[len(numbers) // 2]\n```"
-KINDS = {"drops_code", "runs_without_definition", "call_as_text", "starts_loop"}
+KINDS = {"drops_code", "runs_without_definition", "call_as_text", "starts_loop", "cut_at_limit"}
 TOOLS = (AgentInfo(name="worker", tools=(ToolInfo(name="run_code"),)),)
 
 
@@ -72,6 +72,49 @@ def test_code_that_runs_without_its_definition_is_where_the_function_was_lost():
     assert (verdict.step, verdict.level) == (0, "found")
     recovered = (*steps[:1], said(CODE))
     assert not lost(*recovered, task=TASK, answer=CODE)
+
+
+# --- answers that were cut
+
+
+def written(content, tokens, agent="worker", **parameters):
+    model, usage = ModelCall(parameters=parameters), TokenUsage(output_tokens=tokens)
+    return {**said(content, agent), "model": model, "usage": usage}
+
+
+def test_an_answer_that_ends_where_the_model_had_to_stop_is_reported():
+    steps = written("The median is the mid", 250, max_completion_tokens=250), said("APPROVE", "b")
+    verdict = verdict_on(*steps, answer="The median is the mid")
+    assert (verdict.step, verdict.level) == (0, "found")
+    assert "it has 250 tokens, as many as the model was allowed to write" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        written("The median is 2.", 249, max_tokens=250),
+        written("The median is 2.", 250),
+        written("The median is 2.", 0, max_tokens=0),
+        written("The median is 2.", 250, max_tokens=None),
+        said("The median is 2."),
+    ],
+)
+def test_an_answer_of_another_length_is_not(step):
+    assert not lost(said("Begin.", "b"), step, answer="The median is 2.")
+
+
+def test_an_answer_whose_code_is_complete_may_lack_the_end_of_its_remarks():
+    explained = f"{CODE}\n\nThe function sorts the"
+    assert not lost(written(explained, 250, max_tokens=250), task=TASK, answer=explained)
+    more = f"{CODE}\n\n```python\nprint(middle("
+    assert not lost(written(more, 250, max_tokens=250), task=TASK, answer=more)
+    cut = "```python\ndef middle(numbers):\n    return sor"
+    assert lost(written(cut, 250, max_tokens=250), task=TASK, answer=cut)
+
+
+def test_a_cut_message_that_is_not_the_answer_is_not():
+    steps = written("I look at the", 50, max_tokens=50), said("It is 2.", "b")
+    assert not lost(*steps, answer="It is 2.")
 
 
 # --- calls as text

@@ -1,8 +1,9 @@
-"""Work that the run does not get: code that is not handed in, calls that nothing runs, loops.
+"""Work that the run does not get: lost code, cut answers, calls that nothing runs, loops.
 
 Each finding is read from the run alone: the task names a function that one step defines and the
-answer lacks; a message is nothing but tool calls written as text; agents say word for word what
-they said before. Linear in the text of the run.
+answer lacks; the answer has as many tokens as its model was allowed to write; a message is nothing
+but tool calls written as text; agents say word for word what they said before. Linear in the text
+of the run.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ _RUNS_WITHOUT_DEFINITION = KINDS.decisive(
     "runs code without the function that its message defines, and the function is lost",
     detail="{tool} returned NameError for {name}; step {end} hands in an answer without it",
 )
+_CUT_AT_LIMIT = KINDS.decisive(
+    "cut_at_limit",
+    "hands in an answer that was cut",
+    detail="it has {tokens} tokens, as many as the model was allowed to write",
+)
 _CALL_AS_TEXT = KINDS.decisive(
     "call_as_text",
     "writes tool calls as text, which ran nothing",
@@ -55,6 +61,10 @@ _FENCES = re.compile(
     r"```(?:json|tool_call|tool)?|</?tool_calls?>|<\|?tool_call\|?>", re.IGNORECASE
 )
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
+_TOKEN_LIMITS = (
+    *("max_tokens", "max_completion_tokens", "max_output_tokens"),
+    *("max_new_tokens", "num_predict"),
+)
 _LONGEST_CALL = 20_000  # characters of a message that is read as calls
 _FEWEST_REPETITIONS = 3  # of one message of an agent, the first one among them
 _SHOWN_PLACES = 3
@@ -69,6 +79,7 @@ def check_lost_work(signals: Signals) -> FindingLog:
     findings = FindingLog(KINDS, len(signals.run.steps))
     steps = [step for step in signals.run.steps if step.index not in signals.quoting]
     _check_code(signals.run, steps, findings)
+    _check_length(signals.run, steps, findings)
     _check_calls(signals.run, steps, findings)
     _check_repetition(steps, findings)
     return findings
@@ -138,6 +149,42 @@ def _writes_file(step: Step, defines: re.Pattern[str]) -> bool:
         and defines.search(as_text(call.arguments).replace("\\n", "\n"))
         for call in step.tool_calls
     )
+
+
+def _check_length(run: Observed, steps: Sequence[Step], findings: FindingLog) -> None:
+    """Report the message that becomes the answer if it ends where its model had to stop."""
+    answer = (run.outcome.answer or "").strip()
+    last = next((step for step in reversed(steps) if _handed_in(step, answer)), None)
+    if last is None or last.model is None or last.usage is None:
+        return
+    parameters = last.model.parameters
+    given = parameters if isinstance(parameters, dict) else {}
+    limits = [limit for key in _TOKEN_LIMITS if isinstance(limit := given.get(key), int)]
+    tokens = last.usage.output_tokens or 0
+    text = last.content.strip()
+    if limits and 0 < min(limits) <= tokens and _lacks_its_end(text, run.task):
+        findings.add(
+            last.index, _CUT_AT_LIMIT, quote=line_around(text, len(text) - 1), tokens=tokens
+        )
+
+
+def _lacks_its_end(text: str, task: str) -> bool:
+    """Whether a text that was cut lacks more than remarks: its last code block, or any end.
+
+    Behind a complete block of code there are mostly explanations.
+    """
+    blocks = text.split("```")
+    if len(blocks) % 2:
+        return len(blocks) == 1
+    asked = [match[1] or match[2] for match in _ASKED_FUNCTION.finditer(task)]
+    complete = "".join(blocks[1:-1:2])
+    return not any(f"def {name}" in complete or _ends_before(name, blocks[-1]) for name in asked)
+
+
+def _ends_before(name: str, code: str) -> bool:
+    """Whether a function is followed by something else in code that was cut."""
+    _, found, rest = code.partition(f"def {name}")
+    return bool(found) and any(line[:1].strip() for line in rest.split("\n")[1:])
 
 
 # -- calls as text
