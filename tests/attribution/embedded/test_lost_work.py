@@ -10,7 +10,14 @@ from .test_contradictions import called, findings_of, said, verdict_on
 
 TASK = "Write `middle(numbers)` that returns the median of a list."
 CODE = "```python\ndef middle(numbers):\n    return sorted(numbers)[len(numbers) // 2]\n```"
-KINDS = {"drops_code", "runs_without_definition", "call_as_text", "starts_loop", "cut_at_limit"}
+KINDS = {
+    "drops_code",
+    "runs_without_definition",
+    "call_as_text",
+    "starts_loop",
+    "cut_at_limit",
+    "repeats_call",
+}
 TOOLS = (AgentInfo(name="worker", tools=(ToolInfo(name="run_code"),)),)
 
 
@@ -131,6 +138,7 @@ CALL = json.dumps({"name": "solve", "arguments": {"n": 987}})
         f"<tool_call>\n{CALL}\n</tool_call>",
         f"[{CALL}, {CALL}]",
         '{"name": "run_code", "parameters": {"code": "1"}}',
+        '{"name": "run_code", "arguments": {"code": "1"}',
     ],
 )
 def test_calls_that_are_written_as_text_are_reported(text):
@@ -173,6 +181,15 @@ def test_the_first_message_of_a_loop_is_reported():
     verdict = verdict_on(said("Begin.", "other"), *loop)
     assert (verdict.step, verdict.level) == (1, "found")
     assert "again at step 3, step 5, step 7" in verdict.reason
+
+
+def test_a_call_that_is_made_again_and_again_is_reported_if_it_never_ends():
+    again = [called("calculate", {"expression": "0"}, "0") for _ in range(3)]
+    verdict = verdict_on(said("Plan."), *again)
+    assert (verdict.step, verdict.level) == (1, "found")
+    assert "calculate again at step 2, step 3" in verdict.reason
+    assert not lost(*again, said("It is 0."))
+    assert not lost(*(called("status", {}, text) for text in ("pending", "pending", "done")))
 
 
 def test_a_message_that_is_said_twice_or_between_others_is_no_loop():

@@ -51,6 +51,12 @@ _REPEATS = KINDS.decisive(
     detail="again at {places}",
 )
 
+_REPEATS_CALL = KINDS.decisive(
+    "repeats_call",
+    "makes a tool call that is then made again and again, with the same result, to the end",
+    detail="{tool} again at {places}",
+)
+
 _ASKED_FUNCTION = re.compile(
     r"`(?:def )?([A-Za-z_]\w{2,})\(|\bfunction (?:called |named )?`(\w{3,})`"
 )
@@ -60,6 +66,7 @@ _WRITES_FILES = re.compile(
 _FENCES = re.compile(
     r"```(?:json|tool_call|tool)?|</?tool_calls?>|<\|?tool_call\|?>", re.IGNORECASE
 )
+_BEGUN_CALL = re.compile(r'\{\s*"name"\s*:\s*"([\w.-]+)"\s*,\s*"(?:arguments|parameters)"\s*:\s*\{')
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
 _TOKEN_LIMITS = (
     *("max_tokens", "max_completion_tokens", "max_output_tokens"),
@@ -215,11 +222,15 @@ def _calls(text: str) -> Iterator[str]:
     text = _FENCES.sub(" ", text.strip()).strip() if len(text) <= _LONGEST_CALL else ""
     if not text.startswith(("{", "[")):
         return
-    decoder, names, position = json.JSONDecoder(), [], 0
+    decoder, position = json.JSONDecoder(), 0
+    names: list[str] = []
     while position < len(text):
         try:
             item, position = decoder.raw_decode(text, position)
-        except ValueError:
+        except ValueError:  # no JSON, or a call that is not well-formed: nothing could run it
+            if begun := _BEGUN_CALL.match(text, position):
+                names.append(begun[1])
+                break
             return
         for entry in item if isinstance(item, list) else [item]:
             if not isinstance(entry, dict):
@@ -241,31 +252,49 @@ def _check_repetition(steps: Sequence[Step], findings: FindingLog) -> None:
     """Report the first of the messages that an agent writes again and again in a row."""
     own: dict[str, list[Step]] = {}
     for step in steps:
-        own.setdefault(step.agent, []).append(step)
+        if step.kind != "node":  # code of the system, which counts and passes on
+            own.setdefault(step.agent, []).append(step)
     loops = [loop for messages in own.values() for loop in _loops(messages)]
-    if loops:
-        first = min(loops, key=lambda loop: loop[0].index)
-        names = [f"step {step.index}" for step in first[1 : 1 + _SHOWN_PLACES]]
-        more = len(first) - 1 - len(names)
-        places = ", ".join(names) + (f" and {more} more" if more else "")
-        findings.add(
-            first[0].index,
-            _REPEATS,
-            quote=line_around(first[0].content.strip(), 0),
-            places=places,
-        )
+    if not loops:
+        return
+    first = min(loops, key=lambda loop: loop[0].index)
+    names = [f"step {step.index}" for step in first[1 : 1 + _SHOWN_PLACES]]
+    more = len(first) - 1 - len(names)
+    places = ", ".join(names) + (f" and {more} more" if more else "")
+    start = first[0]
+    if not start.tool_calls:
+        quote = line_around(start.content.strip(), 0)
+        findings.add(start.index, _REPEATS, quote=quote, places=places)
+    elif first[-1] is own[start.agent][-1]:
+        call = start.tool_calls[0]
+        quote = line_around(as_text(call.arguments), 0)
+        findings.add(start.index, _REPEATS_CALL, quote=quote, tool=call.name, places=places)
 
 
 def _loops(messages: Sequence[Step]) -> Iterator[list[Step]]:
     loop: list[Step] = []
+    before: _Action | None = None
     for step in messages:
-        text = " ".join(CHAT_END.sub("", step.content).split())
-        same = bool(loop) and text == " ".join(CHAT_END.sub("", loop[0].content).split())
-        if text and not step.tool_calls and same:
+        action = _action(step)
+        if action is not None and action == before:
             loop.append(step)
             continue
         if len(loop) >= _FEWEST_REPETITIONS:
             yield loop
-        loop = [step] if text and not step.tool_calls else []
+        loop, before = [step] if action is not None else [], action
     if len(loop) >= _FEWEST_REPETITIONS:
         yield loop
+
+
+_Action = tuple[str, tuple[tuple[str, str, str], ...]]
+
+
+def _action(step: Step) -> _Action | None:
+    """What a step says, and its calls with their results; None if that is nothing."""
+    text = " ".join(CHAT_END.sub("", step.content).split())
+    calls = tuple(
+        (call.name, as_text(call.arguments), as_text(call.result)[:_LONGEST_CALL])
+        for call in step.tool_calls
+        if call.error is None
+    )
+    return (text, calls) if (text and not step.tool_calls) or calls else None
