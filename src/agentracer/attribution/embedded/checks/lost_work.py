@@ -18,7 +18,7 @@ from agentracer.attribution.embedded.kinds import FindingKinds
 from agentracer.attribution.embedded.text.signals import Signals
 from agentracer.attribution.embedded.text.system_conventions import CHAT_END
 from agentracer.attribution.embedded.text.unwrap import as_text
-from agentracer.trace import Observed, Step
+from agentracer.trace import Observed, Step, ToolCall
 
 __all__ = ["KINDS", "check_lost_work"]
 
@@ -53,7 +53,7 @@ _REPEATS = KINDS.decisive(
 
 _REPEATS_CALL = KINDS.decisive(
     "repeats_call",
-    "makes a tool call that is then made again and again, with the same result, to the end",
+    "makes a tool call that is then made again and again, with the same outcome, to the end",
     detail="{tool} again at {places}",
 )
 
@@ -254,7 +254,12 @@ def _check_repetition(steps: Sequence[Step], findings: FindingLog) -> None:
     for step in steps:
         if step.kind != "node":  # code of the system, which counts and passes on
             own.setdefault(step.agent, []).append(step)
-    loops = [loop for messages in own.values() for loop in _loops(messages)]
+    loops = [
+        loop
+        for messages in own.values()
+        for loop in _loops(messages)
+        if not loop[0].tool_calls or loop[-1] is messages[-1]  # others were left
+    ]
     if not loops:
         return
     first = min(loops, key=lambda loop: loop[0].index)
@@ -262,13 +267,13 @@ def _check_repetition(steps: Sequence[Step], findings: FindingLog) -> None:
     more = len(first) - 1 - len(names)
     places = ", ".join(names) + (f" and {more} more" if more else "")
     start = first[0]
-    if not start.tool_calls:
-        quote = line_around(start.content.strip(), 0)
-        findings.add(start.index, _REPEATS, quote=quote, places=places)
-    elif first[-1] is own[start.agent][-1]:
+    if start.tool_calls:
         call = start.tool_calls[0]
         quote = line_around(as_text(call.arguments), 0)
         findings.add(start.index, _REPEATS_CALL, quote=quote, tool=call.name, places=places)
+    else:
+        quote = line_around(start.content.strip(), 0)
+        findings.add(start.index, _REPEATS, quote=quote, places=places)
 
 
 def _loops(messages: Sequence[Step]) -> Iterator[list[Step]]:
@@ -293,8 +298,11 @@ def _action(step: Step) -> _Action | None:
     """What a step says, and its calls with their results; None if that is nothing."""
     text = " ".join(CHAT_END.sub("", step.content).split())
     calls = tuple(
-        (call.name, as_text(call.arguments), as_text(call.result)[:_LONGEST_CALL])
+        (call.name, as_text(call.arguments), _outcome(call)[:_LONGEST_CALL])
         for call in step.tool_calls
-        if call.error is None
     )
     return (text, calls) if (text and not step.tool_calls) or calls else None
+
+
+def _outcome(call: ToolCall) -> str:
+    return call.error.message if call.error is not None else as_text(call.result)
