@@ -168,7 +168,7 @@ def openai() -> Iterator[Callable[[], None]]:
                 reply = client.chat.completions.create(
                     model="m", messages=messages, tools=[{"type": "function", "function": schema}]
                 )
-                message = reply.choices[0].message
+                message: Any = reply.choices[0].message
                 if not message.tool_calls:
                     return
                 messages.append(message)
