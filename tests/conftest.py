@@ -11,6 +11,14 @@ import pytest
 import agentracer
 from agentracer import _guard
 
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # the environment of one framework's tests
+    pass
+else:  # how fast examples are drawn says something of the machine, not of the code
+    settings.register_profile("any machine", suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
+
 WHOWHEN = Path(__file__).parents[1].parent / "shared" / "data" / "whowhen"
 
 

@@ -393,22 +393,20 @@ def async_chat(world: ClientWorld, url: str) -> Team:
     """Coroutines with the asynchronous client; the reporter streams."""
     import openai
 
-    client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
-
     @agentracer.tool
     async def add(a: int, b: int) -> str:
         world.tool_runs.append((a, b))
         await asyncio.sleep(0)
         return str(a + b)
 
-    async def planner(task: str) -> str:
+    async def planner(client: Any, task: str) -> str:
         raw = await client.chat.completions.with_raw_response.create(
             model="scripted",
             messages=[{"role": "system", "content": "You are planner."}, user(task)],
         )
         return raw.parse().choices[0].message.content or ""
 
-    async def solver(plan: str) -> str:
+    async def solver(client: Any, plan: str) -> str:
         messages: list[Any] = [{"role": "system", "content": "You are solver."}, user(plan)]
         tools: Any = [{"type": "function", "function": {"name": "add", "parameters": _NUMBERS}}]
         while True:
@@ -423,7 +421,7 @@ def async_chat(world: ClientWorld, url: str) -> Team:
                 text = await add(**json.loads(call.function.arguments))
                 messages.append(ChatClient.result(call.id, text))
 
-    async def reporter(found: str) -> str:
+    async def reporter(client: Any, found: str) -> str:
         stream = await client.chat.completions.create(
             model="scripted",
             messages=[{"role": "system", "content": "You are reporter."}, user(found)],
@@ -433,25 +431,27 @@ def async_chat(world: ClientWorld, url: str) -> Team:
         return "".join(pieces)
 
     async def team(task: str) -> str:
-        return await reporter(await solver(await planner(task)))
+        async with openai.AsyncOpenAI(
+            base_url=f"{url}/v1", api_key="none", max_retries=0
+        ) as client:
+            return await reporter(client, await solver(client, await planner(client, task)))
 
-    return _run_with(client, team)
+    return lambda task: asyncio.run(team(task))
 
 
 def async_messages(world: ClientWorld, url: str) -> Team:
     """Coroutines with Anthropic's asynchronous client; the reporter streams."""
     import anthropic
 
-    client = anthropic.AsyncAnthropic(base_url=url, api_key="none", max_retries=0)
     add = add_tool(world)
 
-    async def planner(task: str) -> str:
+    async def planner(client: Any, task: str) -> str:
         message = await client.messages.create(
             model="scripted", max_tokens=9, system="You are planner.", messages=[user(task)]
         )
         return message.content[0].text
 
-    async def solver(plan: str) -> str:
+    async def solver(client: Any, plan: str) -> str:
         messages: list[Any] = [user(plan)]
         tools: Any = [{"name": "add", "input_schema": _NUMBERS}]
         while True:
@@ -468,26 +468,17 @@ def async_messages(world: ClientWorld, url: str) -> Team:
             messages.append({"role": "assistant", "content": message.content})
             messages += [MessagesClient.result(c.id, add(**c.input)) for c in calls]
 
-    async def reporter(found: str) -> str:
+    async def reporter(client: Any, found: str) -> str:
         async with client.messages.stream(
             model="scripted", max_tokens=9, system="You are reporter.", messages=[user(found)]
         ) as stream:
             return "".join([text async for text in stream.text_stream])
 
     async def team(task: str) -> str:
-        return await reporter(await solver(await planner(task)))
+        async with anthropic.AsyncAnthropic(base_url=url, api_key="none", max_retries=0) as client:
+            return await reporter(client, await solver(client, await planner(client, task)))
 
-    return _run_with(client, team)
-
-
-def _run_with(client: Any, team: Callable[[str], Any]) -> Team:
-    async def once(task: str) -> str:
-        try:
-            return await team(task)
-        finally:
-            await client.close()
-
-    return lambda task: asyncio.run(once(task))
+    return lambda task: asyncio.run(team(task))
 
 
 OPENAI: dict[str, Callable[[ClientWorld], Team]] = {

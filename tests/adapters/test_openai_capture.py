@@ -32,6 +32,7 @@ from tests.adapters.model_server import Reply, model_server
 @pytest.fixture(autouse=True)
 def nothing_swallowed(captured):
     before = swallowed()
+    runs._opened.set(None)  # what an earlier test opened outside of a block
     yield
     assert swallowed() == before
 
@@ -478,3 +479,46 @@ def test_a_thread_that_serves_requests_begins_a_run_after_a_pause(client, monkey
     traces = [Store().load(name) for name in set(_ids()) - known]
     assert sorted(len(trace.steps) for trace in traces) == [1, 2]
     assert {trace.outcome.ending for trace in traces} == {"finished"}
+
+
+@pytest.mark.parametrize("first", ["ours", "theirs", "left behind"])
+def test_other_tools_that_observe_the_client_do_not_hide_its_calls(client, server, first):
+    module = pytest.importorskip(
+        "openinference.instrumentation.openai", reason="needs the extra [bench]"
+    )
+    trace_sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="needs the extra [bench]")
+    asynchronous = openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none")
+    observer = module.OpenAIInstrumentor()
+
+    async def ask_async():
+        messages = [{"role": "user", "content": "hello"}]
+        async with asynchronous:
+            await asynchronous.chat.completions.create(model="m", messages=messages)
+
+    try:
+        if first != "ours":
+            agentracer.uninstrument()
+        observer.instrument(tracer_provider=trace_sdk.TracerProvider())
+        if first == "left behind":
+            observer.uninstrument()
+        agentracer.instrument("openai")
+        with agentracer.record() as run:
+            ask(client)
+            asyncio.run(ask_async())
+        assert [step.content for step in run.trace.steps] == ["fine", "fine"]
+        from agentracer.replay import rerun
+
+        server.requests.clear()
+        again = rerun(run.trace, lambda: ask(client), on_divergence="report")
+        assert server.requests == []
+        agentracer.uninstrument()
+        with agentracer.record() as later:
+            ask(client)
+        assert len(later.trace.steps) == 0
+        assert again.steps[0].content == "fine"
+    finally:
+        if first != "left behind":
+            observer.uninstrument()
+        for cls in (openai.OpenAI, openai.AsyncOpenAI):
+            if "request" in vars(cls):
+                del cls.request

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import inspect
 import json
 import sys
 import time
@@ -68,20 +69,21 @@ class ClientAdapter:
     def __init__(self, name: str, module: str, protocols: Sequence[WireProtocol]) -> None:
         self.name, self._module, self._protocols = name, module, protocols
         self._patches = Patches(name)
+        self._installed = False
 
     def install(self) -> None:
         """See `Adapter`."""
         base = sys.modules[self._module]
         with self._patches.transaction():
-            for cls in (base.SyncAPIClient, base.AsyncAPIClient):
-                self._patches.wrap(cls, "request", around(self._begin, f"{self.name}.request"))
-            self._patches.wrap(base.SyncAPIClient, "_process_response", self._wrap_sync)
-            self._patches.wrap(base.AsyncAPIClient, "_process_response", self._wrap_async)
+            self._patches.subclasses(base.SyncAPIClient, self._patch_sync)
+            self._patches.subclasses(base.AsyncAPIClient, self._patch_async)
             carry_variable(acting_agent, self._patches)
             carry_variable(enclosing_call, self._patches)
+        self._installed = True
 
     def uninstall(self) -> None:
         """See `Adapter`."""
+        self._installed = False
         self._patches.undo()
 
     def advise(self, system: Any, agent: str, text: str) -> AppliedAdvice:
@@ -98,7 +100,25 @@ class ClientAdapter:
         del system
         return advice.advise(agent, text)
 
+    # Tools that observe clients as well replace methods of the classes that programs use, and so
+    # hide those of the base classes: what a class defines itself is patched there, too.
+
+    def _patch_sync(self, cls: type) -> None:
+        if "request" in vars(cls):
+            self._patches.wrap(cls, "request", around(self._begin, f"{self.name}.request"))
+        if "_process_response" in vars(cls):
+            self._patches.wrap(cls, "_process_response", self._wrap_sync)
+
+    def _patch_async(self, cls: type) -> None:
+        if "request" in vars(cls):
+            wrap = around(self._begin, f"{self.name}.request")
+            self._patches.wrap(cls, "request", lambda original: wrap(_as_coroutine(original)))
+        if "_process_response" in vars(cls):
+            self._patches.wrap(cls, "_process_response", self._wrap_async)
+
     def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Request | None:
+        if not self._installed or _request.get() is not None:
+            return None  # the method of a class around that of its base: one call
         options = args[1] if len(args) > 1 else kwargs.get("options")
         address = str(getattr(options, "url", "")).partition("?")[0]
         protocol = next((p for p in self._protocols if address.endswith(p.path)), None)
@@ -287,6 +307,18 @@ class _Request(Call):
             "stream_cls": given.get("stream_cls"),
             "retries_taken": 0,
         }
+
+
+def _as_coroutine(original: Any) -> Any:
+    """A coroutine function, whatever a tool has made of the method."""
+    if inspect.iscoroutinefunction(original):
+        return original
+
+    @functools.wraps(original)
+    async def request(client: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return await original(client, *args, **kwargs)
+
+    return request
 
 
 # -- bodies
