@@ -6,7 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentracer.adapters.clients.wire import Event, Response, flattened
+from agentracer.adapters.clients.wire import (
+    Event,
+    Response,
+    flattened,
+    listed,
+    member,
+    plain,
+)
 from agentracer.adapters.kit.text import advised, parsed_arguments, written
 from agentracer.replay.session import ModelAnswer
 
@@ -23,15 +30,26 @@ class ChatCompletions:
     stream_end: str | None = "[DONE]"
     keeps_conversations: bool = False
 
-    def messages(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def items(self, body: Mapping[str, Any]) -> list[Any]:
         """See `WireProtocol`."""
-        return [_message(message) for message in body.get("messages") or ()]
+        return listed(body.get("messages"))
+
+    def fields(self, item: Any) -> list[dict[str, Any]]:
+        """See `WireProtocol`."""
+        return [_message(plain(item))]
+
+    def results(self, item: Any) -> list[tuple[str, Any]]:
+        """See `WireProtocol`."""
+        call_id = member(item, "tool_call_id")
+        if not call_id:
+            return []
+        text, others = flattened(plain(member(item, "content")))
+        return [(str(call_id), text or others)]
 
     def system_prompt(self, body: Mapping[str, Any]) -> str:
         """See `WireProtocol`."""
-        messages = list(body.get("messages") or ())
-        texts = [flattened(m.get("content"))[0] for m in messages if m["role"] in _INSTRUCTIONS]
-        return "\n".join(texts)
+        systems = (m for m in self.items(body) if member(m, "role") in _INSTRUCTIONS)
+        return "\n".join(flattened(plain(member(m, "content")))[0] for m in systems)
 
     def with_advice(self, body: Mapping[str, Any], advice: Sequence[str]) -> dict[str, Any]:
         """See `WireProtocol`."""

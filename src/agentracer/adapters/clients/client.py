@@ -31,6 +31,7 @@ from agentracer.adapters.clients.wire import (
     Response,
     WireProtocol,
     encode_events,
+    listed,
     plain,
     read_events,
 )
@@ -166,10 +167,11 @@ class _Request(Call):
         agent = calling_agent()
         advice.note_agent(agent)
         self.body = body = self._with_advice(options, agent)
-        self.messages = self.state.conversation(body.get("previous_response_id"))
-        self.messages = [*self.messages, *protocol.messages(body)]
-        self._describe(framework, agent)
-        self.state.note_results(self.messages)
+        before = self.state.conversation(body.get("previous_response_id"))
+        self.items = [*before, *protocol.items(body)]
+        self.state.describe(framework, protocol, self.items)
+        self._describe_agent(agent)
+        self.state.note_results(protocol, self.items)
         self.step = self._step(agent)
         if self.step.answer is not None:
             self.output = self._replayed(self.step.answer)
@@ -211,8 +213,7 @@ class _Request(Call):
         self.state.last_active = time.monotonic()
         inner_step_said(response.content)
         if response.id and self.protocol.keeps_conversations:
-            said = {"role": "assistant", "content": response.content, "tool_calls": own}
-            self.state.keep_conversation(response.id, [*self.messages, said])
+            self.state.keep_conversation(response.id, [*self.items, *response.items])
         if error is None:
             self.run.framework_ended(response.content, response.content)
 
@@ -220,7 +221,7 @@ class _Request(Call):
         body = _body(options) or {}
         given = advice.advice_for(agent)
         if given:
-            body = self.protocol.with_advice(body, given)
+            body = self.protocol.with_advice(plain(body), given)
             self._change_body(body)
         return body
 
@@ -233,10 +234,8 @@ class _Request(Call):
         else:
             self.kwargs = {**self.kwargs, "options": changed}
 
-    def _describe(self, framework: str, agent: str) -> None:
-        asked = (m["content"] for m in self.messages if m["role"] == "user" and m.get("content"))
-        self.run.describe(task=next(asked, None), framework=framework)
-        self.tools = [tool_spec(tool) for tool in self.body.get("tools") or ()]
+    def _describe_agent(self, agent: str) -> None:
+        self.tools = [tool_spec(plain(tool)) for tool in listed(self.body.get("tools"))]
         system = self.protocol.system_prompt(self.body) or None
         self.run.recorder.agent(agent, system_prompt=system, tools=self.tools)
 
@@ -247,7 +246,7 @@ class _Request(Call):
         return ModelStep(
             self.run,
             agent,
-            self.state.prompts.ids(self.run.recorder, agent, self.messages),
+            self.state.reads(self.protocol, agent, self.items),
             accepts=self.protocol.sampling.__contains__,
             attributes=attributes,
             parent=parent,
@@ -291,6 +290,7 @@ class _Request(Call):
         if hasattr(self.owner, "_maybe_override_cast_to"):
             cast_to = self.owner._maybe_override_cast_to(cast_to, options)
         http = _http_module(self.owner._client)
+        self.body = plain(self.body)
         sent = options.model_copy(update={"json_data": self.body, "extra_json": None})
         request = self.owner._build_request(sent, retries_taken=0)
         if stream:
@@ -421,5 +421,4 @@ def _body(options: Any) -> dict[str, Any] | None:
     if not isinstance(data, Mapping):
         return None
     extra = getattr(options, "extra_json", None)
-    body: dict[str, Any] = plain({**data, **extra} if isinstance(extra, Mapping) else data)
-    return body
+    return {**data, **extra} if isinstance(extra, Mapping) else dict(data)

@@ -6,7 +6,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agentracer.adapters.clients.wire import Event, Response, flattened
+from agentracer.adapters.clients.wire import (
+    Event,
+    Response,
+    flattened,
+    listed,
+    member,
+    plain,
+)
 from agentracer.adapters.kit.text import advised, written
 from agentracer.replay.session import ModelAnswer
 
@@ -21,18 +28,28 @@ class Messages:
     stream_end: str | None = None
     keeps_conversations: bool = False
 
-    def messages(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def items(self, body: Mapping[str, Any]) -> list[Any]:
         """See `WireProtocol`."""
-        read = []
-        if system := self.system_prompt(body):
-            read.append({"role": "system", "content": system})
-        for message in body.get("messages") or ():
-            read += _messages(message)
-        return read
+        system = self.system_prompt(body)
+        first = [{"role": "system", "content": system}] if system else []
+        return [*first, *listed(body.get("messages"))]
+
+    def fields(self, item: Any) -> list[dict[str, Any]]:
+        """See `WireProtocol`."""
+        return _messages(plain(item))
+
+    def results(self, item: Any) -> list[tuple[str, Any]]:
+        """See `WireProtocol`."""
+        found = []
+        for block in listed(member(item, "content")):
+            if member(block, "type") == "tool_result":
+                text, others = flattened(plain(member(block, "content")))
+                found.append((str(member(block, "tool_use_id")), text or others))
+        return found
 
     def system_prompt(self, body: Mapping[str, Any]) -> str:
         """See `WireProtocol`."""
-        return flattened(body.get("system"))[0]
+        return flattened(plain(body.get("system")))[0]
 
     def with_advice(self, body: Mapping[str, Any], advice: Sequence[str]) -> dict[str, Any]:
         """See `WireProtocol`."""

@@ -6,7 +6,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agentracer.adapters.clients.wire import Event, Response, flattened
+from agentracer.adapters.clients.wire import (
+    Event,
+    Response,
+    flattened,
+    listed,
+    member,
+    plain,
+)
 from agentracer.adapters.kit.text import advised, parsed_arguments, written
 from agentracer.replay.session import ModelAnswer
 
@@ -23,15 +30,24 @@ class Responses:
     stream_end: str | None = None
     keeps_conversations: bool = True
 
-    def messages(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def items(self, body: Mapping[str, Any]) -> list[Any]:
         """See `WireProtocol`."""
-        read = []
+        read: list[Any] = []
         if instructions := self.system_prompt(body):
             read.append({"role": "system", "content": instructions})
         given = body.get("input")
-        if isinstance(given, str):
-            return [*read, {"role": "user", "content": given}]
-        return [*read, *(_message(item) for item in given or ())]
+        return [*read, given] if isinstance(given, str) else [*read, *listed(given)]
+
+    def fields(self, item: Any) -> list[dict[str, Any]]:
+        """See `WireProtocol`."""
+        return [_message(plain(item))]
+
+    def results(self, item: Any) -> list[tuple[str, Any]]:
+        """See `WireProtocol`."""
+        if not str(member(item, "type") or "").endswith("_call_output"):
+            return []
+        text, others = flattened(plain(member(item, "output")))
+        return [(str(member(item, "call_id")), text or others)]
 
     def system_prompt(self, body: Mapping[str, Any]) -> str:
         """See `WireProtocol`."""
@@ -44,7 +60,9 @@ class Responses:
     def read(self, data: Any) -> Response:
         """See `WireProtocol`."""
         response = Response(usage=_usage(data), id=data.get("id"))
-        _read_items(data.get("output") or (), response)
+        output = data.get("output") or ()
+        response.items = [item for item in output if item.get("type") != "reasoning"]
+        _read_items(output, response)
         if failure := data.get("error"):
             response.error = {
                 "type": str(failure.get("code") or "error"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
 import sys
 import threading
 import time
@@ -13,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from agentracer._guard import guard
+from agentracer.adapters.clients.wire import WireProtocol, mark
 from agentracer.adapters.kit.calls import ToolStep
 from agentracer.adapters.kit.text import PromptCache
 from agentracer.adapters.kit.threads import enclosing_run
@@ -37,7 +37,6 @@ class ClientRun:
     Attributes:
         run: the run.
         opened_here: whether no `record()` block and no framework opened it.
-        prompts: what each agent has read.
         last_active: when a call began or ended last, on the monotonic clock.
     """
 
@@ -47,10 +46,11 @@ class ClientRun:
     def __init__(self, run: Run, *, opened_here: bool) -> None:
         self._run, self.opened_here = weakref.ref(run), opened_here
         self.last_active = time.monotonic()
-        self.prompts = PromptCache(lambda fields: [fields], _mark)
+        self._prompts: dict[str, PromptCache] = {}
+        self._task_is_known = False
         self._requested: list[tuple[int, str, str, Any]] = []  # step, call id, tool, arguments
         self._answered: set[str] = set()
-        self._conversations: dict[str, list[dict[str, Any]]] = {}
+        self._conversations: dict[str, list[Any]] = {}
         self._mutex = threading.Lock()
 
     @classmethod
@@ -94,29 +94,42 @@ class ClientRun:
             self._answered.add(chosen[1])
             return chosen[0], chosen[1]
 
-    def note_results(self, messages: Sequence[Mapping[str, Any]]) -> None:
+    def reads(self, protocol: WireProtocol, agent: str, items: Sequence[Any]) -> list[str]:
+        """The ids of a prompt's messages, storing those that are new."""
+        cache = self._prompts.get(protocol.path)
+        if cache is None:
+            cache = self._prompts[protocol.path] = PromptCache(protocol.fields, mark)
+        return cache.ids(self.run.recorder, agent, items)
+
+    def describe(self, framework: str, protocol: WireProtocol, items: Sequence[Any]) -> None:
+        """Say what the run is asked: what the user says in its first prompt."""
+        if self._task_is_known:
+            return
+        self._task_is_known = True
+        messages = (message for item in items for message in protocol.fields(item))
+        asked = (m["content"] for m in messages if m["role"] == "user" and m.get("content"))
+        self.run.describe(task=next(asked, None), framework=framework)
+
+    def note_results(self, protocol: WireProtocol, items: Sequence[Any]) -> None:
         """Take results of tools from the prompt, where no `agentracer.tool` saw the call."""
         recorder = self.run.recorder
-        for message in messages:
-            call_id = message.get("tool_call_id")
-            if message.get("role") != "tool" or not call_id or call_id in self._answered:
-                continue
-            step = recorder.caller(call_id)
-            if step is not None:
-                self._answered.add(call_id)
-                result = message.get("content") or message.get("parts")
-                recorder.tool_call(step, id=call_id, result=result)
-                with self._mutex:
-                    self._requested = [r for r in self._requested if r[1] != call_id]
+        for item in items:
+            for call_id, result in protocol.results(item):
+                step = None if call_id in self._answered else recorder.caller(call_id)
+                if step is not None:
+                    self._answered.add(call_id)
+                    recorder.tool_call(step, id=call_id, result=result)
+                    with self._mutex:
+                        self._requested = [r for r in self._requested if r[1] != call_id]
 
-    def conversation(self, response_id: str | None) -> list[dict[str, Any]]:
-        """The messages up to a response that the provider keeps; empty if it is not known."""
+    def conversation(self, response_id: str | None) -> list[Any]:
+        """The items up to a response that the provider keeps; empty if it is not known."""
         return self._conversations.get(str(response_id), []) if response_id else []
 
-    def keep_conversation(self, response_id: str, messages: list[dict[str, Any]]) -> None:
-        """Remember the messages up to a response, for requests that go on from it."""
+    def keep_conversation(self, response_id: str, items: list[Any]) -> None:
+        """Remember the items up to a response, for requests that go on from it."""
         with self._mutex:
-            self._conversations[response_id] = messages
+            self._conversations[response_id] = items
             while len(self._conversations) > _MOST_CONVERSATIONS:
                 del self._conversations[next(iter(self._conversations))]
 
@@ -185,7 +198,3 @@ def _end(run: Run, error: BaseException | None) -> None:
     with guard("clients.end_run"):
         ending = ending_of(error) if isinstance(error, asyncio.CancelledError) else None
         run.finish(ending, error if isinstance(error, Exception) else None)
-
-
-def _mark(fields: Mapping[str, Any]) -> str:
-    return json.dumps(fields, default=repr)

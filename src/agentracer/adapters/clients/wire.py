@@ -15,6 +15,9 @@ __all__ = [
     "WireProtocol",
     "encode_events",
     "flattened",
+    "listed",
+    "mark",
+    "member",
     "plain",
     "read_events",
 ]
@@ -35,6 +38,8 @@ class Response:
         usage: `input_tokens` and `output_tokens`, where the provider counted them.
         error: of a response that says that it failed.
         id: the provider's.
+        items: what it said, as the next request would repeat it; only where the provider keeps
+            conversations.
     """
 
     content: str = ""
@@ -42,6 +47,7 @@ class Response:
     usage: dict[str, int] | None = None
     error: dict[str, str] | None = None
     id: str | None = None
+    items: list[Any] = field(default_factory=list)
 
 
 class WireProtocol(Protocol):
@@ -56,8 +62,14 @@ class WireProtocol(Protocol):
     keeps_conversations: bool
     """Whether the provider keeps them, so that a request may only name what came before."""
 
-    def messages(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The prompt, oldest first, as arguments of `RunRecorder.message`."""
+    def items(self, body: Mapping[str, Any]) -> list[Any]:
+        """The parts of the prompt as the program gave them, oldest first."""
+
+    def fields(self, item: Any) -> list[dict[str, Any]]:
+        """A part of the prompt as messages: arguments of `RunRecorder.message`."""
+
+    def results(self, item: Any) -> list[tuple[str, Any]]:
+        """The results of tools in a part of the prompt: the id of the call, and the result."""
 
     def system_prompt(self, body: Mapping[str, Any]) -> str:
         """The instructions of whoever calls."""
@@ -92,6 +104,27 @@ def plain(value: Any) -> Any:
     if callable(dump) and not isinstance(value, type):
         return dump(mode="json", exclude_unset=True, by_alias=True)
     return value
+
+
+def member(item: Any, name: str) -> Any:
+    """A member of a part of a prompt, which may be data or an object of the client."""
+    return item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
+
+
+def mark(item: Any) -> Any:
+    """What is equal where a part of a prompt is the same as before.
+
+    Programs send the same history again and again, so this has to cost little. Data may be changed
+    in place, so nothing of them is kept but texts; objects of the client are not changed.
+    """
+    if not isinstance(item, Mapping):
+        return item
+    return [(k, v if isinstance(v, str) or v is None else repr(v)) for k, v in item.items()]
+
+
+def listed(value: Any) -> list[Any]:
+    """A list of a request; what can be read only once is left to the client."""
+    return list(value) if isinstance(value, (list, tuple)) else []
 
 
 def _is_absent(value: Any) -> bool:
