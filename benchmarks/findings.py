@@ -68,7 +68,7 @@ class Source:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--whowhen", type=Path, required=True, help="the development half")
+    parser.add_argument("--whowhen", type=Path, help="the development half")
     parser.add_argument("--traces", type=Path, nargs="*", default=[])
     parser.add_argument("--taubench", type=Path)
     parser.add_argument("--print", nargs="*", default=[], dest="shown", help="kinds, or 'decides'")
@@ -80,7 +80,8 @@ def main() -> None:
 
 def sources_of(args: argparse.Namespace) -> Iterator[Source]:
     """The sources that were given, one after the other."""
-    for folder in sorted(path for path in args.whowhen.iterdir() if path.is_dir()):
+    folders = args.whowhen.iterdir() if args.whowhen is not None else ()
+    for folder in sorted(path for path in folders if path.is_dir()):
         yield Source(f"Who&When {folder.name}", whowhen.load_directory(folder))
     for path in args.traces:
         lines = path.read_text(encoding="utf-8").splitlines()
