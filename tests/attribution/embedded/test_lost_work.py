@@ -196,3 +196,10 @@ def test_a_message_that_is_said_twice_or_between_others_is_no_loop():
     assert not lost(said("yes"), said("no", "b"), said("yes"))
     assert not lost(said("yes"), said("a"), said("yes"), said("b"), said("yes"))
     assert not lost(*(called("look", {"page": page}, "text", content="I look.") for page in "123"))
+
+
+def test_an_agent_that_gives_the_same_answer_to_different_questions_is_in_no_loop():
+    answers = [
+        step for text in ("a", "b", "c") for step in (said(text, "planner"), said("fine", "judge"))
+    ]
+    assert not lost(*answers)

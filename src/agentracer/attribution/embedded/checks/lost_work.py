@@ -45,12 +45,11 @@ _CALL_AS_TEXT = KINDS.decisive(
     "writes tool calls as text, which ran nothing",
     detail="{name}{remark}",
 )
-_REPEATS = KINDS.decisive(
+_STARTS_LOOP = KINDS.decisive(
     "starts_loop",
     "says what is then said again, word for word, and brings nothing new",
     detail="again at {places}",
 )
-
 _REPEATS_CALL = KINDS.decisive(
     "repeats_call",
     "makes a tool call that is then made again and again, with the same outcome, to the end",
@@ -85,8 +84,12 @@ def check_lost_work(signals: Signals) -> FindingLog:
     """
     findings = FindingLog(KINDS, len(signals.run.steps))
     steps = [step for step in signals.run.steps if step.index not in signals.quoting]
-    _check_code(signals.run, steps, findings)
-    _check_length(signals.run, steps, findings)
+    answer = _answer(signals.run)
+    last = next((step for step in reversed(steps) if _handed_in(step, answer)), None)
+    if last is not None:
+        asked_functions = _asked_functions(signals.run.task)
+        _check_code(signals.run, steps, last, asked_functions, findings)
+        _check_length(last, asked_functions, findings)
     _check_calls(signals.run, steps, findings)
     _check_repetition(steps, findings)
     return findings
@@ -95,15 +98,26 @@ def check_lost_work(signals: Signals) -> FindingLog:
 # -- code that is not handed in
 
 
-def _check_code(run: Observed, steps: Sequence[Step], findings: FindingLog) -> None:
+def _asked_functions(task: str) -> list[str]:
+    """The names of the functions that a task asks for."""
+    return list(dict.fromkeys(match[1] or match[2] for match in _ASKED_FUNCTION.finditer(task)))
+
+
+def _answer(run: Observed) -> str:
+    return (run.outcome.answer or "").strip()
+
+
+def _check_code(
+    run: Observed,
+    steps: Sequence[Step],
+    last: Step,
+    asked_functions: Sequence[str],
+    findings: FindingLog,
+) -> None:
     """Report the message that becomes the answer and lacks the function that an earlier one has."""
-    answer = (run.outcome.answer or "").strip()
-    last = next((step for step in reversed(steps) if _handed_in(step, answer)), None)
-    if last is None:
-        return
-    for name in dict.fromkeys(match[1] or match[2] for match in _ASKED_FUNCTION.finditer(run.task)):
+    for name in asked_functions:
         defines = re.compile(rf"\bdef\s+{re.escape(name)}\s*\(|\b{re.escape(name)}\s*=\s*lambda\b")
-        if defines.search(answer or last.content) or defines.search(last.content):
+        if defines.search(_answer(run) or last.content) or defines.search(last.content):
             continue
         if any(_writes_file(step, defines) for step in run.steps):
             return
@@ -129,9 +143,7 @@ def _report_run_without_definition(
 ) -> None:
     failure = f"NameError: name '{name}' is not defined"
     for call in source.tool_calls:
-        if failure in as_text(call.result) or failure in (
-            call.error.message if call.error is not None else ""
-        ):
+        if failure in as_text(call.result) or failure in _outcome(call):
             findings.add(
                 source.index,
                 _RUNS_WITHOUT_DEFINITION,
@@ -158,24 +170,21 @@ def _writes_file(step: Step, defines: re.Pattern[str]) -> bool:
     )
 
 
-def _check_length(run: Observed, steps: Sequence[Step], findings: FindingLog) -> None:
+def _check_length(last: Step, asked_functions: Sequence[str], findings: FindingLog) -> None:
     """Report the message that becomes the answer if it ends where its model had to stop."""
-    answer = (run.outcome.answer or "").strip()
-    last = next((step for step in reversed(steps) if _handed_in(step, answer)), None)
-    if last is None or last.model is None or last.usage is None:
+    if last.model is None or last.usage is None or not isinstance(last.model.parameters, dict):
         return
     parameters = last.model.parameters
-    given = parameters if isinstance(parameters, dict) else {}
-    limits = [limit for key in _TOKEN_LIMITS if isinstance(limit := given.get(key), int)]
+    limits = [limit for key in _TOKEN_LIMITS if isinstance(limit := parameters.get(key), int)]
     tokens = last.usage.output_tokens or 0
     text = last.content.strip()
-    if limits and 0 < min(limits) <= tokens and _lacks_its_end(text, run.task):
+    if limits and 0 < min(limits) <= tokens and _lacks_its_end(text, asked_functions):
         findings.add(
             last.index, _CUT_AT_LIMIT, quote=line_around(text, len(text) - 1), tokens=tokens
         )
 
 
-def _lacks_its_end(text: str, task: str) -> bool:
+def _lacks_its_end(text: str, asked_functions: Sequence[str]) -> bool:
     """Whether a text that was cut lacks more than remarks: its last code block, or any end.
 
     Behind a complete block of code there are mostly explanations.
@@ -183,9 +192,10 @@ def _lacks_its_end(text: str, task: str) -> bool:
     blocks = text.split("```")
     if len(blocks) % 2:
         return len(blocks) == 1
-    asked = [match[1] or match[2] for match in _ASKED_FUNCTION.finditer(task)]
     complete = "".join(blocks[1:-1:2])
-    return not any(f"def {name}" in complete or _ends_before(name, blocks[-1]) for name in asked)
+    return not any(
+        f"def {name}" in complete or _ends_before(name, blocks[-1]) for name in asked_functions
+    )
 
 
 def _ends_before(name: str, code: str) -> bool:
@@ -204,7 +214,7 @@ def _check_calls(run: Observed, steps: Sequence[Step], findings: FindingLog) -> 
         offered = tools.get(step.agent)
         if not offered or step.kind != "llm" or step.tool_calls:
             continue
-        names = list(_calls(step.content))
+        names = _calls(step.content)
         if names:
             unknown = next((name for name in names if name not in offered), None)
             remark = "" if unknown is None else ", no tool that it was offered"
@@ -217,11 +227,11 @@ def _check_calls(run: Observed, steps: Sequence[Step], findings: FindingLog) -> 
             )
 
 
-def _calls(text: str) -> Iterator[str]:
+def _calls(text: str) -> list[str]:
     """The names of the calls of a text that consists of calls, and perhaps of their results."""
     text = _FENCES.sub(" ", text.strip()).strip() if len(text) <= _LONGEST_CALL else ""
     if not text.startswith(("{", "[")):
-        return
+        return []
     decoder, position = json.JSONDecoder(), 0
     names: list[str] = []
     while position < len(text):
@@ -229,40 +239,44 @@ def _calls(text: str) -> Iterator[str]:
             item, position = decoder.raw_decode(text, position)
         except ValueError:  # no JSON, or a call that is not well-formed: nothing could run it
             if begun := _BEGUN_CALL.match(text, position):
-                names.append(begun[1])
-                break
-            return
+                return [*names, begun[1]]
+            return []
         for entry in item if isinstance(item, list) else [item]:
             if not isinstance(entry, dict):
-                return
+                return []
             name = entry.get("name")
             if isinstance(name, str) and any(key in entry for key in _ARGUMENT_KEYS):
                 names.append(name)
             elif not names:
-                return
+                return []
         while position < len(text) and text[position] in " \t\r\n,":
             position += 1
-    yield from names
+    return names
 
 
 # -- loops
 
 
 def _check_repetition(steps: Sequence[Step], findings: FindingLog) -> None:
-    """Report the first of the messages that an agent writes again and again in a row."""
-    own: dict[str, list[Step]] = {}
-    for step in steps:
-        if step.kind != "node":  # code of the system, which counts and passes on
-            own.setdefault(step.agent, []).append(step)
+    """Report the first of the messages that an agent writes again and again in a row.
+
+    What others do in between has to repeat, too: an agent may give the same answer to different
+    questions.
+    """
+    acting = [step for step in steps if step.kind != "node"]  # others count and pass on
+    actions = [_action(step) for step in acting]
+    own: dict[str, list[int]] = {}
+    for position, step in enumerate(acting):
+        own.setdefault(step.agent, []).append(position)
     loops = [
         loop
-        for messages in own.values()
-        for loop in _loops(messages)
-        if not loop[0].tool_calls or loop[-1] is messages[-1]  # others were left
+        for positions in own.values()
+        for loop in _loops(positions, actions)
+        if not acting[loop[0]].tool_calls or loop[-1] == positions[-1]  # others were left
     ]
     if not loops:
         return
-    first = min(loops, key=lambda loop: loop[0].index)
+    first = [acting[position] for position in min(loops)]
     names = [f"step {step.index}" for step in first[1 : 1 + _SHOWN_PLACES]]
     more = len(first) - 1 - len(names)
     places = ", ".join(names) + (f" and {more} more" if more else "")
@@ -273,25 +287,31 @@ def _check_repetition(steps: Sequence[Step], findings: FindingLog) -> None:
         findings.add(start.index, _REPEATS_CALL, quote=quote, tool=call.name, places=places)
     else:
         quote = line_around(start.content.strip(), 0)
-        findings.add(start.index, _REPEATS, quote=quote, places=places)
+        findings.add(start.index, _STARTS_LOOP, quote=quote, places=places)
 
 
-def _loops(messages: Sequence[Step]) -> Iterator[list[Step]]:
-    loop: list[Step] = []
-    before: _Action | None = None
-    for step in messages:
-        action = _action(step)
-        if action is not None and action == before:
-            loop.append(step)
+_Action = tuple[str, tuple[tuple[str, str, str], ...]]
+
+
+def _loops(positions: Sequence[int], actions: Sequence[_Action | None]) -> Iterator[list[int]]:
+    """Where an agent repeats its action, and all that was done since then repeats as well."""
+    loop: list[int] = []
+    for position in positions:
+        if loop and _goes_on(loop, position, actions):
+            loop.append(position)
             continue
         if len(loop) >= _FEWEST_REPETITIONS:
             yield loop
-        loop, before = [step] if action is not None else [], action
+        loop = [position] if actions[position] is not None else []
     if len(loop) >= _FEWEST_REPETITIONS:
         yield loop
 
 
-_Action = tuple[str, tuple[tuple[str, str, str], ...]]
+def _goes_on(loop: Sequence[int], position: int, actions: Sequence[_Action | None]) -> bool:
+    if actions[position] != actions[loop[0]]:
+        return False
+    between = actions[loop[-1] + 1 : position]
+    return len(loop) == 1 or between == actions[loop[-2] + 1 : loop[-1]]
 
 
 def _action(step: Step) -> _Action | None:
