@@ -106,7 +106,7 @@ def test_a_framework_that_has_changed_only_costs_the_capture(monkeypatch, caplog
     with caplog.at_level(logging.WARNING):
         agentracer.instrument("langgraph")
     assert "cannot capture langgraph here" in caplog.text
-    assert "langgraph" not in instrumentation._installed
+    assert "langgraph" not in instrumentation.installed
     assert run_a_graph()["messages"][-1].content == "hello"
     agentracer.uninstrument()
 

@@ -17,7 +17,7 @@ from agentracer._guard import guard
 from agentracer.adapters.kit.patching import Patches, post_import
 from agentracer.adapters.kit.threads import install_pool_threads
 from agentracer.frameworks.base import Adapter
-from agentracer.frameworks.registry import load, set_active, specs
+from agentracer.frameworks.registry import installed, load, specs
 from agentracer.frameworks.spec import AdapterSpec
 from agentracer.recording import prepare
 
@@ -28,7 +28,6 @@ logger: Final = logging.getLogger("agentracer")
 
 _lock = threading.RLock()
 _requested: set[str] = set()
-_installed: dict[str, Adapter] = {}
 _warned: set[str] = set()  # frameworks of an untested version: said once per process
 _hooks: dict[str, Callable[[], None]] = {}
 _pool_threads = Patches("pool threads")
@@ -70,9 +69,8 @@ def uninstrument() -> None:
         _requested.clear()
         while _hooks:
             _hooks.popitem()[1]()
-        while _installed:
-            name, adapter = _installed.popitem()
-            set_active(name, is_active=False)
+        while installed:
+            name, adapter = installed.popitem()
             with guard(f"{name}.uninstall"):
                 adapter.uninstall()
         _pool_threads.undo()
@@ -97,14 +95,13 @@ def _hook(spec: AdapterSpec) -> None:
 
 def _install(spec: AdapterSpec) -> None:
     name = spec.name
-    if name in _installed:
+    if name in installed:
         return
     adapter: Adapter | None = None
     try:
         adapter = load(name)
         adapter.install()
-        _installed[name] = adapter
-        set_active(name, is_active=True)
+        installed[name] = adapter
     except BaseException as error:
         if adapter is not None:
             with guard(f"{name}.roll_back"):

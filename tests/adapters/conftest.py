@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.adapters.langgraph_contract")
+pytest.register_assert_rewrite(
+    *(f"tests.adapters.{name}" for name in ("contract", "client_contract", "langgraph_contract"))
+)
 
 CONTRACT = {
     "test_the_uncorrected_team_fails_and_every_read_is_what_the_server_saw": "captured",

@@ -16,11 +16,15 @@ import agentracer
 from agentracer.lab.testbed.server import ChatReply, ScriptedCall, text_of
 from agentracer.replay import Override, arerun
 from tests.adapters.arithmetic import ArithmeticModel, arithmetic_world
-from tests.adapters.langgraph_contract import (
+from tests.adapters.contract import (
     test_correcting_a_tool_result_does_not_run_the_tool,
+    test_correcting_tool_arguments_really_runs_the_tool_with_them,
+)
+from tests.adapters.langgraph_contract import (
+    record_run,
+    replay_run,
     test_correcting_the_plan_flips_the_answer_without_repeating_the_prefix,
     test_correcting_the_solvers_text_leaves_only_the_rest_to_run,
-    test_correcting_tool_arguments_really_runs_the_tool_with_them,
     test_replaying_without_an_override_calls_nothing_and_ends_the_same,
     test_the_planner_is_proved_to_have_lost_the_run_without_an_oracle,
     test_the_uncorrected_team_fails_and_every_read_is_what_the_server_saw,
@@ -29,6 +33,8 @@ from tests.adapters.langgraph_contract import (
 from tests.adapters.langgraph_teams import ASK, agent, model, pipeline
 
 __all__ = [
+    "record_run",
+    "replay_run",
     "test_correcting_a_tool_result_does_not_run_the_tool",
     "test_correcting_the_plan_flips_the_answer_without_repeating_the_prefix",
     "test_correcting_the_solvers_text_leaves_only_the_rest_to_run",

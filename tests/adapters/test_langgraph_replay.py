@@ -17,14 +17,18 @@ from agentracer.adapters.langgraph import adapter
 from agentracer.errors import ReplayDiverged
 from agentracer.replay import Override, arerun, rerun
 from tests.adapters.arithmetic import ADVICE, RIGHT_PLAN, assert_reads_match_server, is_right
+from tests.adapters.contract import (
+    test_correcting_a_tool_result_does_not_run_the_tool,
+    test_correcting_tool_arguments_really_runs_the_tool_with_them,
+)
 from tests.adapters.langgraph_contract import (
+    record_run,
     recorded,
+    replay_run,
     replayed,
     test_advice_reaches_one_agent_once_and_is_taken_back_exactly,
-    test_correcting_a_tool_result_does_not_run_the_tool,
     test_correcting_the_plan_flips_the_answer_without_repeating_the_prefix,
     test_correcting_the_solvers_text_leaves_only_the_rest_to_run,
-    test_correcting_tool_arguments_really_runs_the_tool_with_them,
     test_live_calls_of_a_replay_sample_as_it_says,
     test_replaying_without_an_override_calls_nothing_and_ends_the_same,
     test_the_planner_is_proved_to_have_lost_the_run_without_an_oracle,
@@ -34,6 +38,8 @@ from tests.adapters.langgraph_contract import (
 from tests.adapters.langgraph_teams import ASK, CONSTRUCTS, agent, model, pipeline, speaker
 
 __all__ = [
+    "record_run",
+    "replay_run",
     "test_advice_reaches_one_agent_once_and_is_taken_back_exactly",
     "test_correcting_a_tool_result_does_not_run_the_tool",
     "test_correcting_the_plan_flips_the_answer_without_repeating_the_prefix",

@@ -70,7 +70,7 @@ def test_an_error_status_is_the_error_of_the_step_and_is_raised_unchanged(client
     assert step.error.type == "BadRequestError"
 
 
-def test_a_stream_that_breaks_off_keeps_what_came(client, server):
+def test_a_stream_that_breaks_off_keeps_the_text_before_that(client, server):
     server.script = lambda body: Reply("one two three four five", cut=700)
     heard = []
     with agentracer.record() as run:
@@ -83,7 +83,7 @@ def test_a_stream_that_breaks_off_keeps_what_came(client, server):
     assert step.content.startswith("".join(heard))
 
 
-def test_a_stream_that_its_reader_leaves_keeps_what_came(client, server):
+def test_a_stream_that_its_reader_leaves_keeps_the_text_before_that(client, server):
     server.script = lambda body: Reply("one two three four five")
     with agentracer.record() as run, ask(client, stream=True) as stream:
         next(iter(stream))

@@ -21,20 +21,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from contextvars import Token
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
-from agentracer._guard import guard
-from agentracer.adapters.clients.callers import acting_agent, calling_agent
+from agentracer.adapters.clients.callers import acting_agents, calling_agent
 from agentracer.adapters.clients.runs import ClientRun, enclosing_call
 from agentracer.adapters.kit.calls import ToolStep
-from agentracer.adapters.kit.scope import using
 from agentracer.adapters.kit.threads import enclosing_run
+from agentracer.adapters.kit.wrapping import Call, ReplayedOutput, around
 from agentracer.encoding import safe_repr, to_json
 from agentracer.recording import current_run
-from agentracer.replay.session import UNSET, ToolAnswer, recorded_error
+from agentracer.replay.session import UNSET, recorded_error
 
 __all__ = ["act", "agent", "tool"]
 
@@ -61,10 +59,9 @@ class agent:  # noqa: N801 - reads as a statement: `with agentracer.agent("plann
                 '  remedy: with agentracer.agent("planner"):'
             )
         self.name = name
-        self._tokens: list[Token[str | None]] = []
 
     def __enter__(self) -> agent:
-        self._tokens.append(acting_agent.set(self.name))
+        acting_agents.set((*(acting_agents.get() or ()), self.name))
         return self
 
     def __exit__(
@@ -73,11 +70,7 @@ class agent:  # noqa: N801 - reads as a statement: `with agentracer.agent("plann
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        token = self._tokens.pop()
-        try:
-            acting_agent.reset(token)
-        except ValueError:  # left in another context than it was entered in: a generator
-            acting_agent.set(None)
+        acting_agents.set((acting_agents.get() or ())[:-1] or None)
 
     def __call__(self, function: _F) -> _F:
         """Decorate a function."""
@@ -90,14 +83,14 @@ class agent:  # noqa: N801 - reads as a statement: `with agentracer.agent("plann
 
             @functools.wraps(function)
             async def coroutine(*args: Any, **kwargs: Any) -> Any:
-                with using(acting_agent, self.name):
+                with self:
                     return await function(*args, **kwargs)
 
             return coroutine  # type: ignore[return-value]
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            with using(acting_agent, self.name):
+            with self:
                 return function(*args, **kwargs)
 
         return call  # type: ignore[return-value]
@@ -135,25 +128,22 @@ def tool(function: Any = None, /, *, name: str | None = None) -> Any:
             "  remedy: decorate a function that returns its result"
         )
     called = name or str(getattr(function, "__name__", type(function).__name__))
+    begin = functools.partial(_begin, called)
     if inspect.iscoroutinefunction(function):
+        invoke_async = around(begin, "functions.tool")(_invoke_async)
 
         @functools.wraps(function)
         async def coroutine(*args: Any, **kwargs: Any) -> Any:
-            call = _begin(called, function, args, kwargs)
-            if call is None:
-                return await function(*args, **kwargs)
-            return await _awaited(call, function, args, kwargs)
+            return await invoke_async(function, *args, **kwargs)
 
         return coroutine
+    invoke = around(begin, "functions.tool")(_invoke)
 
     @functools.wraps(function)
-    def plain_call(*args: Any, **kwargs: Any) -> Any:
-        call = _begin(called, function, args, kwargs)
-        if call is None:
-            return function(*args, **kwargs)
-        return _called(call, function, args, kwargs)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return invoke(function, *args, **kwargs)
 
-    return plain_call
+    return call
 
 
 def act(agent: str, function: Callable[..., Any], /, *arguments: Any) -> Any:
@@ -167,32 +157,74 @@ def act(agent: str, function: Callable[..., Any], /, *arguments: Any) -> Any:
     Returns:
         What the function returned, or what the replay gives in its place.
     """
-    run, call, name = current_run(), None, getattr(function, "__name__", "call")
-    with guard("functions.begin"):
-        if run is not None:
-            run.recorder.agent(agent)
-            call = ToolStep(run, agent, name, to_json(list(arguments)))
-    if call is None:
-        return function(*arguments)
-    return _called(call, function, arguments, {})
+    begin = functools.partial(_begin_act, agent)
+    return around(begin, "functions.act")(_invoke)(function, *arguments)
+
+
+def _invoke(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    return function(*args, **kwargs)
+
+
+async def _invoke_async(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    return await function(*args, **kwargs)
+
+
+class _DecoratedCall(Call):
+    """One call of a function that is a tool."""
+
+    variable = enclosing_call
+
+    def __init__(
+        self,
+        step: ToolStep,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        super().__init__(function, args, kwargs)
+        self.value = step
+        answer = step.answer
+        if answer is None:
+            return
+        if answer.arguments is UNSET:
+            error = recorded_error(answer.error) if answer.error is not None else None
+            self.output = ReplayedOutput(answer.result, error=error)
+        elif isinstance(answer.arguments, dict):
+            self.args, self.kwargs = (), answer.arguments
+        else:
+            self.args, self.kwargs = answer.arguments, {}
+
+    def close(self, result: Any, error: BaseException | None) -> None:
+        """The function has returned or raised."""
+        self.value.end(result, error)
+
+
+def _begin_act(
+    agent: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> _DecoratedCall | None:
+    """Begin a step of an agent; None outside of runs."""
+    run, name = current_run(), getattr(function, "__name__", "call")
+    if run is None:
+        return None
+    run.recorder.agent(agent)
+    return _DecoratedCall(ToolStep(run, agent, name, to_json(list(args))), function, args, kwargs)
 
 
 def _begin(
     name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> ToolStep | None:
+) -> _DecoratedCall | None:
     """Begin a call of a tool; None outside of runs."""
-    with guard("functions.begin"):
-        run = enclosing_run()
-        if run is None:
-            return None
-        arguments = _named(function, args, kwargs)
-        state = ClientRun.of(run)
-        step, call_id = state.take_request(name, to_json(arguments)) or (None, None)
-        agent = calling_agent()
-        if step is None:
-            run.recorder.agent(agent)
-        return ToolStep(run, agent, name, arguments, call_id=call_id, step=step, rewrites=True)
-    return None
+    run = enclosing_run()
+    if run is None:
+        return None
+    arguments = _named(function, args, kwargs)
+    request = ClientRun.of(run).take_request(name, to_json(arguments))
+    index, call_id = request or (None, None)
+    agent = calling_agent()
+    if index is None:
+        run.recorder.agent(agent)
+    step = ToolStep(run, agent, name, arguments, call_id=call_id, step=index, rewrites=True)
+    return _DecoratedCall(step, function, args, kwargs)
 
 
 def _named(
@@ -211,65 +243,3 @@ def _named(
         elif key not in ("self", "cls"):
             named[key] = value
     return named
-
-
-def _called(
-    call: ToolStep, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    try:
-        with using(enclosing_call, call):
-            if _runs(call.answer):
-                args, kwargs = _rewritten(call.answer, args, kwargs)
-                result = function(*args, **kwargs)
-            else:
-                result = _given(call.answer)
-    except BaseException as error:
-        _end(call, error=error)
-        raise
-    _end(call, result)
-    return result
-
-
-async def _awaited(
-    call: ToolStep, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    try:
-        with using(enclosing_call, call):
-            if _runs(call.answer):
-                args, kwargs = _rewritten(call.answer, args, kwargs)
-                result = await function(*args, **kwargs)
-            else:
-                result = _given(call.answer)
-    except BaseException as error:
-        _end(call, error=error)
-        raise
-    _end(call, result)
-    return result
-
-
-def _runs(answer: ToolAnswer | None) -> bool:
-    return answer is None or answer.arguments is not UNSET
-
-
-def _rewritten(
-    answer: ToolAnswer | None, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments that the function gets: those of the override, where there is one."""
-    if answer is None or answer.arguments is UNSET:
-        return args, kwargs
-    if isinstance(answer.arguments, dict):
-        return (), dict(answer.arguments)
-    return tuple(answer.arguments), {}
-
-
-def _given(answer: ToolAnswer | None) -> Any:
-    if answer is None:
-        return None
-    if answer.error is not None:
-        raise recorded_error(answer.error)
-    return answer.result
-
-
-def _end(call: ToolStep, result: Any = None, error: BaseException | None = None) -> None:
-    with guard("functions.end"):
-        call.end(result, error)

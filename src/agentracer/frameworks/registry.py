@@ -18,16 +18,7 @@ from typing import Any, Final
 from agentracer.frameworks.base import Adapter
 from agentracer.frameworks.spec import AdapterSpec, GraphKeys, TestedDistribution
 
-__all__ = [
-    "CLIENTS",
-    "ENTRY_POINT_GROUP",
-    "LANGGRAPH",
-    "active",
-    "load",
-    "set_active",
-    "spec_of",
-    "specs",
-]
+__all__ = ["ENTRY_POINT_GROUP", "LANGGRAPH", "installed", "load", "spec_of", "specs"]
 
 logger: Final = logging.getLogger("agentracer")
 
@@ -42,10 +33,8 @@ LANGGRAPH: Final = GraphKeys(
     unnamed=frozenset({"LangGraph", "RunnableSequence", ""}),
 )
 
-CLIENTS: Final = frozenset({"anthropic", "openai"})
-"""Adapters of providers' clients: they capture whoever calls a model, in no framework or any."""
-
-_active: set[str] = set()
+installed: Final[dict[str, Adapter]] = {}
+"""The adapters that are in place now, by name; `agentracer.instrumentation` keeps it."""
 
 _BUILT_IN: Final = (
     AdapterSpec(
@@ -56,6 +45,7 @@ _BUILT_IN: Final = (
         distribution="anthropic",
         tested=("0.40.0", "2.14"),
         extra="anthropic",
+        is_client=True,
     ),
     AdapterSpec(
         name="autogen",
@@ -84,6 +74,7 @@ _BUILT_IN: Final = (
         tested=("1.1.10", "1.2"),
         extra="langgraph",
         graph=LANGGRAPH,
+        model_packages=("langchain", "langchain_core", "langchain_openai"),
         built_on_it=(
             TestedDistribution(
                 distribution="deepagents", tested=("0.7.32", "0.7.32"), extra="deepagents"
@@ -104,6 +95,7 @@ _BUILT_IN: Final = (
         distribution="openai",
         tested=("2.0.0", "3.57"),
         extra="openai",
+        is_client=True,
     ),
 )
 
@@ -153,19 +145,6 @@ def spec_of(system: Any) -> AdapterSpec | None:
     by_package = {package: spec for spec in specs().values() for package in spec.packages}
     packages = (cls.__module__.partition(".")[0] for cls in classes)
     return next((by_package[package] for package in packages if package in by_package), None)
-
-
-def active() -> frozenset[str]:
-    """The adapters that are installed now."""
-    return frozenset(_active)
-
-
-def set_active(name: str, *, is_active: bool) -> None:
-    """Note that an adapter has been installed, or uninstalled."""
-    if is_active:
-        _active.add(name)
-    else:
-        _active.discard(name)
 
 
 def graph_keys() -> Iterator[GraphKeys]:

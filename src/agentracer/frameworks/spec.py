@@ -118,6 +118,10 @@ class AdapterSpec(TestedDistribution):
         packages: top-level packages of the framework's classes.
         graph: what the metadata of the framework's spans says, for frameworks of graphs.
         built_on_it: distributions that run on the framework, and are captured with it.
+        model_packages: top-level packages, besides `packages`, that call models for the framework:
+            the adapter records these calls itself.
+        is_client: whether it captures the client of a model provider, whoever calls it, and no
+            framework.
     """
 
     name: str
@@ -126,6 +130,8 @@ class AdapterSpec(TestedDistribution):
     packages: tuple[str, ...]
     graph: GraphKeys | None = None
     built_on_it: tuple[TestedDistribution, ...] = ()
+    model_packages: tuple[str, ...] = ()
+    is_client: bool = False
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -26,26 +26,25 @@ def advice_for(agent: str) -> list[str]:
 
 
 def advise(agent: str, text: str) -> AppliedAdvice:
-    """Give advice to the agent of that name, wherever in the process it calls a model.
+    """Give advice to the agent of that name, in the whole process.
 
-    Which agents there are is known once they have called a model: before the first call in the
-    process, any name is taken.
+    Agents are known once they have called a model: before the first call, any name is taken.
 
     Raises:
         ValueError: agents have called a model, but none of that name.
     """
     if _agents and agent not in _agents:
-        known = ", ".join(_agents)
-        raise ValueError(f"no agent {agent!r} has called a model; those that have: {known}")
+        names = ", ".join(_agents)
+        raise ValueError(f"no agent {agent!r} has called a model; those that have: {names}")
     with _lock:
         _texts.setdefault(agent, []).append(text)
 
     def retract() -> None:
         with _lock:
-            given = _texts.get(agent, [])
-            if text in given:
-                given.remove(text)
-            if not given:
+            texts = _texts.get(agent, [])
+            if text in texts:
+                texts.remove(text)
+            if not texts:
                 _texts.pop(agent, None)
 
     return AppliedAdvice(agent=agent, text=text, undo=retract)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import inspect
 import sys
 import sysconfig
@@ -11,14 +12,14 @@ from types import FrameType
 from typing import Any, Final
 
 from agentracer.adapters.kit.scope import in_model_call
-from agentracer.frameworks.registry import CLIENTS, LANGGRAPH, active, specs
+from agentracer.frameworks.registry import LANGGRAPH, installed, specs
 
-__all__ = ["acting_agent", "calling_agent", "is_captured_elsewhere"]
+__all__ = ["acting_agents", "calling_agent", "is_captured_elsewhere"]
 
-acting_agent: contextvars.ContextVar[str | None] = contextvars.ContextVar(
-    "agentracer_acting_agent", default=None
+acting_agents: contextvars.ContextVar[tuple[str, ...] | None] = contextvars.ContextVar(
+    "agentracer_acting_agents", default=None
 )
-"""The agent that `agentracer.agent(name)` names, if the calling code is inside of one."""
+"""The names of the `agentracer.agent(name)` blocks around the calling code, outermost first."""
 
 _HELPERS: Final = frozenset(
     (
@@ -35,14 +36,11 @@ _WRAPPERS: Final = ("LLM", "Llm", "Client", "Model", "API", "Api", "Provider", "
 
 _OF_A_MODEL: Final = ("_llm", "_model", "_openai", "_anthropic", "_claude", "_gpt", "_api")
 
-_INSTALLED: Final = tuple(
-    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+_INSTALLED: Final = (
+    *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
+    "<frozen",
 )
-
-_BELOW_AN_ADAPTER: Final = {
-    "langgraph": ("langgraph", "langchain", "langchain_core", "langchain_openai"),
-}
-"""Packages whose calls of a client an adapter records itself, besides the framework's own."""
+"""Begins of the paths of code that is no part of the program."""
 
 
 def calling_agent() -> str:
@@ -55,16 +53,16 @@ def calling_agent() -> str:
        `LLMClient`), unless nothing else calls. For a method, the `name` of its object, else its
        class. `main` outside of functions.
     """
-    return acting_agent.get() or _graph_node() or _function()
+    agents = acting_agents.get()
+    return agents[-1] if agents else _graph_node() or _function()
 
 
 def is_captured_elsewhere() -> bool:
     """Whether the call comes from a framework that is instrumented, or from a judge of ours."""
     if in_model_call.get():
         return True
-    others = active() - CLIENTS
-    packages = {package for name in others for package in specs()[name].packages}
-    packages |= {p for name in others for p in _BELOW_AN_ADAPTER.get(name, ())}
+    frameworks = [spec for name in tuple(installed) if not (spec := specs()[name]).is_client]
+    packages = {p for spec in frameworks for p in (*spec.packages, *spec.model_packages)}
     for frame in _frames():
         module = str(frame.f_globals.get("__name__", ""))
         if module.startswith("agentracer.attribution."):
@@ -103,12 +101,18 @@ def _frames() -> Iterator[FrameType]:
 
 
 def _is_of_the_program(frame: FrameType) -> bool:
-    path = frame.f_code.co_filename
     module = str(frame.f_globals.get("__name__", ""))
     package = module.partition(".")[0]
     if package == "agentracer":
         return module.startswith("agentracer.lab.")
-    return package not in CLIENTS and not path.startswith((*_INSTALLED, "<frozen"))
+    return package not in _clients() and not frame.f_code.co_filename.startswith(_INSTALLED)
+
+
+@functools.cache
+def _clients() -> frozenset[str]:
+    """The packages of the clients themselves."""
+    clients = (spec for spec in specs().values() if spec.is_client)
+    return frozenset(package for spec in clients for package in spec.packages)
 
 
 def _owner(frame: FrameType) -> Any:

@@ -38,14 +38,6 @@ class ChatCompletions:
         """See `WireProtocol`."""
         return [_message(plain(item))]
 
-    def results(self, item: Any) -> list[tuple[str, Any]]:
-        """See `WireProtocol`."""
-        call_id = member(item, "tool_call_id")
-        if not call_id:
-            return []
-        text, others = flattened(plain(member(item, "content")))
-        return [(str(call_id), text or others)]
-
     def system_prompt(self, body: Mapping[str, Any]) -> str:
         """See `WireProtocol`."""
         systems = (m for m in self.items(body) if member(m, "role") in _INSTRUCTIONS)

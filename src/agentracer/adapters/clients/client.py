@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
-import json
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from typing import Any, Final
 from agentracer._guard import guard
 from agentracer.adapters.clients import advice
 from agentracer.adapters.clients.callers import (
-    acting_agent,
+    acting_agents,
     calling_agent,
     is_captured_elsewhere,
 )
@@ -38,7 +37,7 @@ from agentracer.adapters.clients.wire import (
 from agentracer.adapters.kit.calls import ModelStep
 from agentracer.adapters.kit.patching import Patches
 from agentracer.adapters.kit.scope import inner_step_said
-from agentracer.adapters.kit.text import tool_spec
+from agentracer.adapters.kit.text import parsed_arguments, tool_spec
 from agentracer.adapters.kit.threads import carry_variable
 from agentracer.adapters.kit.wrapping import Call, ReplayedOutput, around
 from agentracer.encoding import safe_repr
@@ -78,7 +77,7 @@ class ClientAdapter:
         with self._patches.transaction():
             self._patches.subclasses(base.SyncAPIClient, self._patch_sync)
             self._patches.subclasses(base.AsyncAPIClient, self._patch_async)
-            carry_variable(acting_agent, self._patches)
+            carry_variable(acting_agents, self._patches)
             carry_variable(enclosing_call, self._patches)
         self._installed = True
 
@@ -88,7 +87,7 @@ class ClientAdapter:
         self._patches.undo()
 
     def advise(self, system: Any, agent: str, text: str) -> AppliedAdvice:
-        """Put `text` behind the instructions of an agent, wherever in the process it acts.
+        """Put `text` behind the instructions of an agent, in the whole process.
 
         Args:
             system: not looked at: the agents of a program are its functions.
@@ -120,19 +119,17 @@ class ClientAdapter:
     def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Request | None:
         if not self._installed or _request.get() is not None:
             return None  # the method of a class around that of its base: one call
-        options = args[1] if len(args) > 1 else kwargs.get("options")
-        address = str(getattr(options, "url", "")).partition("?")[0]
+        address = str(getattr(_options(args, kwargs), "url", "")).partition("?")[0]
         protocol = next((p for p in self._protocols if address.endswith(p.path)), None)
-        if protocol is None or _body(options) is None:
+        body = _body(_options(args, kwargs)) if protocol is not None else None
+        if protocol is None or body is None or in_check.get() or is_captured_elsewhere():
             return None
-        if in_check.get() or is_captured_elsewhere():
-            return None
-        return _Request(self.name, protocol, client, options, args, kwargs)
+        return _Request(self.name, protocol, client, body, args, kwargs)
 
     def _wrap_sync(self, original: Any) -> Any:
         def process(client: Any, /, *args: Any, **kwargs: Any) -> Any:
             with guard(f"{self.name}.response"):
-                _watch(kwargs.get("response"), _SyncBody)
+                _watch(kwargs.get("response"), is_async=False)
             return original(client, *args, **kwargs)
 
         return process
@@ -140,7 +137,7 @@ class ClientAdapter:
     def _wrap_async(self, original: Any) -> Any:
         async def process(client: Any, /, *args: Any, **kwargs: Any) -> Any:
             with guard(f"{self.name}.response"):
-                _watch(kwargs.get("response"), _AsyncBody)
+                _watch(kwargs.get("response"), is_async=True)
             return await original(client, *args, **kwargs)
 
         return process
@@ -156,27 +153,27 @@ class _Request(Call):
         framework: str,
         protocol: WireProtocol,
         client: Any,
-        options: Any,
+        body: dict[str, Any],
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> None:
         super().__init__(client, args, kwargs)
-        self.protocol, self.ended, self.watched = protocol, False, False
+        self.protocol, self.body, self.ended, self.watched = protocol, body, False, False
         self.state: ClientRun = run_of_caller()
         self.run = self.state.run  # alive as long as the call
         agent = calling_agent()
         advice.note_agent(agent)
-        self.body = body = self._with_advice(options, agent)
-        before = self.state.conversation(body.get("previous_response_id"))
-        self.items = [*before, *protocol.items(body)]
+        if lessons := advice.advice_for(agent):
+            self._change_body(protocol.with_advice(plain(body), lessons))
+        before = self.state.conversation(self.body.get("previous_response_id"))
+        self.items = [*before, *protocol.items(self.body)]
         self.state.describe(framework, protocol, self.items)
         self._describe_agent(agent)
-        self.state.note_results(protocol, self.items)
         self.step = self._step(agent)
         if self.step.answer is not None:
             self.output = self._replayed(self.step.answer)
         elif self.step.sampling:
-            self._change_body({**body, **self.step.sampling})
+            self._change_body({**self.body, **self.step.sampling})
 
     def close(self, result: Any, error: BaseException | None) -> None:
         """The request was answered, and its response may still have to be read; or it failed."""
@@ -188,9 +185,11 @@ class _Request(Call):
     def read(self, raw: bytes, error: BaseException | None = None) -> None:
         """Read the body of the response: of a stream that broke off, what there is of it."""
         text = raw.decode("utf-8", errors="replace")
-        if text.lstrip().startswith("{"):
-            data = _read_json(text)
-            response = self.protocol.read(data) if data is not None else Response(content=text)
+        data = parsed_arguments(text)
+        if isinstance(data, Mapping):
+            response = self.protocol.read(data)
+        elif text.lstrip().startswith("{"):
+            response = Response(content=text)
         else:
             response = self.protocol.read_stream(read_events(text))
         self.end(response, error)
@@ -217,17 +216,10 @@ class _Request(Call):
         if error is None:
             self.run.framework_ended(response.content, response.content)
 
-    def _with_advice(self, options: Any, agent: str) -> dict[str, Any]:
-        body = _body(options) or {}
-        given = advice.advice_for(agent)
-        if given:
-            body = self.protocol.with_advice(plain(body), given)
-            self._change_body(body)
-        return body
-
     def _change_body(self, body: dict[str, Any]) -> None:
         """Send another request than the caller's, whose own objects stay as they are."""
-        options = self.args[1] if len(self.args) > 1 else self.kwargs["options"]
+        self.body = body
+        options = _options(self.args, self.kwargs)
         changed = options.model_copy(update={"json_data": body, "extra_json": None})
         if len(self.args) > 1:
             self.args = (self.args[0], changed, *self.args[2:])
@@ -272,11 +264,8 @@ class _Request(Call):
 
             output.wait = wait
             return output
-        token = _request.set(self)
-        try:
+        with self.inside():
             return ReplayedOutput(make())
-        finally:
-            _request.reset(token)
 
     async def _within(self, make: Callable[[], Any]) -> Any:
         with self.inside():
@@ -284,9 +273,9 @@ class _Request(Call):
 
     def _arguments(self, answer: ModelAnswer) -> dict[str, Any]:
         """What `_process_response` is given for a response that says what the replay gives."""
-        given = dict(zip(("cast_to", "options"), self.args, strict=False)) | dict(self.kwargs)
-        options, stream = given["options"], bool(given.get("stream"))
-        cast_to = given["cast_to"]
+        options = _options(self.args, self.kwargs)
+        cast_to = self.args[0] if self.args else self.kwargs["cast_to"]
+        stream = bool(self.kwargs.get("stream"))
         if hasattr(self.owner, "_maybe_override_cast_to"):
             cast_to = self.owner._maybe_override_cast_to(cast_to, options)
         http = _http_module(self.owner._client)
@@ -304,7 +293,7 @@ class _Request(Call):
             "options": options,
             "response": http.Response(200, request=request, **facts),
             "stream": stream,
-            "stream_cls": given.get("stream_cls"),
+            "stream_cls": self.kwargs.get("stream_cls"),
             "retries_taken": 0,
         }
 
@@ -324,7 +313,7 @@ def _as_coroutine(original: Any) -> Any:
 # -- bodies
 
 
-def _watch(response: Any, body: Callable[[Any, Any, _Request], Any]) -> None:
+def _watch(response: Any, *, is_async: bool) -> None:
     """Read the response of the request that the calling code makes, now or as it is read."""
     request = _request.get()
     if request is None or response is None or request.watched:
@@ -333,49 +322,8 @@ def _watch(response: Any, body: Callable[[Any, Any, _Request], Any]) -> None:
     if response.is_stream_consumed or response.is_closed or hasattr(response, "_content"):
         request.read(response.content)
         return
-    response.stream = body(_http_module(response), response, request)
-
-
-def _SyncBody(http: ModuleType, response: Any, request: _Request) -> Any:  # noqa: N802
-    class SyncBody(_Body, http.SyncByteStream):  # type: ignore[name-defined,misc]
-        def __iter__(self) -> Iterator[bytes]:
-            try:
-                for chunk in self.source:
-                    self.chunks.append(chunk)
-                    yield chunk
-            except Exception as error:
-                self.done(error)
-                raise
-            self.done()
-
-        def close(self) -> None:
-            try:
-                self.source.close()
-            finally:
-                self.done()
-
-    return SyncBody(response, request)
-
-
-def _AsyncBody(http: ModuleType, response: Any, request: _Request) -> Any:  # noqa: N802
-    class AsyncBody(_Body, http.AsyncByteStream):  # type: ignore[name-defined,misc]
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            try:
-                async for chunk in self.source:
-                    self.chunks.append(chunk)
-                    yield chunk
-            except Exception as error:
-                self.done(error)
-                raise
-            self.done()
-
-        async def aclose(self) -> None:
-            try:
-                await self.source.aclose()
-            finally:
-                self.done()
-
-    return AsyncBody(response, request)
+    sync_body, async_body = _body_classes(_http_module(response))
+    response.stream = (async_body if is_async else sync_body)(response, request)
 
 
 class _Body:
@@ -397,13 +345,45 @@ class _Body:
             self.request.read(raw, error)
 
 
-def _read_json(text: str) -> Any:
-    """The JSON object of a response, or None."""
-    try:
-        data = json.loads(text)
-    except ValueError:
-        return None
-    return data if isinstance(data, dict) else None
+@functools.cache
+def _body_classes(http: ModuleType) -> tuple[type[_Body], type[_Body]]:
+    """Bodies as streams of an HTTP library: to be read by synchronous and asynchronous code."""
+
+    class SyncBody(_Body, http.SyncByteStream):  # type: ignore[name-defined,misc]
+        def __iter__(self) -> Iterator[bytes]:
+            try:
+                for chunk in self.source:
+                    self.chunks.append(chunk)
+                    yield chunk
+            except Exception as error:
+                self.done(error)
+                raise
+            self.done()
+
+        def close(self) -> None:
+            try:
+                self.source.close()
+            finally:
+                self.done()
+
+    class AsyncBody(_Body, http.AsyncByteStream):  # type: ignore[name-defined,misc]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                async for chunk in self.source:
+                    self.chunks.append(chunk)
+                    yield chunk
+            except Exception as error:
+                self.done(error)
+                raise
+            self.done()
+
+        async def aclose(self) -> None:
+            try:
+                await self.source.aclose()
+            finally:
+                self.done()
+
+    return SyncBody, AsyncBody
 
 
 def _http_module(thing: Any) -> Any:
@@ -413,6 +393,11 @@ def _http_module(thing: Any) -> Any:
         if root.startswith("httpx"):
             return sys.modules[root]
     raise TypeError(f"no HTTP library is known for {type(thing).__name__}")
+
+
+def _options(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The options among the arguments of `request`; None if there are none."""
+    return args[1] if len(args) > 1 else kwargs.get("options")
 
 
 def _body(options: Any) -> dict[str, Any] | None:

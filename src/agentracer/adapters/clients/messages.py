@@ -11,7 +11,6 @@ from agentracer.adapters.clients.wire import (
     Response,
     flattened,
     listed,
-    member,
     plain,
 )
 from agentracer.adapters.kit.text import advised, written
@@ -37,15 +36,6 @@ class Messages:
     def fields(self, item: Any) -> list[dict[str, Any]]:
         """See `WireProtocol`."""
         return _messages(plain(item))
-
-    def results(self, item: Any) -> list[tuple[str, Any]]:
-        """See `WireProtocol`."""
-        found = []
-        for block in listed(member(item, "content")):
-            if member(block, "type") == "tool_result":
-                text, others = flattened(plain(member(block, "content")))
-                found.append((str(member(block, "tool_use_id")), text or others))
-        return found
 
     def system_prompt(self, body: Mapping[str, Any]) -> str:
         """See `WireProtocol`."""
@@ -96,8 +86,9 @@ class Messages:
         if answer.content or not answer.tool_calls:
             blocks.append({"type": "text", "text": answer.content, "citations": None})
         for call in answer.tool_calls:
-            given = call.arguments if isinstance(call.arguments, dict) else {}
-            blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": given})
+            arguments = call.arguments if isinstance(call.arguments, dict) else {}
+            block = {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments}
+            blocks.append(block)
         return {
             "id": f"msg-replay-{answer.step}",
             "type": "message",
@@ -194,10 +185,10 @@ def _read_blocks(blocks: Iterable[Mapping[str, Any]], response: Response) -> Non
         if kind == "text":
             texts.append(str(block.get("text") or ""))
         elif kind.endswith("tool_use"):
-            given = block.get("input")
+            call = _call(block)
             if block.get("json"):
-                given = _parsed(block["json"])
-            response.tool_calls.append({**_call(block), "arguments": given})
+                call["arguments"] = _parsed(block["json"])
+            response.tool_calls.append(call)
         elif kind.endswith("_tool_result"):  # of a tool that the provider ran
             for call in response.tool_calls:
                 if call["id"] == block.get("tool_use_id"):

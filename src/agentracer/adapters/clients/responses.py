@@ -11,7 +11,6 @@ from agentracer.adapters.clients.wire import (
     Response,
     flattened,
     listed,
-    member,
     plain,
 )
 from agentracer.adapters.kit.text import advised, parsed_arguments, written
@@ -32,22 +31,15 @@ class Responses:
 
     def items(self, body: Mapping[str, Any]) -> list[Any]:
         """See `WireProtocol`."""
-        read: list[Any] = []
+        items: list[Any] = []
         if instructions := self.system_prompt(body):
-            read.append({"role": "system", "content": instructions})
-        given = body.get("input")
-        return [*read, given] if isinstance(given, str) else [*read, *listed(given)]
+            items.append({"role": "system", "content": instructions})
+        prompt = body.get("input")
+        return [*items, prompt] if isinstance(prompt, str) else [*items, *listed(prompt)]
 
     def fields(self, item: Any) -> list[dict[str, Any]]:
         """See `WireProtocol`."""
         return [_message(plain(item))]
-
-    def results(self, item: Any) -> list[tuple[str, Any]]:
-        """See `WireProtocol`."""
-        if not str(member(item, "type") or "").endswith("_call_output"):
-            return []
-        text, others = flattened(plain(member(item, "output")))
-        return [(str(member(item, "call_id")), text or others)]
 
     def system_prompt(self, body: Mapping[str, Any]) -> str:
         """See `WireProtocol`."""
@@ -116,7 +108,6 @@ class Responses:
             if item["type"] == "message":
                 events += _message_events(item, at)
             else:
-                text = {"arguments": item["arguments"]}
                 empty = {**item, "arguments": "", "status": "in_progress"}
                 events += [
                     ("response.output_item.added", {"output_index": place, "item": empty}),
@@ -126,7 +117,7 @@ class Responses:
                     ),
                     (
                         "response.function_call_arguments.done",
-                        {**at, **text, "name": item["name"]},
+                        {**at, "arguments": item["arguments"], "name": item["name"]},
                     ),
                 ]
             events.append(("response.output_item.done", {"output_index": place, "item": item}))
@@ -174,12 +165,12 @@ def _read_items(items: Iterable[Mapping[str, Any]], response: Response) -> None:
         elif kind in ("function_call", "custom_tool_call"):
             response.tool_calls.append(_call(item))
         elif kind.endswith("_call"):  # a tool that the provider ran: web search, code, MCP
-            known = {"id", "type", "status"}
+            not_arguments = {"id", "type", "status"}
             response.tool_calls.append(
                 {
                     "id": str(item.get("id")),
                     "name": str(item.get("name") or kind.removesuffix("_call")),
-                    "arguments": {k: v for k, v in item.items() if k not in known},
+                    "arguments": {k: v for k, v in item.items() if k not in not_arguments},
                     "result": item.get("output", item.get("status")),
                 }
             )

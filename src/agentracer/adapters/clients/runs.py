@@ -36,15 +36,14 @@ class ClientRun:
 
     Attributes:
         run: the run.
-        opened_here: whether no `record()` block and no framework opened it.
         last_active: when a call began or ended last, on the monotonic clock.
     """
 
     _of: ClassVar[weakref.WeakKeyDictionary[Run, ClientRun]] = weakref.WeakKeyDictionary()
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, run: Run, *, opened_here: bool) -> None:
-        self._run, self.opened_here = weakref.ref(run), opened_here
+    def __init__(self, run: Run) -> None:
+        self._run = weakref.ref(run)
         self.last_active = time.monotonic()
         self._prompts: dict[str, PromptCache] = {}
         self._task_is_known = False
@@ -54,12 +53,12 @@ class ClientRun:
         self._mutex = threading.Lock()
 
     @classmethod
-    def of(cls, run: Run, *, opened_here: bool = False) -> ClientRun:
+    def of(cls, run: Run) -> ClientRun:
         """The state of a run."""
         with cls._lock:
             state = cls._of.get(run)
             if state is None:
-                state = cls._of[run] = cls(run, opened_here=opened_here)
+                state = cls._of[run] = cls(run)
             return state
 
     @property
@@ -86,19 +85,31 @@ class ClientRun:
             The step and the id of the call; None if no model asked.
         """
         with self._mutex:
-            asked = [request for request in self._requested if request[2] == name]
-            if not asked:
+            requests = [request for request in self._requested if request[2] == name]
+            if not requests:
                 return None
-            chosen = next((request for request in asked if request[3] == arguments), asked[0])
+            same = (request for request in requests if request[3] == arguments)
+            chosen = next(same, requests[0])
             self._requested.remove(chosen)
             self._answered.add(chosen[1])
             return chosen[0], chosen[1]
 
     def reads(self, protocol: WireProtocol, agent: str, items: Sequence[Any]) -> list[str]:
-        """The ids of a prompt's messages, storing those that are new."""
+        """The ids of a prompt's messages, storing those that are new.
+
+        New results of tools are results of the calls, where no `agentracer.tool` saw them.
+        """
         cache = self._prompts.get(protocol.path)
         if cache is None:
-            cache = self._prompts[protocol.path] = PromptCache(protocol.fields, mark)
+
+            def convert(item: Any) -> list[dict[str, Any]]:
+                messages = protocol.fields(item)
+                for message in messages:
+                    if message["role"] == "tool":
+                        self._note_result(message)
+                return messages
+
+            cache = self._prompts[protocol.path] = PromptCache(convert, mark)
         return cache.ids(self.run.recorder, agent, items)
 
     def describe(self, framework: str, protocol: WireProtocol, items: Sequence[Any]) -> None:
@@ -110,17 +121,16 @@ class ClientRun:
         asked = (m["content"] for m in messages if m["role"] == "user" and m.get("content"))
         self.run.describe(task=next(asked, None), framework=framework)
 
-    def note_results(self, protocol: WireProtocol, items: Sequence[Any]) -> None:
-        """Take results of tools from the prompt, where no `agentracer.tool` saw the call."""
-        recorder = self.run.recorder
-        for item in items:
-            for call_id, result in protocol.results(item):
-                step = None if call_id in self._answered else recorder.caller(call_id)
-                if step is not None:
-                    self._answered.add(call_id)
-                    recorder.tool_call(step, id=call_id, result=result)
-                    with self._mutex:
-                        self._requested = [r for r in self._requested if r[1] != call_id]
+    def _note_result(self, message: Mapping[str, Any]) -> None:
+        """Take the result of a tool from the prompt, unless it is recorded already."""
+        recorder, call_id = self.run.recorder, message.get("tool_call_id")
+        step = None if call_id in self._answered else recorder.caller(call_id)
+        if step is not None and call_id is not None:
+            self._answered.add(call_id)
+            result = message.get("content") or message.get("parts") or []
+            recorder.tool_call(step, id=call_id, result=result)
+            with self._mutex:
+                self._requested = [r for r in self._requested if r[1] != call_id]
 
     def conversation(self, response_id: str | None) -> list[Any]:
         """The items up to a response that the provider keeps; empty if it is not known."""
@@ -175,7 +185,7 @@ def run_of_caller() -> ClientRun:
     if holder is None or holder.run.is_finished or holder.is_idle:
         holder = _Holder(open_run())
         _opened.set(holder)
-    return ClientRun.of(holder.run, opened_here=True)
+    return ClientRun.of(holder.run)
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -60,7 +60,7 @@ class WireProtocol(Protocol):
     stream_end: str | None
     """The data of the last event of a stream, where it is no JSON."""
     keeps_conversations: bool
-    """Whether the provider keeps them, so that a request may only name what came before."""
+    """Whether the provider keeps them, so that a request may name them and not repeat them."""
 
     def items(self, body: Mapping[str, Any]) -> list[Any]:
         """The parts of the prompt as the program gave them, oldest first."""
@@ -68,11 +68,8 @@ class WireProtocol(Protocol):
     def fields(self, item: Any) -> list[dict[str, Any]]:
         """A part of the prompt as messages: arguments of `RunRecorder.message`."""
 
-    def results(self, item: Any) -> list[tuple[str, Any]]:
-        """The results of tools in a part of the prompt: the id of the call, and the result."""
-
     def system_prompt(self, body: Mapping[str, Any]) -> str:
-        """The instructions of whoever calls."""
+        """The instructions of the calling agent."""
 
     def with_advice(self, body: Mapping[str, Any], advice: Sequence[str]) -> dict[str, Any]:
         """The request with advice at the end of its instructions."""
@@ -136,8 +133,7 @@ def flattened(content: Any) -> tuple[str, list[Any]]:
     if content is None or isinstance(content, str):
         return content or "", []
     texts, others = [], []
-    for part in content if isinstance(content, (list, tuple)) else [content]:
-        item = part
+    for item in content if isinstance(content, (list, tuple)) else [content]:
         if isinstance(item, str):
             texts.append(item)
         elif isinstance(item, Mapping) and item.get("type") in TEXT_PARTS:

@@ -308,14 +308,12 @@ def unsaid(
         asked: whether a tool call is one that a model asked for, unchanged.
         hook: whether it is a hook of middleware: what it counts is nothing that anybody says.
     """
-    if said:
-        new = [text for text in strings(outputs) if text.strip()]
-        return "\n".join(text for text in new if not any(text in recorded for recorded in said))
-    messages = list(messages_in(outputs))
+    messages = [] if said else list(messages_in(outputs))
     if messages:
         return "\n".join(filter(None, (_message_line(message, asked) for message in messages)))
-    if hook:
-        return "\n".join(text for text in strings(outputs) if text.strip())
+    if said or hook:
+        new = [text for text in strings(outputs) if text.strip()]
+        return "\n".join(text for text in new if not any(text in recorded for recorded in said))
     return _plain(outputs) if outputs else ""
 
 

@@ -208,8 +208,8 @@ def _adviser(system: Any, framework: str | None) -> Callable[[str, str], Any]:
         return own  # type: ignore[no-any-return]
     spec = registry.specs().get(framework) if framework else registry.spec_of(system)
     if spec is None and callable(system):  # a function: its agents call a client that is captured
-        clients = sorted(registry.CLIENTS & registry.active())
-        spec = registry.specs()[clients[0]] if clients else None
+        captured = (registry.specs()[name] for name in sorted(registry.installed))
+        spec = next((client for client in captured if client.is_client), None)
     if spec is None:
         raise TypeError(
             f"advice cannot be given to a {type(system).__name__}\n"
