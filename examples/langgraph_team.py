@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
+import re
 from contextlib import nullcontext
 from typing import Any
 
-from careless_model import QUESTION, CarelessModel, ModelServer
 from langchain.agents import create_agent
 from langchain_core.messages import SystemMessage
 from langchain_openai import ChatOpenAI
 from langgraph.graph import START, MessagesState, StateGraph
 
 import agentracer
+from agentracer.lab.testbed.server import ChatReply, ChatRequest, ModelServer, ScriptedCall, text_of
+
+QUESTION = "Compute (3+4)*10."
 
 
 def add(a: int, b: int) -> str:
@@ -49,6 +53,38 @@ def build_team(base_url: str, model: str = "scripted") -> Any:
     graph.add_edge("planner", "solver")
     graph.add_edge("solver", "reporter")
     return graph.compile()
+
+
+class CarelessModel:
+    """Plays all three roles; the planner takes the 4 for a 5.
+
+    Args:
+        error_rate: how often it does so, after the first time.
+    """
+
+    def __init__(self, error_rate: float = 1.0) -> None:
+        self._error_rate, self._rng, self._plans = error_rate, random.Random(0), 0
+
+    def _plan(self) -> str:
+        self._plans += 1
+        errs = self._plans == 1 or self._rng.random() < self._error_rate
+        return f"PLAN: add 3 and {5 if errs else 4}, then times 10."
+
+    def reply(self, request: ChatRequest) -> ChatReply:
+        """Answer from the conversation alone."""
+        said = "\n".join(text_of(message) for message in request.messages)
+        if "You are the planner" in request.system:
+            return ChatReply(self._plan())
+        if "You are the solver" in request.system:
+            results = [text_of(m) for m in request.messages if m["role"] == "tool"]
+            if results:
+                return ChatReply(f"The sum is {results[-1]}.")
+            numbers = re.findall(r"add (\d+) and (\d+)", said)[-1]
+            return ChatReply(
+                None, (ScriptedCall("add", {"a": int(numbers[0]), "b": int(numbers[1])}),)
+            )
+        total = re.findall(r"The sum is (\d+)", said)[-1]
+        return ChatReply(f"ANSWER: {int(total) * 10}")
 
 
 def main() -> None:
